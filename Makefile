@@ -1,0 +1,64 @@
+# demo · test · check · bench · docs: the same verbs for everybody, CI included.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+METAFLOW := .venv-metaflow
+export MFC_METAFLOW_PYTHON := $(CURDIR)/$(METAFLOW)/bin/python
+PIP_QUIET := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+DISTRIBUTIONS := core plugins/mfc-local
+MANIFESTS := constraints.txt pyproject.toml core/pyproject.toml plugins/mfc-local/pyproject.toml
+
+.PHONY: demo test check bench docs format clean
+.DEFAULT_GOAL := demo
+
+## demo: show the main job on a recorded sample, or on your own results: make demo FROM=/some/dir
+demo: .venv-demo/installed
+	@.venv-demo/bin/python docs/demo.py $(FROM)
+
+.venv-demo/installed: $(MANIFESTS)
+	@echo "Making an environment for the demo (once) …"
+	@$(PYTHON) -m venv .venv-demo
+	@$(PIP_QUIET) .venv-demo/bin/pip install --quiet --constraint constraints.txt $(DISTRIBUTIONS:%=--editable %)
+	@touch $@
+
+## test: everything that can fail, from nothing
+test: $(VENV)/installed $(METAFLOW)/installed
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+## check: style, types, layers, documents
+check: $(VENV)/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	PYTHONPATH=core/src:plugins/mfc-local/src $(BIN)/lint-imports
+	$(MAKE) docs
+	$(BIN)/python -m pytest -q docs README.md CONTRIBUTING.md core/README.md plugins
+
+## bench: ratios against real Metaflow and against the floor
+bench: $(VENV)/installed $(METAFLOW)/installed
+	$(BIN)/python tests/benchmarks
+
+## docs: build the site, warnings are errors
+docs: $(VENV)/installed
+	$(BIN)/zensical build --clean --strict
+
+## format: let the formatter decide
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+$(VENV)/installed: $(MANIFESTS)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_QUIET) $(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(PIP_QUIET) $(BIN)/pip install --quiet --constraint constraints.txt --group test --group check $(DISTRIBUTIONS:%=--editable %)
+	touch $@
+
+$(METAFLOW)/installed: constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(METAFLOW)
+	$(PIP_QUIET) $(METAFLOW)/bin/pip install --quiet --upgrade "pip>=25.1"
+	$(PIP_QUIET) $(METAFLOW)/bin/pip install --quiet --group metaflow
+	touch $@
+
+clean:
+	rm -rf .venv .venv-demo .venv-metaflow .cache site

@@ -1,0 +1,53 @@
+"""Metaflow's rules: a namespace is a tag; everybody may change tags."""
+
+from __future__ import annotations
+
+import attrs
+
+from mfc.config import Config
+from mfc.errors import MetaflowUnknownUser
+from mfc.hookspecs import hookimpl
+from mfc.model import Record
+
+#: Where a user's name is looked for, after the setting METAFLOW_USER.
+USER_VARIABLES = ("SUDO_USER", "USERNAME", "USER")
+
+
+@attrs.frozen
+class TagNamespaces:
+    """A run is in a namespace when the namespace is one of its tags.
+
+    Source:
+        Metaflow 2.19, `util.resolve_identity` and `client.core`.
+    """
+
+    _config: Config
+
+    def default(self) -> str:
+        """Return `production:<token>` if there is one, else `user:<name>`."""
+        environment = self._config.environment
+        if token := environment.get("METAFLOW_PRODUCTION_TOKEN"):
+            return f"production:{token}"
+        names = [self._config.text("USER"), *(environment.get(name) for name in USER_VARIABLES)]
+        for name in names:
+            if name and name != "root":
+                return f"user:{name}"
+        raise MetaflowUnknownUser
+
+    def required(self, namespace: str) -> frozenset[str]:
+        """Return the namespace itself: it is a tag."""
+        return frozenset((namespace,))
+
+    def sees(self, namespace: str, record: Record) -> bool:
+        """Tell whether the namespace is among the tags."""
+        return namespace in record.system_tags or namespace in record.tags
+
+    def may_retag(self, namespace: str | None, record: Record) -> str | None:  # noqa: ARG002
+        """Allow everybody, as Metaflow does."""
+        return None
+
+
+@hookimpl(trylast=True)
+def mfc_namespace_policy(config: Config) -> TagNamespaces:
+    """Answer with Metaflow's rules."""
+    return TagNamespaces(config)

@@ -1,0 +1,29 @@
+"""Artifacts as Metaflow itself encodes them: pickles of protocol 2 or 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mfc._pickle import Trust, loads
+from mfc.hookspecs import hookimpl
+from mfc.model import ArtifactRecord
+
+#: `gzip+` names the datastore's compression, which is gone when a decoder sees the bytes.
+ENCODINGS = frozenset({"pickle-v4", "pickle-v2", "gzip+pickle-v4", "gzip+pickle-v2"})
+
+
+class PickleDecoder:
+    """Unpickle, at the trust that the client gives."""
+
+    def decode(self, blob: bytes, artifact: ArtifactRecord, trust: Trust) -> object:
+        """Return the pickled object, Metaflow's own classes as their equivalents here."""
+        return loads(blob, trust, subject=str(artifact.path), location=artifact.location)
+
+
+_DECODER = PickleDecoder()
+
+
+@hookimpl(trylast=True)
+def mfc_artifact_decoder(encoding: str) -> Any:
+    """Answer for Metaflow's four names of pickle."""
+    return _DECODER if encoding in ENCODINGS else None

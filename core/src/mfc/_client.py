@@ -1,0 +1,444 @@
+"""The client: which provider, which namespace, which plugins. The only place with state."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from mfc._datastore import Datastore, Place, place_of
+from mfc._pickle import UNKNOWN, Trust, known
+from mfc.config import Config
+from mfc.errors import (
+    BadSetting,
+    MetaflowUnknownUser,
+    MfcWarning,
+    PluginNotFound,
+    UnknownEncoding,
+    UntrustedValue,
+)
+from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record, Stats
+from mfc.query import Query
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from mfc.hookspecs import (
+        Capabilities,
+        Filesystem,
+        MetadataProvider,
+        NamespacePolicy,
+        TagChange,
+    )
+    from mfc._objects import DataArtifact, Flow, Metaflow, MetaflowObject, Run, Step, Task
+
+#: The classes of the Client API by the level that they stand for; `mfc._objects` fills it.
+OBJECTS: dict[Level, type[Any]] = {}
+
+
+class _Unset:
+    """Marks a namespace that nobody chose yet."""
+
+    def __repr__(self) -> str:
+        return "<default namespace>"
+
+
+DEFAULT: Final = _Unset()
+
+
+class _Counter:
+    """A `Meter` that many threads may use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls = self._reads = self._bytes = self._hits = 0
+
+    def add(self, *, reads: int = 0, size: int = 0, cache_hits: int = 0) -> None:
+        with self._lock:
+            self._reads += reads
+            self._bytes += size
+            self._hits += cache_hits
+
+    def call(self) -> None:
+        with self._lock:
+            self._calls += 1
+
+    def snapshot(self) -> Stats:
+        with self._lock:
+            return Stats(self._calls, self._reads, self._bytes, self._hits)
+
+
+class _CountedProvider:
+    """A provider that counts the questions put to it, and completes what it does not do."""
+
+    def __init__(self, provider: MetadataProvider, counter: _Counter) -> None:
+        self._provider, self._counter = provider, counter
+        self.address: str = provider.address
+        self.capabilities: Capabilities = provider.capabilities
+        self.root = provider.root
+
+    def get(self, path: Pathspec, attempt: int | None = None) -> Record | None:
+        self._counter.call()
+        return self._provider.get(path, attempt)
+
+    def children(self, path: Pathspec, query: Query) -> Iterator[Record]:
+        """Answer every part of `query` but status, which needs more than records."""
+        self._counter.call()
+        unanswered = query.parts() - self.capabilities.query
+        if unanswered <= {"status"}:
+            asked = query if not unanswered else attrs.evolve(query, limit=None)
+            return self._provider.children(path, asked)
+        asked = attrs.evolve(query, limit=None)
+        found = self._provider.children(path, asked)
+        return _limited(_matching(found, query), None if "status" in unanswered else query.limit)
+
+    def metadata(
+        self, path: Pathspec, names: Collection[str] | None = None
+    ) -> Iterator[MetadataRecord]:
+        self._counter.call()
+        return self._provider.metadata(path, names)
+
+    def artifacts(
+        self, path: Pathspec, names: Collection[str] | None = None, attempt: int | None = None
+    ) -> Iterator[ArtifactRecord]:
+        self._counter.call()
+        return self._provider.artifacts(path, names, attempt)
+
+    def retag(self, run: Pathspec, change: TagChange) -> frozenset[str]:
+        self._counter.call()
+        return self._provider.retag(run, change)
+
+
+def _matching(records: Iterator[Record], query: Query) -> Iterator[Record]:
+    tests = query.tests()
+    return (record for record in records if all(test(record) for test in tests))
+
+
+def _limited(records: Iterator[Record], limit: int | None) -> Iterator[Record]:
+    if limit is None:
+        yield from records
+    else:
+        for _, record in zip(range(limit), records, strict=False):
+            yield record
+
+
+@attrs.frozen(eq=False)
+class Scope:
+    """What an object remembers of its making: where it came from and what it may see."""
+
+    client: Client
+    provider: MetadataProvider
+    #: The namespace at that moment; None sees everything.
+    namespace: str | None
+    #: Whether the namespace is applied to the object and what is reached from it.
+    checked: bool = True
+
+    def unchecked(self) -> Scope:
+        """Return this scope with the namespace not applied."""
+        return attrs.evolve(self, checked=False) if self.checked else self
+
+    @property
+    def filter(self) -> str | None:
+        """The namespace to apply, None for all."""
+        return self.namespace if self.checked else None
+
+    def sees(self, record: Record) -> bool:
+        """Tell whether a run, or something below one, is in the namespace that is applied."""
+        return self.filter is None or self.client.policy.sees(self.filter, record)
+
+    def runs(self, flow: Pathspec, query: Query) -> Iterator[Record]:
+        """Yield the runs of a flow that match and are in the namespace, newest first."""
+        namespace = self.filter
+        if namespace is None:
+            return self.provider.children(flow, query)
+        policy = self.client.policy
+        wanted = attrs.evolve(
+            query, tags=query.tags | policy.required(namespace), limit=None
+        )
+        found = (r for r in self.provider.children(flow, wanted) if policy.sees(namespace, r))
+        return _limited(found, query.limit)
+
+
+class Client:
+    """A reader of Metaflow results with its own provider, namespace and plugins.
+
+    Many can live side by side, each may be used from many threads. The global functions and
+    constructors use the current client: that of the innermost `with client:`, else one per
+    process.
+
+    Args:
+        metadata: address of the metadata (`local@/data`, a path, a URL) or a provider. None
+            takes what the configuration says, found when it is first needed.
+        namespace: what to see; None is everything; by default the user's own.
+        config: settings for this client alone, with or without `METAFLOW_`; or a `Config`.
+        trust: what `.data` may build: `full` (anything, as Metaflow), `safe` (an allow-list),
+            `none`, or a `Trust`.
+        plugins: modules or objects with hook implementations, besides the installed ones.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a choice of its own, and all but one by name
+        self,
+        metadata: str | MetadataProvider | None = None,
+        *,
+        namespace: str | None | _Unset = DEFAULT,
+        config: Config | Mapping[str, Any] | None = None,
+        trust: str | Trust = "full",
+        plugins: Iterable[object] = (),
+    ) -> None:
+        from mfc._plugins import Plugins  # pluggy's and importlib's import time, on first use
+
+        self.config = config if isinstance(config, Config) else Config(config or {})
+        self.trust = Trust.of(trust)
+        self._plugins = Plugins(plugins)
+        self._lock = threading.RLock()
+        self._counter = _Counter()
+        self._filesystems: dict[str, Filesystem] = {}
+        self._decoders: dict[str, Any] = {}
+        self._policy: NamespacePolicy | None = None
+        self._namespace = namespace
+        self._provider: MetadataProvider | None = None
+        self._scope: Scope | None = None
+        self.datastore = Datastore(self.filesystem, self._counter)
+        if metadata is not None:
+            self.use(metadata)
+
+    # Where and what
+
+    def use(self, metadata: str | MetadataProvider | None) -> str:
+        """Read from another metadata provider from now on; return its address.
+
+        Objects made before keep theirs. Nothing changes if this raises.
+
+        Args:
+            metadata: an address, a provider, or None for what the configuration says.
+
+        Raises:
+            BadAddress: the address leads nowhere.
+            PluginNotFound: no plugin serves it.
+        """
+        provider = self.provider_at(metadata)
+        with self._lock:
+            self._provider, self._scope = provider, None
+        return provider.address
+
+    def provider_at(self, metadata: str | MetadataProvider | None) -> MetadataProvider:
+        """Return the provider at an address, without using it from now on."""
+        if metadata is None:
+            metadata = self.config.text("DEFAULT_METADATA", "local") or "local"
+        if isinstance(metadata, str):
+            metadata = self._plugins.provider(metadata, self.config, self._counter)
+        return _CountedProvider(metadata, self._counter)
+
+    @property
+    def provider(self) -> MetadataProvider:
+        """The metadata provider."""
+        with self._lock:
+            if self._provider is None:
+                self._provider = self.provider_at(None)
+            return self._provider
+
+    @property
+    def policy(self) -> NamespacePolicy:
+        """The rules of namespaces."""
+        with self._lock:
+            if self._policy is None:
+                self._policy = self._plugins.policy(self.config)
+            return self._policy
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace: only runs in it are seen; None sees all.
+
+        Where nothing tells who the user is (a container's root), it is None, with a warning.
+        """
+        with self._lock:
+            if isinstance(self._namespace, _Unset):
+                try:
+                    self._namespace = self.policy.default()
+                except MetaflowUnknownUser as unknown:
+                    warnings.warn(f"{unknown}; seeing all runs", MfcWarning, stacklevel=2)
+                    self._namespace = None
+            return self._namespace
+
+    @namespace.setter
+    def namespace(self, namespace: str | None) -> None:
+        if namespace is not None and not isinstance(namespace, str):
+            raise BadSetting("namespace", namespace, "namespace(…)", "text such as 'user:ada' or None")
+        with self._lock:
+            self._namespace, self._scope = namespace, None
+
+    def reset_namespace(self) -> str | None:
+        """Return to the default namespace.
+
+        Raises:
+            MetaflowUnknownUser: nothing tells who the user is.
+        """
+        self.namespace = self.policy.default()
+        return self.namespace
+
+    @property
+    def scope(self) -> Scope:
+        """Provider and namespace as they are now; objects keep it."""
+        with self._lock:
+            if self._scope is None:
+                namespace = self.namespace
+                self._scope = Scope(self, self.provider, namespace, namespace is not None)
+            return self._scope
+
+    @property
+    def stats(self) -> Stats:
+        """What this client's reading has cost so far."""
+        return self._counter.snapshot()
+
+    # Values
+
+    def filesystem(self, ds_type: str) -> Filesystem:
+        """Return the filesystem of a datastore type.
+
+        Raises:
+            PluginNotFound: nobody serves it.
+        """
+        found = self._filesystems.get(ds_type)
+        if found is None:
+            with self._lock:
+                found = self._plugins.filesystem(ds_type, self.config)
+                self._filesystems[ds_type] = found
+        return found
+
+    def place(self, record: ArtifactRecord, provider: MetadataProvider) -> Place:
+        """Return where the value of an artifact is."""
+        return place_of(record, provider.root(record.ds_type))
+
+    def raw(self, record: ArtifactRecord, provider: MetadataProvider) -> bytes:
+        """Return the verified bytes of an artifact's encoded value."""
+        return self.datastore.blob(self.place(record, provider), record.sha, str(record.path))
+
+    def value(
+        self, record: ArtifactRecord, provider: MetadataProvider, trust: Trust | None = None
+    ) -> object:
+        """Return the value of an artifact, at this client's trust or the one given.
+
+        Raises:
+            UntrustedValue: the trust is not enough.
+            DatastoreError: the value cannot be had.
+        """
+        trust = trust or self.trust
+        if trust.level != "none" and (value := known(record.sha)) is not UNKNOWN:
+            return value
+        if trust.level == "none":
+            raise UntrustedValue(
+                str(record.path), record.location, "the client has trust='none'; .raw gives its bytes"
+            )
+        decoder = self._decoder(record, provider)
+        blob = self.raw(record, provider)
+        with self:  # client objects inside the value belong to this client
+            return decoder.decode(blob, record, self._extended(trust))
+
+    def plain(self, record: ArtifactRecord, provider: MetadataProvider) -> object:
+        """Return a value that Metaflow itself wrote; whatever else is in it runs no code."""
+        return self.value(record, provider, Trust.safe(self.trust.allow))
+
+    def events(self, metadata: Mapping[str, Any]) -> list[Any]:
+        """Return the events in the metadata of a start task."""
+        return self._plugins.events(metadata)
+
+    def _extended(self, trust: Trust) -> Trust:
+        if trust.level != "safe":
+            return trust
+        return Trust.safe(trust.allow | self._plugins.safe_classes())
+
+    def _decoder(self, record: ArtifactRecord, provider: MetadataProvider) -> Any:
+        encoding = record.encoding or "gzip+pickle-v2"  # what the oldest writers meant
+        decoder = self._decoders.get(encoding)
+        if decoder is None:
+            info = self._info(record, provider, encoding)
+            try:
+                decoder = self._plugins.decoder(encoding, info)
+            except PluginNotFound as missing:
+                source = (info.get("serializer_info") or {}).get("source")
+                written = f", written by {source}," if source else ""
+                raise UnknownEncoding(
+                    str(record.path),
+                    record.location,
+                    f"its encoding {encoding!r}{written} has no decoder; {missing.advice}",
+                ) from missing
+            if not info.get("serializer_info"):
+                self._decoders[encoding] = decoder
+        return decoder
+
+    def _info(
+        self, record: ArtifactRecord, provider: MetadataProvider, encoding: str
+    ) -> Mapping[str, Any]:
+        """Return the writer's note on an artifact; pickles need none, which saves a read."""
+        if encoding.endswith(("pickle-v2", "pickle-v4")):
+            return {}
+        where, path = self.place(record, provider), record.path.parent
+        info = self.datastore.attempt_info(where, path, record.attempt)
+        return info.get(record.path.name) or {}
+
+    # The doors to the objects
+
+    def flows(self) -> Metaflow:
+        """Return all flows, as `Metaflow()` does."""
+        return OBJECTS[Level.ROOT](client=self)  # type: ignore[no-any-return]
+
+    def flow(self, pathspec: str) -> Flow:
+        """Return `Flow(pathspec)` of this client."""
+        return self._object(Level.FLOW, pathspec)  # type: ignore[return-value]
+
+    def run(self, pathspec: str) -> Run:
+        """Return `Run(pathspec)` of this client."""
+        return self._object(Level.RUN, pathspec)  # type: ignore[return-value]
+
+    def step(self, pathspec: str) -> Step:
+        """Return `Step(pathspec)` of this client."""
+        return self._object(Level.STEP, pathspec)  # type: ignore[return-value]
+
+    def task(self, pathspec: str, attempt: int | None = None) -> Task:
+        """Return `Task(pathspec, attempt)` of this client."""
+        return self._object(Level.TASK, pathspec, attempt)  # type: ignore[return-value]
+
+    def artifact(self, pathspec: str, attempt: int | None = None) -> DataArtifact:
+        """Return `DataArtifact(pathspec, attempt)` of this client."""
+        return self._object(Level.ARTIFACT, pathspec, attempt)  # type: ignore[return-value]
+
+    def _object(self, level: Level, pathspec: str, attempt: int | None = None) -> MetaflowObject:
+        return OBJECTS[level](pathspec, attempt, client=self)  # type: ignore[no-any-return]
+
+    # The current client
+
+    def __enter__(self) -> Client:
+        _CURRENT.set((*_CURRENT.get(), self))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _CURRENT.set(_CURRENT.get()[:-1])
+
+    def __repr__(self) -> str:
+        where = self._provider.address if self._provider else "default metadata"
+        return f"Client({where!r}, namespace={self._namespace!r})"
+
+
+#: The clients of the `with` blocks around, innermost last, by thread and task.
+_CURRENT: contextvars.ContextVar[tuple[Client, ...]] = contextvars.ContextVar("mfc", default=())
+_default_lock = threading.Lock()
+_default: list[Client] = []
+
+
+def current_client() -> Client:
+    """Return the client of the innermost `with client:`, else the one of the process."""
+    if clients := _CURRENT.get():
+        return clients[-1]
+    with _default_lock:
+        if not _default:
+            _default.append(Client())
+        return _default[0]

@@ -1,0 +1,222 @@
+"""Metaflow's datastore layout on a filesystem: verified blobs, and the files beside a task."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+from mfc.errors import CorruptBlob, DatastoreError, MetaflowDataMissing, UnreadableBlob
+from mfc.model import ArtifactRecord, Pathspec
+
+if TYPE_CHECKING:
+    from mfc.hookspecs import Filesystem, Meter
+
+T = TypeVar("T")
+
+_GZIP = b"\x1f\x8b"
+#: Records say `:root:<root>` since Metaflow 2.0; older ones give the path of the blob.
+_ROOT_MARK = ":root:"
+
+
+@attrs.frozen
+class Place:
+    """A flow's part of a datastore: its type and the roots where it may be, best first."""
+
+    ds_type: str
+    roots: tuple[str, ...]
+    flow: str
+
+
+def place_of(record: ArtifactRecord, fallback: str | None) -> Place:
+    """Return where the value of `record` is.
+
+    Args:
+        record: an artifact record.
+        fallback: root to try when the recorded one is gone, or None.
+
+    Raises:
+        DatastoreError: the location names neither a root nor a blob of this flow.
+
+    Source:
+        Metaflow 2.19, `DataStoreStorage.get_datastore_root_from_location`.
+    """
+    flow = record.path.components[0]
+    return place(record.ds_type, root_in(record.location, flow, str(record.path)), flow, fallback)
+
+
+def root_in(location: str, flow: str, subject: str) -> str:
+    """Return the datastore root that a recorded location implies.
+
+    Raises:
+        DatastoreError: it names neither a root nor a blob of `flow`.
+    """
+    if location.startswith(_ROOT_MARK):
+        return location[len(_ROOT_MARK) :]
+    root, mark, rest = location.rpartition(f"/{flow}/data/")
+    if not mark or rest.count("/") != 1:
+        raise DatastoreError(subject, location, f"its location is not in the data of flow {flow}")
+    return root
+
+
+def place(ds_type: str, root: str, flow: str, fallback: str | None = None) -> Place:
+    """Return a place with one recorded root and perhaps another to fall back to."""
+    roots = (root,) if fallback in (None, root) else (root, str(fallback))
+    return Place(ds_type, roots, flow)
+
+
+class Datastore:
+    """Reads what Metaflow stored, from any filesystem.
+
+    Args:
+        filesystem: gives the filesystem of a datastore type.
+        meter: where reads are counted.
+    """
+
+    def __init__(self, filesystem: Callable[[str], Filesystem], meter: Meter) -> None:
+        self._filesystem = filesystem
+        self._meter = meter
+
+    def blob(self, where: Place, key: str, subject: str, *, packed: bool = True) -> bytes:
+        """Return the content stored under `key`, its hash checked.
+
+        Args:
+            where: the flow's part of the datastore.
+            key: SHA-1 of the uncompressed content, 40 hex digits.
+            subject: what it is, for errors.
+            packed: content was compressed by the store; False when it is itself an archive.
+
+        Raises:
+            MetaflowDataMissing: no such blob, or an empty one.
+            CorruptBlob: neither the bytes nor what they decompress to hash to `key`.
+            UnreadableBlob: no permission, or the store failed.
+
+        Source:
+            Metaflow 2.19, content-addressed store versions 0 and 1.
+        """
+        if len(key) != 40:  # noqa: PLR2004 - hex digits of a SHA-1
+            raise CorruptBlob(subject, "", f"its key {key!r} is no SHA-1")
+        path = f"{where.flow}/data/{key[:2]}/{key}"
+        stored = self._first(where, path, subject)
+        if not stored:
+            raise MetaflowDataMissing(subject, f"{where.roots[0]}/{path}", "its blob is empty")
+        for content in _readings(stored, packed=packed):
+            if hashlib.sha1(content, usedforsecurity=False).hexdigest() == key:
+                return content
+        raise CorruptBlob(subject, f"{where.roots[0]}/{path}", "its bytes do not match their SHA-1")
+
+    def task_file(self, where: Place, task: Pathspec, name: str) -> bytes | None:
+        """Return a file that stands beside a task, such as `0.data.json`; None if there is none.
+
+        Raises:
+            UnreadableBlob: no permission, or the store failed.
+        """
+        path = f"{task}/{name}"
+        try:
+            return self._first(where, path, f"file {name} of {task}")
+        except MetaflowDataMissing:
+            return None
+
+    def task_file_size(self, where: Place, task: Pathspec, name: str) -> int:
+        """Return the size in bytes of a file beside a task, 0 if there is none.
+
+        Raises:
+            UnreadableBlob: the store failed.
+        """
+        try:
+            return self._try(where, f"{task}/{name}", f"file {name} of {task}", self._size)
+        except MetaflowDataMissing:
+            return 0
+
+    def attempt_info(self, where: Place, task: Pathspec, attempt: int) -> dict[str, Any]:
+        """Return what the writer noted of each artifact of an attempt, by name.
+
+        Each value has `size` (bytes of the encoded value), `type` (as `str(type(value))`) and
+        `encoding`, perhaps `serializer_info`. No note: `{}`.
+
+        Raises:
+            CorruptBlob: the note is not JSON.
+        """
+        name = f"{attempt}.data.json"
+        found = self.task_file(where, task, name)
+        if found is None:
+            return {}
+        try:
+            info = json.loads(found)["info"]
+        except (ValueError, KeyError, TypeError) as cause:
+            raise CorruptBlob(f"Task {task}", name, "it is not the JSON of an attempt") from cause
+        return info if isinstance(info, dict) else {}
+
+    def file(self, ds_type: str, paths: tuple[str, ...], subject: str) -> bytes:
+        """Return a file by its full path, the first of `paths` that exists.
+
+        Raises:
+            MetaflowDataMissing: none exists.
+            UnreadableBlob: no permission, or the store failed.
+        """
+        return self._try(Place(ds_type, paths, ""), "", subject, self._content)
+
+    def _first(self, where: Place, path: str, subject: str) -> bytes:
+        return self._try(where, path, subject, self._content)
+
+    def _content(self, filesystem: Filesystem, path: str) -> bytes:
+        content = filesystem.cat_file(path)
+        self._meter.add(reads=1, size=len(content))
+        return content
+
+    def _size(self, filesystem: Filesystem, path: str) -> int:
+        self._meter.add(reads=1)
+        return filesystem.size(path) or 0
+
+    def _try(
+        self, where: Place, path: str, subject: str, read: Callable[[Filesystem, str], T]
+    ) -> T:
+        filesystem = self._filesystem(where.ds_type)
+        for root in where.roots:
+            full = _full_path(where.ds_type, root, path)
+            try:
+                return read(filesystem, full)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except PermissionError as cause:
+                reason = "it may not be read: Metaflow writes files for their owner alone (mode 0600)"
+                raise UnreadableBlob(subject, full, reason) from cause
+            except Exception as cause:
+                # Filesystems are plugins over any library; none of its exceptions may escape.
+                raise UnreadableBlob(subject, full, f"the store failed: {cause!r}") from cause
+        looked = ", ".join(_full_path(where.ds_type, root, path) for root in where.roots)
+        raise MetaflowDataMissing(subject, looked, "its bytes are not where they were recorded")
+
+
+def _full_path(ds_type: str, root: str, path: str) -> str:
+    bare = root.removeprefix(f"{ds_type}://").rstrip("/")
+    return f"{bare}/{path}" if path else bare
+
+
+def _readings(stored: bytes, *, packed: bool) -> Iterator[bytes]:
+    """Yield what the content may be, likeliest first: the store does not say how it wrote it."""
+    if not packed:
+        yield stored
+    if stored.startswith(_GZIP):
+        try:
+            yield gunzip(stored)
+        except zlib.error:
+            return  # cut short or not gzip at all: its hash could not match either
+    if packed:
+        yield stored
+
+
+def gunzip(packed: bytes) -> bytes:
+    """Return what gzip data of one member decompresses to.
+
+    Raises:
+        zlib.error: it is no gzip data, or it is cut short.
+    """
+    # The last four bytes are the size: with it, one allocation is enough. They cannot be trusted
+    # further than deflate can expand, 1032 times.
+    size = min(int.from_bytes(packed[-4:], "little"), 1032 * len(packed))
+    return zlib.decompress(packed, 31, bufsize=size + 1)

@@ -1,0 +1,85 @@
+"""The functions of the Client API; they act on the current client."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from mfc._client import current_client
+from mfc._pickle import loads
+
+
+def metadata(ms: str) -> str:
+    """Read from another metadata provider from now on; return its address.
+
+    Objects made before keep theirs. If this raises, nothing has changed.
+
+    Args:
+        ms: an address: `local@/data`, the directory that holds `.metaflow`, a URL, or anything
+            that an installed plugin understands.
+
+    Raises:
+        BadAddress: it leads nowhere; a ValueError.
+        PluginNotFound: no plugin serves it.
+    """
+    return current_client().use(ms)
+
+
+def get_metadata() -> str:
+    """Return the address of the metadata provider, such as `local@/data`."""
+    return current_client().provider.address
+
+
+def default_metadata() -> str:
+    """Return to the metadata provider of the configuration; return its address."""
+    return current_client().use(None)
+
+
+def namespace(ns: str | None) -> str | None:
+    """See only runs in namespace `ns` from now on, such as `user:ada`; None for all runs.
+
+    Objects made before keep theirs.
+    """
+    client = current_client()
+    client.namespace = ns
+    return client.namespace
+
+
+def get_namespace() -> str | None:
+    """Return the namespace; None if all runs are seen."""
+    return current_client().namespace
+
+
+def default_namespace() -> str | None:
+    """Return to the default namespace: the production token's or the user's own.
+
+    Raises:
+        MetaflowUnknownUser: nothing tells who the user is.
+    """
+    return current_client().reset_namespace()
+
+
+def inspect_spin(datastore_root: str = ".") -> None:
+    """Read the results of `spin` in the directory that holds `.metaflow_spin` from now on.
+
+    Raises:
+        BadAddress: there are none.
+    """
+    metadata(f"spin@{datastore_root}")
+
+
+def unpickle(pickled: bytes | BinaryIO) -> object:
+    """Return what a pickle holds, Metaflow's own classes as their equivalents here.
+
+    For pickles that were written where Metaflow is installed; artifacts need no such call.
+
+    Args:
+        pickled: the bytes of a pickle, or a binary file that holds one.
+
+    Raises:
+        UntrustedValue: the client's trust does not allow it.
+        UndecodableArtifact: it is no pickle, or it is damaged.
+    """
+    blob = pickled if isinstance(pickled, bytes) else pickled.read()
+    client = current_client()
+    with client:
+        return loads(blob, client.trust, subject="pickle")

@@ -1,0 +1,137 @@
+r"""Lines of a task's log, in the order in which they were written.
+
+One stream of one attempt comes from several sources: what the scheduler saw (`runtime`) and
+what the task itself wrote (`task`). Every source is a file of lines
+
+    [MFLOG|0|2026-11-23T08:39:49.990573Z|runtime|08cd50b6-…]the message
+
+ended by "\n" alone. `merged` gives lines, `joined` the whole text; they always agree.
+
+Source:
+    Metaflow 2.19, mflog version 0 (`metaflow/mflog/mflog.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+# Any header that Metaflow takes for one, if its stamp can be read.
+_HEADER = re.compile(rb"(?:\[!)?\[MFLOG\|0\|(.+?)Z\|.+?\|.+?\]")
+
+# The header as Metaflow's writer makes it. Such stamps are right without parsing them, are all
+# of one length, and sort as bytes; anything less usual takes the slow way through `_HEADER`.
+_DATE = (
+    rb"(?:2\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])"
+    rb"|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))"
+    rb"|2\d(?:0[48]|[2468][048]|[13579][26])-02-29)"
+)
+_TIME = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}"
+_START = rb"\[MFLOG\|0\|(" + _DATE + rb"T" + _TIME + rb")Z\|[^|\n]+\|[^\]\n]+\]"
+# These two expect a newline before the first line: a pattern that starts with a fixed byte
+# skips long messages four times as fast as one anchored with "^".
+_USUAL = re.compile(rb"\n" + _START)
+_LINE = re.compile(rb"\n(?:" + _START + rb")?(.*)")
+
+# Metaflow's stamp for a line of which nothing is known.
+_NO_STAMP = b"3000-01-01T00:00:00.000000"
+
+
+def merged(sources: Sequence[bytes]) -> Iterator[tuple[datetime, bytes]]:
+    r"""Yield the lines of one stream of one attempt in the order they were written.
+
+    A source keeps its own order, also where its clock steps back. Sources are merged by
+    stamp; of lines with equal stamps, those of the earlier source come first. A line without
+    a header stays where it is, with the stamp of the line before it.
+
+    Args:
+        sources: content of the log files, in Metaflow's order of sources; empty for a
+            missing one.
+
+    Yields:
+        When the line was written (naive, UTC), and its message without header and newline.
+        A source that holds no stamp at all comes last, at 3000-01-01.
+
+    Source:
+        Metaflow's `merge_logs`, which sorts equal stamps at random and puts lines without a
+        header last.
+
+    >>> [message for _, message in merged([b"[MFLOG|0|2026-01-02T03:04:05.6Z|task|id]hello\n"])]
+    [b'hello']
+    """
+    for stamp, message in _ordered(sources):
+        yield datetime.fromisoformat(stamp.decode("ascii")), message
+
+
+def joined(sources: Sequence[bytes]) -> str:
+    r"""Return the messages of `merged(sources)`, a newline after each, as text.
+
+    Bytes that are no UTF-8 show as U+FFFD.
+
+    Args:
+        sources: as of `merged`.
+
+    >>> joined([b"[MFLOG|0|2026-01-02T03:04:05.678901Z|task|id]hello", b""])
+    'hello\n'
+    """
+    present = [source for source in sources if source]
+    content = _without_headers(present[0]) if len(present) == 1 else None
+    if content is None:
+        content = b"".join([message + b"\n" for _, message in _ordered(present)])
+    return content.decode("utf-8", "replace")
+
+
+def _without_headers(source: bytes) -> bytes | None:
+    """Return the messages of a source, or None if it has headers of an unusual form."""
+    content = _USUAL.sub(b"\n", b"\n" + source)
+    # What still looks like a header may be an unusual one, or a message that quotes one.
+    if b"\n[MFLOG|" in content or b"\n[![MFLOG|" in content:
+        return None
+    return content[1:] if source.endswith(b"\n") else content[1:] + b"\n"
+
+
+def _ordered(sources: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield stamp and message of every line, in order."""
+    keys: list[bytes] = []
+    lines: list[tuple[bytes, bytes]] = []
+    for source in filter(None, sources):
+        found = _lines(source)
+        # A clock that steps back must not reorder its own source: keys never decrease.
+        keys += accumulate((stamp for stamp, _ in found), max)
+        lines += found
+    # The sort is stable, so this is a merge of the sources.
+    return map(lines.__getitem__, sorted(range(len(keys)), key=keys.__getitem__))
+
+
+def _lines(source: bytes) -> list[tuple[bytes, bytes]]:
+    """Return stamp and message of every line of a source that is not empty, in its order."""
+    found: list[tuple[bytes, bytes]] = _LINE.findall(b"\n" + source.removesuffix(b"\n"))
+    if all(stamp for stamp, _ in found):
+        return found
+    found = [(stamp, message) if stamp else _parsed(message) for stamp, message in found]
+    first = next((stamp for stamp, _ in found if stamp), _NO_STAMP)
+    stamps = accumulate((stamp for stamp, _ in found), _latest, initial=first)
+    next(stamps)
+    return list(zip(stamps, (message for _, message in found), strict=True))
+
+
+def _latest(before: bytes, stamp: bytes) -> bytes:
+    return stamp or before
+
+
+def _parsed(line: bytes) -> tuple[bytes, bytes]:
+    """Split a line whose header is unusual; the stamp is empty if it has none."""
+    header = _HEADER.match(line)
+    if header is None:
+        return b"", line
+    try:
+        # Naive on purpose: the pattern has no zone, and Metaflow's answer is naive UTC.
+        stamp = datetime.strptime(header[1].decode("utf-8"), "%Y-%m-%dT%H:%M:%S.%f")  # noqa: DTZ007
+    except ValueError:
+        return b"", line
+    return stamp.isoformat(timespec="microseconds").encode("ascii"), line[header.end() :]

@@ -1,0 +1,36 @@
+"""The objects of the Client API."""
+
+from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
+from mfc._objects._code_package import MetaflowCode
+from mfc._objects._flow import Flow, Metaflow
+from mfc._objects._metadata import Metadata
+from mfc._objects._object import MetaflowObject
+from mfc._objects._run import Run
+from mfc._objects._step import Step
+from mfc._objects._task import Task
+from mfc._objects._trigger import MetaflowEvent, Trigger
+from mfc._pickle import register_standin
+
+__all__ = [
+    "DataArtifact",
+    "Flow",
+    "Metadata",
+    "Metaflow",
+    "MetaflowArtifacts",
+    "MetaflowCode",
+    "MetaflowData",
+    "MetaflowEvent",
+    "MetaflowObject",
+    "Run",
+    "Step",
+    "Task",
+    "Trigger",
+]
+
+# Where Metaflow's pickles look for the same classes.
+for _module, _classes in {
+    "metaflow.client.core": (Metaflow, Flow, Run, Step, Task, DataArtifact, Metadata, MetaflowData),
+    "metaflow.events": (Trigger, MetaflowEvent),
+}.items():
+    for _class in _classes:
+        register_standin(_module, _class.__name__, _class)

@@ -1,0 +1,165 @@
+"""DataArtifact: one value, and the containers that give values by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mfc._objects._included_file import included_file, included_size, is_included
+from mfc._objects._object import MetaflowObject
+from mfc.errors import ArtifactNotFound, ChildNotFound, MetaflowDataMissing
+from mfc.model import ArtifactRecord, Level
+
+if TYPE_CHECKING:
+    from mfc._objects._task import Task
+
+_INCLUDED = "metaflow.includefile.IncludedFile"
+
+
+class DataArtifact(MetaflowObject):
+    """One value that a task left. `DataArtifact("Flow/7/train/12/model")`."""
+
+    __slots__ = ()
+    _level = Level.ARTIFACT
+    _record: ArtifactRecord
+    if TYPE_CHECKING:
+        parent: Task  # type: ignore[assignment]
+
+    @property
+    def data(self) -> Any:
+        """The value; of an IncludeFile the file's content.
+
+        Raises:
+            MetaflowDataMissing: the record is there, the value is not.
+            CorruptBlob: its bytes are not those that were written.
+            UntrustedValue: the client's trust does not allow to load it.
+            UnknownEncoding: no decoder for how it was written.
+            UndecodableArtifact: the decoder failed.
+        """
+        scope = self._scope
+        value = scope.client.value(self._record, scope.provider)
+        return included_file(scope, value, self.pathspec) if is_included(value) else value
+
+    @property
+    def raw(self) -> bytes:
+        """The verified bytes of the value's encoding, uncompressed; nothing is decoded.
+
+        Raises:
+            MetaflowDataMissing, CorruptBlob: as for `data`.
+        """
+        return self._scope.client.raw(self._record, self._scope.provider)
+
+    @property
+    def sha(self) -> str:
+        """SHA-1 of `raw`, 40 hex digits: equal values mostly have equal ones."""
+        return self._record.sha
+
+    @property
+    def size(self) -> int:
+        """Size of the encoded value in bytes; of an IncludeFile that of the file.
+
+        Raises:
+            MetaflowDataMissing: the writer's note of the attempt is gone.
+        """
+        noted = self._noted()
+        if str(noted.get("type", "")).find(_INCLUDED) >= 0:
+            scope = self._scope
+            value = scope.client.plain(self._record, scope.provider)
+            return included_size(scope, value, self.pathspec)
+        return int(noted.get("size", 0))
+
+    @property
+    def type(self) -> str | None:
+        """The value's type as the writer noted it, `<class 'dict'>`; None if it did not."""
+        return self._noted().get("type")
+
+    def _noted(self) -> dict[str, Any]:
+        scope, record = self._scope, self._record
+        where = scope.client.place(record, scope.provider)
+        task = record.path.parent
+        info = scope.client.datastore.attempt_info(where, task, record.attempt)
+        noted = info.get(record.path.name)
+        if not isinstance(noted, dict):
+            location = f"{where.roots[0]}/{task}/{record.attempt}.data.json"
+            raise MetaflowDataMissing(self.pathspec, location, "the writer's note of it is gone")
+        return noted
+
+    @property
+    def finished_at(self) -> datetime:
+        """When it was recorded, which is about when its task ended: naive, local time."""
+        return self.created_at
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """The artifact of the task that its task is a clone of; None if that ran itself."""
+        origin = self.parent.origin_pathspec
+        return f"{origin}/{self.id}" if origin else None
+
+    def _child_path(self, name: object) -> Any:
+        raise ChildNotFound(str(self), name)
+
+    def __contains__(self, name: object) -> bool:
+        return False
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+
+class MetaflowData:
+    """The values of a task's artifacts: `task.data.x`, `"x" in task.data`, `dir(task.data)`."""
+
+    def __init__(self, artifacts: Task) -> None:
+        self._task = artifacts
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # not artifacts, and pickle and IPython ask for many
+            raise AttributeError(name)
+        try:
+            return self._task[name].data
+        except ChildNotFound:
+            raise ArtifactNotFound(str(self._task), name) from None
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and not name.startswith("_") and name in self._task
+
+    def __dir__(self) -> list[str]:
+        return [artifact.id for artifact in self._task] + list(object.__dir__(self))
+
+    def __repr__(self) -> str:
+        return f"<MetaflowData: {', '.join(artifact.id for artifact in self._task)}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_task": self._task}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+class MetaflowArtifacts(tuple["DataArtifact", ...]):
+    """The artifacts of a task, as a tuple and by name, whatever the names are."""
+
+    __slots__ = ()
+
+    def __new__(cls, artifacts: Task) -> MetaflowArtifacts:
+        """Read the artifacts of a task."""
+        return super().__new__(cls, tuple(artifacts))
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return tuple(artifact.id for artifact in self)
+
+    def _asdict(self) -> dict[str, DataArtifact]:
+        return {artifact.id: artifact for artifact in self}
+
+    def __getattr__(self, name: str) -> DataArtifact:
+        for artifact in self:
+            if artifact.id == name:
+                return artifact
+        raise ArtifactNotFound("MetaflowArtifacts", name)
+
+    def __dir__(self) -> list[str]:
+        return [*self._fields, *object.__dir__(self)]
+
+    def __repr__(self) -> str:
+        return f"MetaflowArtifacts({', '.join(f'{a.id}={a!r}' for a in self)})"

@@ -1,0 +1,125 @@
+"""MetaflowCode: the code that a run was made with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mfc._client import Scope, current_client
+from mfc._code import CodePackage
+from mfc._datastore import place, root_in
+from mfc.errors import BadCodePackage
+
+if TYPE_CHECKING:
+    from tarfile import TarFile
+    from tempfile import TemporaryDirectory
+
+_CONDA_MANIFEST = "conda.manifest"
+
+
+class MetaflowCode:
+    """The code package of a run or task; read when it is made.
+
+    Args:
+        flow_name: the flow that it belongs to.
+        code_package: what metadata field `code-package` says: a JSON object.
+
+    Raises:
+        BadCodePackage: the field or the package is not as Metaflow writes it.
+        DatastoreError: the package cannot be had.
+    """
+
+    def __init__(self, flow_name: str, code_package: str, *, scope: Scope | None = None) -> None:
+        scope = scope or current_client().scope
+        noted = _noted(code_package)
+        self._path: str = noted["location"]
+        ds_type: str = noted["ds_type"]
+        subject = f"Code package of {flow_name}"
+        root = root_in(self._path, flow_name, subject)
+        where = place(ds_type, root, flow_name, scope.provider.root(ds_type))
+        blob = scope.client.datastore.blob(where, noted["sha"], subject, packed=False)
+        self._package = CodePackage.read(blob, self._path, noted.get("metadata"))
+        self._tarball: TarFile | None = None
+
+    @property
+    def path(self) -> str:
+        """Where the package is in its datastore."""
+        return self._path
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What Metaflow noted about the package: user, versions, script, …"""
+        return self._package.info
+
+    @property
+    def flowspec(self) -> bytes:
+        """The source of the file that defines the flow: bytes, as Metaflow gives them."""
+        return self._package.flowspec
+
+    @property
+    def script_name(self) -> str:
+        """The name of the file that defines the flow."""
+        return self._package.script_name
+
+    @property
+    def tarball(self) -> TarFile:
+        """The whole package, opened for reading."""
+        if self._tarball is None:
+            self._tarball = self._package.tarball()
+        return self._tarball
+
+    def extract(self) -> TemporaryDirectory[str]:
+        """Return a temporary directory with the user's own code.
+
+        No member of the archive can leave the directory. It is removed when the object that is
+        returned is, or with its `cleanup()`; it is a context manager too.
+
+        Raises:
+            BadCodePackage: a member tries to leave, or the archive is damaged.
+        """
+        from tempfile import TemporaryDirectory  # only extraction needs it
+
+        directory = TemporaryDirectory()
+        try:
+            self._package.extract(directory.name)
+        except BaseException:
+            directory.cleanup()
+            raise
+        return directory
+
+    def __repr__(self) -> str:
+        return f"<MetaflowCode: {self.script_name}>"
+
+
+def _noted(code_package: str) -> dict[str, Any]:
+    try:
+        noted = json.loads(code_package)
+        if all(isinstance(noted[name], str) for name in ("location", "ds_type", "sha")):
+            return dict(noted)
+    except (ValueError, KeyError, TypeError):
+        noted = None
+    raise BadCodePackage(repr(code_package), "expected JSON with location, ds_type and sha")
+
+
+def environment_of(code: MetaflowCode, metadata: Mapping[str, Any]) -> Any:
+    """Return what is recorded of the environment of a task.
+
+    Source:
+        Metaflow 2.19, `get_client_info` of its environments.
+    """
+    kind = code.info.get("environment_type")
+    if not kind:
+        return None
+    if kind not in ("conda", "pypi"):
+        return "Local environment"
+    prefix = str(metadata.get("conda_env_prefix") or "").split("/")
+    if len(prefix) < 3:  # noqa: PLR2004 - …/<environment>/<platform>
+        return {}
+    members = [name for name in code.tarball.getnames() if name.endswith(_CONDA_MANIFEST)]
+    file = code.tarball.extractfile(members[0]) if members else None
+    try:
+        manifest = json.loads(file.read()) if file else {}
+        return manifest[prefix[2]][prefix[1]]
+    except (ValueError, KeyError, TypeError):
+        return {}

@@ -1,0 +1,154 @@
+"""Metaflow (all flows) and Flow (all runs of one)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from mfc._client import OBJECTS, Client, current_client
+from mfc._objects._listing import FlowList, Listing
+from mfc._objects._object import MetaflowObject
+from mfc.errors import ChildNotFound
+from mfc.model import Level, Pathspec, Record
+from mfc.query import Query
+
+if TYPE_CHECKING:
+    from mfc._objects._run import Run
+
+
+class Metaflow:
+    """All flows of a metadata provider that have a run in the namespace, newest first.
+
+    Args:
+        client: where to look; by default the current client.
+    """
+
+    def __init__(self, *, client: Client | None = None) -> None:
+        self._scope = (client or current_client()).scope
+
+    @property
+    def flows(self) -> list[Flow]:
+        """All flows in the namespace."""
+        found = FlowList(self)
+        found.hidden = not found and self._any_flow()
+        found.namespace = self._scope.filter
+        return found
+
+    def __iter__(self) -> Iterator[Flow]:
+        """Yield the flows in the namespace."""
+        for record in self._scope.provider.children(Pathspec(), Query()):
+            flow = Flow._of(self._scope, record)
+            if flow._in_scope():
+                yield flow
+
+    def _any_flow(self) -> bool:
+        return any(True for _ in self._scope.provider.children(Pathspec(), Query(limit=1)))
+
+    def __getitem__(self, name: str) -> Flow:
+        """Return the flow `name`.
+
+        Raises:
+            ChildNotFound: there is none; both a MetaflowNotFound and a KeyError.
+            MetaflowNamespaceMismatch: it has no run in the namespace.
+        """
+        path = Pathspec.parse(name, Level.FLOW)
+        if self._scope.provider.get(path) is None:
+            raise ChildNotFound(str(self), name)
+        return Flow._at(self._scope, path)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and any(flow.id == name for flow in self)
+
+    def __str__(self) -> str:
+        return "Metaflow()"
+
+    __repr__ = __str__
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [flow.id for flow in self]
+
+
+OBJECTS[Level.ROOT] = Metaflow
+
+
+class Flow(MetaflowObject):
+    """All runs of one flow. `Flow("Name")`; it is in a namespace if one of its runs is."""
+
+    __slots__ = ()
+    _level = Level.FLOW
+
+    def _in_scope(self) -> bool:
+        return self._scope.filter is None or self._any_run()
+
+    def _any_run(self) -> bool:
+        return any(True for _ in self._scope.runs(self._record.path, Query(limit=1)))
+
+    def is_in_namespace(self) -> bool:
+        """Tell whether a run of this flow is in the client's namespace as it is now."""
+        scope = self._scope.client.scope
+        namespace = scope.namespace
+        return namespace is None or Flow._of(scope, self._record)._any_run()
+
+    def _child_records(self) -> Iterator[Record]:
+        return self._scope.runs(self._record.path, Query())
+
+    def __iter__(self) -> Iterator[Run]:
+        """Yield the runs in the namespace, newest first."""
+        return self._children(hidden=True)
+
+    def __getitem__(self, name: str) -> Run:
+        """Return the run with this id.
+
+        Raises:
+            ChildNotFound: there is none; a KeyError.
+            MetaflowNamespaceMismatch: it is not in the namespace.
+        """
+        found: Run = super().__getitem__(name)
+        return found
+
+    @property
+    def latest_run(self) -> Run | None:
+        """The newest run in the namespace, whatever its state; None if there is none."""
+        return next(iter(self), None)
+
+    @property
+    def latest_successful_run(self) -> Run | None:
+        """The newest run in the namespace that was successful; None if there is none."""
+        return next((run for run in self if run.successful), None)
+
+    def runs(  # noqa: PLR0913 - the parts of a query, all by name
+        self,
+        *tags: str,
+        since: datetime | date | timedelta | str | None = None,
+        until: datetime | date | timedelta | str | None = None,
+        status: str | None = None,
+        user: str | None = None,
+        limit: int | None = None,
+    ) -> Listing[Run]:
+        """Return an iterator over the runs in the namespace, newest first, for which all holds.
+
+        Args:
+            tags: all of these are among the run's tags.
+            since: created then or later. Naive times are local; a timedelta counts back from now.
+            until: created before.
+            status: `running`, `completed`, `failed` or `unknown`; see `Run.status`.
+            user: who started it.
+            limit: at most so many.
+
+        Raises:
+            ValueError, TypeError: an argument is not of its kind.
+        """
+        query = Query(tags, since=since, until=until, status=status, user=user, limit=limit)
+        return Listing(self._selected(query), described=f"runs of {self}", scope=self._scope)
+
+    def _selected(self, query: Query) -> Iterator[Run]:
+        make: Any = OBJECTS[Level.RUN]._of
+        left = query.limit
+        for record in self._scope.runs(self._record.path, query):
+            if left == 0:
+                return
+            run = make(self._scope, record, None, self)
+            if query.status is None or run.status == query.status:
+                left = None if left is None else left - 1
+                yield run

@@ -1,0 +1,90 @@
+"""The content of IncludeFile parameters: the artifact is a note, the file lies elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import Any
+from zlib import error as ZlibError  # noqa: N812 - a class, whatever zlib calls it
+
+from mfc._client import Scope
+from mfc._datastore import gunzip
+from mfc._pickle import IncludedFile
+from mfc.errors import CorruptBlob, DatastoreError
+
+_SHA1_DIGITS = 40
+
+
+def is_included(value: object) -> bool:
+    """Tell whether a value is the note of an included file."""
+    return isinstance(value, IncludedFile)
+
+
+def included_file(scope: Scope, value: Any, subject: str) -> str | bytes:
+    """Return the content of an included file: text with `\\n` line ends, or bytes.
+
+    Raises:
+        DatastoreError: the note is not as Metaflow writes it, or the file cannot be read.
+
+    Source:
+        Metaflow 2.19, `includefile.UploaderV1` and `UploaderV2`.
+    """
+    descriptor = _descriptor(value, subject)
+    stored = _stored(scope, descriptor, subject)
+    content = _unpacked(stored, descriptor, subject) if _is_packed(descriptor) else stored
+    if not descriptor.get("is_text"):
+        return content
+    encoding = descriptor.get("encoding") or "utf-8"
+    try:
+        return io.TextIOWrapper(io.BytesIO(content), encoding=encoding).read()
+    except (LookupError, ValueError) as cause:
+        raise DatastoreError(subject, str(descriptor.get("url")), f"it is no {encoding} text") from cause
+
+
+def included_size(scope: Scope, value: Any, subject: str) -> int:
+    """Return the size of an included file in bytes; of the oldest kind, as it is stored.
+
+    Raises:
+        DatastoreError: the note is not as Metaflow writes it, or the file cannot be read.
+    """
+    descriptor = _descriptor(value, subject)
+    if "size" in descriptor:
+        return int(descriptor["size"])
+    return len(_stored(scope, descriptor, subject))
+
+
+def _descriptor(value: Any, subject: str) -> dict[str, Any]:
+    descriptor = value.descriptor if is_included(value) else None
+    if not isinstance(descriptor, dict) or not isinstance(descriptor.get("url"), str):
+        raise DatastoreError(subject, "", f"it does not say where its file is: {descriptor!r}")
+    return descriptor
+
+
+def _is_packed(descriptor: dict[str, Any]) -> bool:
+    kind = descriptor.get("sub-type") or descriptor.get("type")
+    return kind in ("uploaded", "uploader-v1")
+
+
+def _stored(scope: Scope, descriptor: dict[str, Any], subject: str) -> bytes:
+    ds_type, mark, path = descriptor["url"].partition("://")
+    if not mark:
+        raise DatastoreError(subject, descriptor["url"], "its file's URL has no protocol")
+    paths = [path]
+    # Moved with its tree: <datatools root>/<flow>/<sha1>, which is below our own root by default.
+    root = scope.provider.root(ds_type)
+    if root is not None and path.count("/") > 1:
+        paths.append("/".join([root, "data", *path.rsplit("/", 2)[1:]]))
+    return scope.client.datastore.file(ds_type, tuple(paths), subject)
+
+
+def _unpacked(stored: bytes, descriptor: dict[str, Any], subject: str) -> bytes:
+    url = descriptor["url"]
+    try:
+        content = gunzip(stored)
+    except ZlibError as cause:
+        raise CorruptBlob(subject, url, "its file is not the gzip data that was written") from cause
+    key = url.rpartition("/")[2]
+    sha = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+    if len(key) == _SHA1_DIGITS and sha != key:
+        raise CorruptBlob(subject, url, "its file does not match its SHA-1")
+    return content

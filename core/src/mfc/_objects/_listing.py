@@ -1,0 +1,56 @@
+"""Results that say, when shown, why they are empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from mfc._client import Scope
+
+if TYPE_CHECKING:
+    from mfc._objects._flow import Flow
+
+T = TypeVar("T")
+
+
+class Listing(Generic[T]):
+    """An iterator over objects, read as it is consumed.
+
+    Args:
+        found: the objects.
+        described: what they are, for showing.
+        scope: where they are looked for.
+    """
+
+    def __init__(self, found: Iterator[T], described: str, scope: Scope) -> None:
+        self._found, self._described, self._scope = found, described, scope
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        return next(self._found)
+
+    def __repr__(self) -> str:
+        if self._scope.filter is None:
+            return f"<{self._described}>"
+        return (
+            f"<{self._described} in namespace {self._scope.filter!r}; "
+            "namespace(None) gives those of everybody>"
+        )
+
+
+class FlowList(list["Flow"]):
+    """A list of flows; when it is empty only because of the namespace, it says so."""
+
+    #: There are flows, but none in the namespace.
+    hidden = False
+    namespace: str | None = None
+
+    def __repr__(self) -> str:
+        if not self.hidden:
+            return super().__repr__()
+        return (
+            f"[]  # there are flows, but none with a run in namespace {self.namespace!r}; "
+            "namespace(None) gives those of everybody"
+        )

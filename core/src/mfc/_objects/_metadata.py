@@ -1,0 +1,131 @@
+"""Metadata of tasks: which attempt it belongs to, and what a clone takes from its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mfc._client import Scope
+from mfc.model import MetadataRecord, Pathspec
+
+if TYPE_CHECKING:
+    from mfc._objects._task import Task
+
+ORIGIN_RUN = "origin-run-id"
+ORIGIN_TASK = "origin-task-id"
+_ORIGIN = (ORIGIN_RUN, ORIGIN_TASK)
+#: What Metaflow writes as the origin of what has none.
+_NONE = "None"
+
+
+class Metadata(NamedTuple):
+    """One metadata event of a task, with Metaflow's fields."""
+
+    name: str
+    value: Any
+    #: Milliseconds since 1970-01-01 UTC: a number, as Metaflow has it.
+    created_at: int
+    type: str | None
+    task: Task
+
+
+def of_attempt(records: Iterable[MetadataRecord], attempt: int | None) -> list[MetadataRecord]:
+    """Return the metadata of one attempt; of all if it is None.
+
+    Where a record does not say its attempt (Metaflow before 2.4), those between the start of the
+    attempt and the start of the next one count.
+
+    Source:
+        Metaflow 2.19, `MetadataProvider._reconstruct_metadata_for_attempt`.
+    """
+    known = list(records)
+    if attempt is None:
+        return known
+    if all(record.attempt is not None for record in known):
+        return [record for record in known if record.attempt == attempt]
+    starts = {
+        int(record.value): record.created
+        for record in known
+        if record.name == "attempt" and str(record.value).isdigit()
+    }
+    if attempt not in starts:
+        return []
+    end = starts.get(attempt + 1)
+    return [
+        record
+        for record in known
+        if starts[attempt] <= record.created and (end is None or record.created < end)
+    ]
+
+
+def newest(records: Iterable[MetadataRecord]) -> dict[str, Any]:
+    """Return the last value of each field."""
+    return {r.name: r.value for r in sorted(records, key=lambda record: record.created)}
+
+
+def origin_of(task: Pathspec, fields: dict[str, Any]) -> Pathspec | None:
+    """Return the task that `task` is a clone of, None if it ran itself."""
+    run, task_id = fields.get(ORIGIN_RUN), fields.get(ORIGIN_TASK)
+    if not run or not task_id or _NONE in (run, task_id):
+        return None
+    flow, _, step, _ = task.components
+    return Pathspec((flow, str(run), step, str(task_id)))
+
+
+def with_origins(
+    scope: Scope,
+    task: Pathspec,
+    records: list[MetadataRecord],
+    names: Collection[str] | None = None,
+) -> list[MetadataRecord]:
+    """Return `records` and, of a clone, the newest value of every other field of its origin.
+
+    The origin may be a clone itself. One that is gone adds nothing.
+
+    Args:
+        scope: where origins are looked up.
+        task: the task that `records` are about.
+        records: its own metadata.
+        names: the only fields wanted; None for all.
+    """
+    found, seen, at = list(records), {task}, task
+    wanted = None if names is None else {*names, *_ORIGIN}
+    origin = origin_of(at, newest(records))
+    while origin is not None and origin not in seen:
+        seen.add(origin)
+        theirs = list(scope.provider.metadata(origin, wanted))
+        present = {record.name for record in found}
+        latest = {r.name: r for r in sorted(theirs, key=lambda record: record.created)}
+        found += [record for name, record in latest.items() if name not in present]
+        origin = origin_of(origin, newest(theirs))
+    return found
+
+
+def field_by_task(scope: Scope, step: Pathspec, name: str) -> dict[Pathspec, Any]:
+    """Return the newest value of a field for every task of a step that has it, or whose origin has.
+
+    Args:
+        scope: where to look.
+        step: path of a step.
+        name: the field.
+    """
+    by_task: dict[Pathspec, list[MetadataRecord]] = {}
+    for record in scope.provider.metadata(step, (name, *_ORIGIN)):
+        by_task.setdefault(record.task, []).append(record)
+    values: dict[Pathspec, Any] = {}
+    for task, records in by_task.items():
+        fields = newest(records)
+        if name not in fields and origin_of(task, fields) is not None:
+            fields = newest(with_origins(scope, task, records, (name,)))
+        if name in fields:
+            values[task] = fields[name]
+    return values
+
+
+def end_step_in(scope: Scope, run: Pathspec) -> tuple[str | None, str | None]:
+    """Return the names of the start and end step that a run recorded, None where it did not."""
+    step = run.child("_parameters")
+    fields = newest(scope.provider.metadata(step, ("start_step", "end_step")))
+    return fields.get("start_step"), fields.get("end_step")
+
+

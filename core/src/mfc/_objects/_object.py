@@ -1,0 +1,323 @@
+"""What all objects of the Client API share: a record, the scope it came in, and its parent."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, ClassVar, TypeVar
+
+from mfc._client import OBJECTS, Client, Scope, current_client
+from mfc.errors import (
+    ChildNotFound,
+    MetaflowInternalError,
+    MetaflowInvalidPathspec,
+    MetaflowNamespaceMismatch,
+    MetaflowNotFound,
+)
+from mfc.model import MAX_ATTEMPTS, Level, Pathspec, Record, is_name
+
+Self = TypeVar("Self", bound="MetaflowObject")
+
+#: How Metaflow marks the layout of a pickled object; the newest one is what is written here.
+_PICKLE_VERSION = "2.12.27"
+
+
+class BadChildName(ChildNotFound, MetaflowInvalidPathspec):
+    """`parent[name]` with a name that nothing can have: empty, `.`, `..`, or with `/`."""
+
+
+def local_time(milliseconds: int) -> datetime:
+    """Return a time as Metaflow shows it: naive, in the local time zone."""
+    return datetime.fromtimestamp(milliseconds / 1000.0)  # noqa: DTZ006 - Metaflow's answer
+
+
+class MetaflowObject:
+    """Base of Flow, Run, Step, Task and DataArtifact.
+
+    An object is what was recorded when it was made; it does not change, but for the tags of a
+    `Run` that it changed itself. Equal are objects of the same path, attempt and provider.
+
+    Args:
+        pathspec: names from the flow down to the object, joined by `/`.
+        attempt: for tasks and artifacts, the attempt wanted, 0 to 5.
+        client: where to look; by default the current client.
+        _namespace_check: False ignores the namespace, here and in what is reached from here.
+
+    Raises:
+        MetaflowInvalidPathspec: not a pathspec of this kind.
+        MetaflowNotFound: there is no such object, or no such attempt can be.
+        MetaflowNamespaceMismatch: it is not in the namespace.
+    """
+
+    __slots__ = ("__weakref__", "_attempt", "_parent", "_record", "_scope")
+
+    _level: ClassVar[Level]
+    _scope: Scope
+    _record: Record
+    _attempt: int | None
+    _parent: MetaflowObject | None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "_level" in cls.__dict__:
+            OBJECTS[cls._level] = cls
+
+    def __init__(
+        self,
+        pathspec: str | None = None,
+        attempt: int | None = None,
+        *,
+        client: Client | None = None,
+        _namespace_check: bool = True,
+    ) -> None:
+        attempt = self._checked_attempt(attempt)
+        path = Pathspec.parse(pathspec, self._level)
+        scope = (client or current_client()).scope
+        self._find(scope if _namespace_check else scope.unchecked(), path, attempt)
+
+    @classmethod
+    def _of(
+        cls: type[Self],
+        scope: Scope,
+        record: Record,
+        attempt: int | None = None,
+        parent: MetaflowObject | None = None,
+    ) -> Self:
+        """Return the object of a record that is already known to be in the namespace."""
+        made = cls.__new__(cls)
+        made._scope = scope
+        made._record = record
+        made._attempt = attempt
+        made._parent = parent
+        return made
+
+    @classmethod
+    def _at(cls: type[Self], scope: Scope, path: Pathspec, attempt: int | None = None) -> Self:
+        """Return the object at `path`, as the constructor does."""
+        made = cls.__new__(cls)
+        made._find(scope, path, attempt)
+        return made
+
+    def _find(self, scope: Scope, path: Pathspec, attempt: int | None) -> None:
+        self._scope, self._attempt, self._parent = scope, attempt, None
+        record = scope.provider.get(path, attempt)
+        if record is None:
+            raise MetaflowNotFound(f"{_shown(type(self), path, attempt)} does not exist")
+        self._record = record
+        if not self._in_scope():
+            raise MetaflowNamespaceMismatch(scope.namespace, str(self))
+
+    def _in_scope(self) -> bool:
+        return self._scope.sees(self._record)
+
+    @classmethod
+    def _checked_attempt(cls, attempt: Any) -> int | None:
+        if attempt is None:
+            return None
+        if cls._level < Level.TASK:
+            raise MetaflowNotFound("Attempts can only be specified for Task or DataArtifact")
+        try:
+            number = int(attempt)
+        except (TypeError, ValueError):
+            raise MetaflowNotFound(
+                f"Attempt can only be an integer, 0 to {MAX_ATTEMPTS - 1}, got {attempt!r}"
+            ) from None
+        if not 0 <= number < MAX_ATTEMPTS:
+            raise MetaflowNotFound(f"Attempt is {number}; attempts go from 0 to {MAX_ATTEMPTS - 1}")
+        return number
+
+    # Identity
+
+    @property
+    def id(self) -> str:
+        """The last name of the pathspec."""
+        return self._record.path.name
+
+    @property
+    def pathspec(self) -> str:
+        """The text that makes this object again (with `attempt=` where one was given)."""
+        return str(self._record.path)
+
+    @property
+    def path_components(self) -> list[str]:
+        """The names of the pathspec, outermost first."""
+        return list(self._record.path.components)
+
+    @property
+    def parent(self) -> Any:
+        """The object one level up; None for a flow."""
+        if self._parent is None and self._level > Level.FLOW:
+            attempt = self._attempt if self._level is Level.ARTIFACT else None
+            above = OBJECTS[Level(self._level - 1)]
+            self._parent = above._at(self._scope.unchecked(), self._record.path.parent, attempt)
+        return self._parent
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self) or not isinstance(other, MetaflowObject):
+            return NotImplemented
+        return self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _identity(self) -> tuple[Pathspec, int | None, str]:
+        return self._record.path, self._attempt, self._scope.provider.address
+
+    def __str__(self) -> str:
+        return _shown(type(self), self._record.path, self._attempt)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Show what is already known, as a small table; nothing is read."""
+        rows = [("created", f"{self.created_at:%Y-%m-%d %H:%M:%S}")]
+        if self._record.user:
+            rows.append(("user", self._record.user))
+        if self._record.tags:
+            rows.append(("tags", ", ".join(sorted(self._record.tags))))
+        cells = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
+            for name, text in rows
+        )
+        return f"<table><caption>{html.escape(str(self))}</caption>{cells}</table>"
+
+    # What was recorded
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """User and system tags of the run that this object belongs to."""
+        return self._record.tags | self._record.system_tags
+
+    @property
+    def user_tags(self) -> frozenset[str]:
+        """Tags that users may change."""
+        return self._record.tags
+
+    @property
+    def system_tags(self) -> frozenset[str]:
+        """Tags that Metaflow set."""
+        return self._record.system_tags
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was created: naive, in local time."""
+        return local_time(self._record.created)
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """The object that this one was cloned from by `resume`, None if it was not."""
+        return None
+
+    def is_in_namespace(self) -> bool:
+        """Tell whether this object is in the client's namespace as it is now."""
+        client = self._scope.client
+        namespace = client.namespace
+        return namespace is None or client.policy.sees(namespace, self._record)
+
+    # Children
+
+    def _children(self, *, hidden: bool = False) -> Iterator[Any]:
+        """Yield the objects one level down, newest first, those whose names begin with `_` too?"""
+        make, scope, attempt = OBJECTS[Level(self._level + 1)]._of, self._scope, self._attempt
+        for record in self._child_records():
+            if (hidden or record.path.name[0] != "_") and scope.sees(record):
+                yield make(scope, record, attempt, self)
+
+    def _child_records(self) -> Iterator[Record]:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the children in the namespace, newest first."""
+        return self._children()
+
+    def _child_path(self, name: object) -> Pathspec:
+        text = str(name) if isinstance(name, int) and not isinstance(name, bool) else name
+        if not isinstance(text, str) or not is_name(text):
+            raise BadChildName(str(self), name)
+        return self._record.path.child(text)
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the child `name`.
+
+        Raises:
+            ChildNotFound: there is none; a KeyError.
+            MetaflowNamespaceMismatch: it is not in the namespace of this object.
+        """
+        path = self._child_path(name)
+        record = self._scope.provider.get(path, self._attempt)
+        if record is None:
+            raise ChildNotFound(str(self), name)
+        if not self._scope.sees(record):
+            raise MetaflowNamespaceMismatch(self._scope.namespace, str(path))
+        return OBJECTS[path.level]._of(self._scope, record, self._attempt, self)
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether there is a child `name`, in the namespace or not."""
+        try:
+            path = self._child_path(name)
+        except BadChildName:
+            return False
+        return self._scope.provider.get(path, self._attempt) is not None
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [child.id for child in self]
+
+    # Pickling, in the layout of Metaflow's own client
+
+    def __getstate__(self) -> dict[str, Any]:
+        scope = self._scope
+        state = [
+            self.pathspec,
+            self._attempt,
+            scope.provider.address,
+            scope.namespace,
+            scope.checked and scope.namespace is not None,
+        ]
+        return {"version": _PICKLE_VERSION, "data": state}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Find the object again; the client's own provider and namespace stay as they are."""
+        pathspec, attempt, address, namespace, checked = _unpacked(state)
+        client = current_client()
+        scope = client.scope
+        if address is not None and address != scope.provider.address:
+            scope = Scope(client, client.provider_at(address), scope.namespace)
+        namespace = namespace or scope.namespace
+        scope = Scope(client, scope.provider, namespace, bool(checked) and namespace is not None)
+        self._find(scope, Pathspec.parse(pathspec, self._level), self._checked_attempt(attempt))
+
+
+def _shown(kind: type[MetaflowObject], path: Pathspec, attempt: int | None) -> str:
+    if attempt is not None:
+        return f"{kind.__name__}('{path}', attempt={attempt})"
+    return f"{kind.__name__}('{path}')"
+
+
+def _unpacked(state: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
+    """Return pathspec, attempt, metadata address, namespace and check of any of four layouts.
+
+    Raises:
+        MetaflowInternalError: a layout that is newer than this client, or damaged.
+
+    Source:
+        Metaflow 2.19, `MetaflowObject.__setstate__`.
+    """
+    if "version" not in state or "data" not in state:  # before 2.8.4: the instance's attributes
+        return (
+            state.get("_pathspec"),
+            state.get("_attempt"),
+            None,
+            None,
+            state.get("_namespace_check", False),
+        )
+    version, data = state["version"], list(state["data"])
+    if version == "2.8.4" and len(data) == 3:  # noqa: PLR2004 - the layout's own length
+        return data[0], data[1], None, None, data[2]
+    if version == "2.12.4" and len(data) == 4:  # noqa: PLR2004
+        return data[0], data[1], None, data[2], data[3]
+    if version == _PICKLE_VERSION and len(data) == 5:  # noqa: PLR2004
+        return data[0], data[1], data[2], data[3], data[4]
+    raise MetaflowInternalError(
+        f"Unpickling this object needs a client that knows layout {version!r}; upgrade mfc-core"
+    )

@@ -1,0 +1,190 @@
+"""Run: one execution of a flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import attrs
+
+from mfc._objects._graph import graph_of
+from mfc._objects._metadata import ORIGIN_RUN, end_step_in, newest
+from mfc._objects._object import MetaflowObject
+from mfc._objects._status import run_status
+from mfc._objects._tags import TagEdit
+from mfc._objects._trigger import Trigger
+from mfc.errors import MetaflowTaggingError
+from mfc.model import Level, Record, Status
+from mfc.query import Query
+
+if TYPE_CHECKING:
+    from mfc._objects._artifact import MetaflowData
+    from mfc._objects._code_package import MetaflowCode
+    from mfc._objects._flow import Flow
+    from mfc._objects._step import Step
+    from mfc._objects._task import Task
+
+
+class Run(MetaflowObject):
+    """One execution of a flow. `Run("Flow/7")`; iterating gives its steps, newest first."""
+
+    __slots__ = ()
+    _level = Level.RUN
+    if TYPE_CHECKING:
+        parent: Flow  # type: ignore[assignment]
+
+    def _child_records(self) -> Iterator[Record]:
+        return self._scope.provider.children(self._record.path, Query())
+
+    def __iter__(self) -> Iterator[Step]:
+        """Yield the steps, newest first, but for those whose names begin with `_`."""
+        return self._children()
+
+    def __getitem__(self, name: str) -> Step:
+        """Return the step `name`.
+
+        Raises:
+            ChildNotFound: there is none (yet); a KeyError.
+        """
+        found: Step = super().__getitem__(name)
+        return found
+
+    def steps(self, *tags: str) -> Iterator[Step]:
+        """Yield the steps, newest first, if the run has all of `tags`."""
+        return (step for step in self if step.tags.issuperset(tags))
+
+    # The end
+
+    def _endpoints(self) -> tuple[str, str]:
+        """Return the names of the start and the end step.
+
+        They are in the parameters' metadata; a resumed run has them in its graph alone.
+        """
+        start, end = end_step_in(self._scope, self._record.path)
+        if start and end:
+            return start, end
+        graph = graph_of(self._scope, self._record.path)
+        return start or (graph.start if graph else "start"), end or (graph.end if graph else "end")
+
+    @property
+    def end_task(self) -> Task | None:
+        """The task of the end step; None if the run has not come so far."""
+        try:
+            return self[self._endpoints()[1]].task
+        except KeyError:
+            return None
+
+    @property
+    def data(self) -> MetaflowData | None:
+        """The artifacts of the end task, to be had by name; None if there is no end task."""
+        end = self.end_task
+        return end.data if end else None
+
+    @property
+    def successful(self) -> bool:
+        """Whether the end task was successful."""
+        end = self.end_task
+        return end.successful if end else False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end task completed."""
+        end = self.end_task
+        return end.finished if end else False
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When the end task ended: naive, local time; None if it has not."""
+        end = self.end_task
+        return end.finished_at if end else None
+
+    @property
+    def status(self) -> Status:
+        """`running`, `completed`, `failed` or `unknown`; `.reason` says why."""
+        return run_status(self)
+
+    # What led to it
+
+    @property
+    def code(self) -> MetaflowCode | None:
+        """The code package of the run; None if none was recorded."""
+        for step in self:
+            task = step.task
+            if task is not None and (code := task.code) is not None:
+                return code
+        return None
+
+    @property
+    def trigger(self) -> Trigger | None:
+        """The events that started this run; None if it was not started by any."""
+        try:
+            task = self[self._endpoints()[0]].task
+        except KeyError:
+            return None
+        events = self._scope.client.events(task.metadata_dict) if task else []
+        return Trigger._of(self._scope, events) if events else None
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """The run that this one resumes, None if it is a run of its own."""
+        for step in self:
+            task = step.task
+            if task is not None:
+                fields = newest(self._scope.provider.metadata(task._record.path, (ORIGIN_RUN,)))
+                origin = fields.get(ORIGIN_RUN)
+                flow = self._record.path.components[0]
+                return f"{flow}/{origin}" if origin not in (None, "", "None") else None
+        return None
+
+    # Tags
+
+    def add_tag(self, tag: str | Iterable[str]) -> None:
+        """Add a tag (or several); see `replace_tags`."""
+        self.replace_tags([], [tag] if isinstance(tag, (str, bytes)) else tag)
+
+    def add_tags(self, tags: Iterable[str]) -> None:
+        """Add tags; see `replace_tags`."""
+        self.replace_tags([], tags)
+
+    def remove_tag(self, tag: str | Iterable[str]) -> None:
+        """Remove a tag (or several); see `replace_tags`."""
+        self.replace_tags([tag] if isinstance(tag, (str, bytes)) else tag, [])
+
+    def remove_tags(self, tags: Iterable[str]) -> None:
+        """Remove tags; see `replace_tags`."""
+        self.replace_tags(tags, [])
+
+    def replace_tag(
+        self, tag_to_remove: str | Iterable[str], tag_to_add: str | Iterable[str]
+    ) -> None:
+        """Remove a tag and add another (or several of each); see `replace_tags`."""
+        one = (str, bytes)
+        self.replace_tags(
+            [tag_to_remove] if isinstance(tag_to_remove, one) else tag_to_remove,
+            [tag_to_add] if isinstance(tag_to_add, one) else tag_to_add,
+        )
+
+    def replace_tags(self, tags_to_remove: Iterable[str], tags_to_add: Iterable[str]) -> None:
+        """Remove tags, then add tags, as one change; this object shows the outcome.
+
+        A tag that is a system tag is not added, silently; removing a tag that is not there does
+        nothing. When it was made and who made it do not change.
+
+        Args:
+            tags_to_remove: user tags.
+            tags_to_add: 1 to 500 characters each; a run has at most 50, unless it already has more.
+
+        Raises:
+            MetaflowTaggingError: a system tag is to be removed, a tag is not allowed, there would
+                be too many, nothing is asked for, or it could not be written.
+            MetaflowNotFound: the run is gone.
+        """
+        edit = TagEdit.of(tags_to_remove, tags_to_add)
+        scope = self._scope
+        if (refusal := scope.client.policy.may_retag(scope.namespace, self._record)) is not None:
+            raise MetaflowTaggingError(f"The tags of {self} may not be changed: {refusal}")
+        if not scope.provider.capabilities.retag:
+            raise MetaflowTaggingError(f"{scope.provider.address} cannot change tags")
+        tags = scope.provider.retag(self._record.path, edit.apply)
+        self._record = attrs.evolve(self._record, tags=tags)

@@ -1,0 +1,119 @@
+"""Step: all tasks of one step of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mfc._objects._graph import Graph, graph_of
+from mfc._objects._object import MetaflowObject
+from mfc.model import Level, Record
+from mfc.query import Query
+
+if TYPE_CHECKING:
+    from mfc._objects._run import Run
+    from mfc._objects._task import Task
+
+_CONTROL = "control_task"
+
+
+class Step(MetaflowObject):
+    """One step of a run. `Step("Flow/7/train")`; iterating gives its tasks, newest first."""
+
+    __slots__ = ()
+    _level = Level.STEP
+    if TYPE_CHECKING:
+        parent: Run  # type: ignore[assignment]
+
+    def _child_records(self) -> Iterator[Record]:
+        return self._scope.provider.children(self._record.path, Query())
+
+    def __iter__(self) -> Iterator[Task]:
+        """Yield the tasks, newest first."""
+        return self._children(hidden=True)
+
+    def __getitem__(self, name: str) -> Task:
+        """Return the task with this id.
+
+        Raises:
+            ChildNotFound: there is none; a KeyError.
+        """
+        found: Task = super().__getitem__(name)
+        return found
+
+    @property
+    def task(self) -> Task | None:
+        """The newest task; the only one, unless the step is in a foreach."""
+        return next(iter(self), None)
+
+    def tasks(self, *tags: str) -> Iterator[Task]:
+        """Yield the tasks, newest first, if the run has all of `tags`."""
+        return (task for task in self if task.tags.issuperset(tags))
+
+    @property
+    def control_task(self) -> Task | None:
+        """The control task of a `@parallel` or unbounded step, None if there is none."""
+        return next(self.control_tasks(), None)
+
+    def control_tasks(self, *tags: str) -> Iterator[Task]:
+        """Yield the control tasks, newest first, if the run has all of `tags`."""
+        for task in self.tasks(*tags):
+            if _CONTROL in task.tags or _CONTROL in (
+                entry.value for entry in task.metadata if entry.name == "internal_task_type"
+            ):
+                yield task
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When the last of the tasks ended: naive, local time.
+
+        None while one has not.
+
+        Raises:
+            ValueError: the step has no tasks, as Metaflow.
+        """
+        ends = []
+        for task in self:
+            if (end := task.finished_at) is None:
+                return None
+            ends.append(end)
+        return max(ends)
+
+    @property
+    def environment_info(self) -> Any:
+        """What is recorded of the environment of the newest task; see `Task.environment_info`."""
+        task = self.task
+        return task.environment_info if task else None
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """This step in the run that was resumed, None if its run was not a resumed one."""
+        origin = self.parent.origin_pathspec
+        return f"{origin}/{self.id}" if origin else None
+
+    @property
+    def parent_steps(self) -> Iterator[Step]:
+        """The steps before this one that exist: a branch that was not taken does not."""
+        graph = self._graph()
+        if graph is not None and self.id != graph.start:
+            yield from self._existing(graph.before(self.id))
+
+    @property
+    def child_steps(self) -> Iterator[Step]:
+        """The steps after this one that exist (so far)."""
+        graph = self._graph()
+        if graph is not None and self.id != graph.end:
+            yield from self._existing(graph.after(self.id))
+
+    def _graph(self) -> Graph | None:
+        task = self.task
+        run = self._record.path.parent
+        return graph_of(self._scope, run, task._record.path if task else None)
+
+    def _existing(self, names: list[str]) -> Iterator[Step]:
+        run, scope = self._record.path.parent, self._scope.unchecked()
+        for name in names:
+            record = scope.provider.get(run.child(name))
+            if record is not None:
+                yield Step._of(scope, record)

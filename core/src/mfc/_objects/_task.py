@@ -1,0 +1,251 @@
+"""Task: one execution of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
+from mfc._objects._code_package import MetaflowCode, environment_of
+from mfc._objects._graph import PATH_FIELD, children_of, parents_of
+from mfc._objects._metadata import Metadata, newest, of_attempt, origin_of, with_origins
+from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._status import task_status
+from mfc._objects._task_logs import TaskLogs
+from mfc.model import ArtifactRecord, Level, MetadataRecord, Record, Status
+
+if TYPE_CHECKING:
+    from mfc._objects._step import Step
+
+_MISSING = object()
+
+
+class Task(MetaflowObject):
+    """One execution of a step. `Task("Flow/7/train/12")`; iterating gives its artifacts.
+
+    A task may be attempted several times. Without `attempt=`, artifacts are those of the attempt
+    that ended last, logs those of the one that started last, metadata those of all.
+    """
+
+    __slots__ = ()
+    _level = Level.TASK
+    if TYPE_CHECKING:
+        parent: Step  # type: ignore[assignment]
+
+    def _child_records(self) -> Iterator[Record]:
+        return self._scope.provider.artifacts(self._record.path, None, self._attempt)
+
+    def __iter__(self) -> Iterator[DataArtifact]:
+        """Yield the artifacts, newest first, but for those whose names begin with `_`."""
+        return self._children()
+
+    def __getitem__(self, name: str) -> DataArtifact:
+        """Return the artifact `name`.
+
+        Raises:
+            ChildNotFound: there is none; a KeyError.
+        """
+        found: DataArtifact = super().__getitem__(name)
+        return found
+
+    @property
+    def data(self) -> MetaflowData:
+        """The values of the artifacts, to be had by name: `task.data.x`."""
+        return MetaflowData(self)
+
+    @property
+    def artifacts(self) -> MetaflowArtifacts:
+        """The artifacts, to be had by name, position or iteration: `task.artifacts.x`."""
+        return MetaflowArtifacts(self)
+
+    # How it went
+
+    def _internal(self, name: str) -> object:
+        """Return the value of an artifact that Metaflow wrote for itself; `_MISSING` if none."""
+        record = self._scope.provider.get(self._record.path.child(name), self._attempt)
+        if not isinstance(record, ArtifactRecord):
+            return _MISSING
+        return self._scope.client.plain(record, self._scope.provider)
+
+    def _truth(self, name: str) -> bool:
+        value = self._internal(name)
+        return False if value is _MISSING else cast("bool", value)
+
+    @property
+    def successful(self) -> bool:
+        """Whether the attempt that ended last did so without an exception."""
+        return self._truth("_success")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the attempt that ended last completed; False if it failed, as in Metaflow."""
+        return self._truth("_task_ok")
+
+    @property
+    def exception(self) -> Any:
+        """What the attempt that ended last raised: `type`, `exception`, `stacktrace`; else None."""
+        value = self._internal("_exception")
+        return None if value is _MISSING else value
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When the last attempt to end did, well or not: naive, local time; None if none has."""
+        record = self._scope.provider.get(self._record.path.child("_task_ok"), self._attempt)
+        return None if record is None else local_time(record.created)
+
+    @property
+    def status(self) -> Status:
+        """`running`, `completed`, `failed` or `unknown`; `.reason` says why."""
+        return task_status(self)
+
+    @property
+    def index(self) -> int | None:
+        """Index in the innermost foreach around this task; None outside of any."""
+        if self._scope.provider.get(self._record.path.child("_foreach_stack"), self._attempt) is None:
+            return None  # as Metaflow: it is known once an attempt has ended
+        fields = self._fields((PATH_FIELD,))
+        if PATH_FIELD in fields:
+            return _last_index(str(fields[PATH_FIELD]))
+        stack = self._internal("_foreach_stack")
+        return stack[-1].index if isinstance(stack, list) and stack else None
+
+    @property
+    def runtime_name(self) -> str | None:
+        """Where it ran, from tag `runtime:…`, such as `dev`; None if there is no such tag."""
+        for tag in sorted(self.tags):
+            if tag.startswith("runtime:"):
+                return tag.split(":")[1]
+        return None
+
+    # Metadata
+
+    def _metadata_records(self) -> list[MetadataRecord]:
+        path = self._record.path
+        found = of_attempt(self._scope.provider.metadata(path), self._attempt)
+        return with_origins(self._scope, path, found)
+
+    def _fields(self, names: Collection[str]) -> dict[str, Any]:
+        """Return the newest value of some fields, reading as little as that takes."""
+        if self._attempt is not None:
+            return self.metadata_dict
+        wanted = {*names, "origin-run-id", "origin-task-id"}
+        found = list(self._scope.provider.metadata(self._record.path, wanted))
+        return newest(with_origins(self._scope, self._record.path, found, names))
+
+    @property
+    def metadata(self) -> list[Metadata]:
+        """All metadata, of the chosen attempt or of all, oldest first.
+
+        A task that `resume` cloned has, after its own, what only its origin has.
+        """
+        return [
+            Metadata(record.name, record.value, record.created, record.type, self)
+            for record in self._metadata_records()
+        ]
+
+    @property
+    def metadata_dict(self) -> dict[str, Any]:
+        """The newest value of each metadata field."""
+        return newest(self._metadata_records())
+
+    @property
+    def current_attempt(self) -> int:
+        """The attempt chosen, else the one that started last; 0 if none has."""
+        if self._attempt is not None:
+            return self._attempt
+        return int(self._fields(("attempt",)).get("attempt", 0))
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """The task that this one is a clone of; None if it ran itself."""
+        fields = newest(of_attempt(self._scope.provider.metadata(self._record.path), self._attempt))
+        origin = origin_of(self._record.path, fields)
+        return str(origin) if origin else None
+
+    # Code and environment
+
+    @property
+    def code(self) -> MetaflowCode | None:
+        """The code package that this task ran from; None if it had none."""
+        package = self._fields(("code-package",)).get("code-package")
+        if not package:
+            return None
+        return MetaflowCode(self._record.path.components[0], package, scope=self._scope)
+
+    @property
+    def environment_info(self) -> Any:
+        """What is recorded of the environment; None without a code package.
+
+        `"Local environment"`, or for conda and PyPI the mapping that Metaflow packed.
+        """
+        code = self.code
+        return environment_of(code, self.metadata_dict) if code else None
+
+    # Logs
+
+    @property
+    def stdout(self) -> str:
+        """What it printed: of the chosen attempt, else of the one that started last."""
+        return TaskLogs.of(self, "stdout").text()
+
+    @property
+    def stderr(self) -> str:
+        """What it printed to standard error, as `stdout`."""
+        return TaskLogs.of(self, "stderr").text()
+
+    @property
+    def stdout_size(self) -> int:
+        """Size of the recorded `stdout` in bytes, time stamps included."""
+        return TaskLogs.of(self, "stdout").size()
+
+    @property
+    def stderr_size(self) -> int:
+        """Size of the recorded `stderr` in bytes, time stamps included."""
+        return TaskLogs.of(self, "stderr").size()
+
+    def loglines(
+        self, stream: str, as_unicode: bool = True, meta_dict: Mapping[str, Any] | None = None  # noqa: FBT001, FBT002 - Metaflow's signature
+    ) -> Iterator[tuple[datetime | None, str | bytes]]:
+        """Yield the lines of a stream, each with the time it was printed: naive, UTC.
+
+        Args:
+            stream: `stdout` or `stderr`.
+            as_unicode: text; bytes that are no UTF-8 become U+FFFD. Else bytes as printed.
+            meta_dict: the metadata of this task, if you have it already.
+        """
+        yield from TaskLogs.of(self, stream, meta_dict).lines(as_unicode=as_unicode)
+
+    # Lineage
+
+    @property
+    def parent_task_pathspecs(self) -> Iterator[str]:
+        """The pathspecs of `parent_tasks`."""
+        return (str(record.path) for record in parents_of(self))
+
+    @property
+    def child_task_pathspecs(self) -> Iterator[str]:
+        """The pathspecs of `child_tasks`."""
+        return (str(record.path) for record in children_of(self))
+
+    @property
+    def parent_tasks(self) -> Iterator[Task]:
+        """The tasks whose results this one took in, by step, newest first."""
+        scope = self._scope.unchecked()
+        return (Task._of(scope, record) for record in parents_of(self))
+
+    @property
+    def child_tasks(self) -> Iterator[Task]:
+        """The tasks that took in the results of this one (so far), by step, newest first."""
+        scope = self._scope.unchecked()
+        return (Task._of(scope, record) for record in children_of(self))
+
+
+def _last_index(foreach_path: str) -> int | None:
+    """Return the index in the last part of `stepA:3,stepB:0`.
+
+    >>> _last_index("stepA:3,stepB:0")
+    0
+    """
+    number = foreach_path.rpartition(",")[2].rpartition(":")[2]
+    return int(number) if number.isdigit() else None

@@ -1,0 +1,159 @@
+"""The events that started a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mfc._client import OBJECTS, Scope, current_client
+from mfc._objects._object import local_time
+from mfc.errors import MetaflowException
+from mfc.model import Level, Pathspec
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mfc._objects._run import Run
+    from mfc.hookspecs import Event
+
+_RUN = "run"
+
+
+class MetaflowEvent(NamedTuple):
+    """An event, with Metaflow's fields."""
+
+    name: str | None
+    id: str | None
+    #: Naive, local time; None or what else the sender put there, where it is no time.
+    timestamp: datetime | Any
+    #: `event` or `run`.
+    type: str | None
+
+
+class Trigger:
+    """The events that started a run, newest first."""
+
+    def __init__(self, events: Iterable[MetaflowEvent] = (), scope: Scope | None = None) -> None:
+        self._events = list(events)
+        self._scope = scope or current_client().scope
+        self._known_runs: list[Run] | None = None
+
+    @classmethod
+    def _of(cls, scope: Scope, events: Iterable[Event]) -> Trigger:
+        newest_first = sorted(events, key=lambda event: _seconds(event.timestamp), reverse=True)
+        shown = (
+            MetaflowEvent(event.name, event.id, _shown(event.timestamp), event.type)
+            for event in newest_first
+        )
+        return cls(shown, scope)
+
+    @classmethod
+    def from_runs(cls, run_objs: Iterable[Run]) -> Trigger:
+        """Return the trigger that these runs would be, once they have ended.
+
+        Args:
+            run_objs: runs; those without an end task are left out.
+        """
+        ended = [(run, end) for run in run_objs if (end := run.end_task) is not None]
+        ended.sort(key=lambda pair: _time(pair[0].finished_at), reverse=True)
+        events = []
+        for run, end in ended:
+            flow, step = run.path_components[0], end.path_components[2]
+            # A custom end step is announced by its own name and by the usual one.
+            for name in dict.fromkeys((step, "end")):
+                event = f"metaflow.{flow}.{name}"
+                events.append(MetaflowEvent(event, end.pathspec, run.finished_at, _RUN))
+        trigger = cls(events)
+        trigger._known_runs = [run for run, _ in ended]
+        return trigger
+
+    @property
+    def event(self) -> MetaflowEvent | None:
+        """The newest event."""
+        return next(iter(self._events), None)
+
+    @property
+    def events(self) -> list[MetaflowEvent] | None:
+        """All events, newest first; None if there are none."""
+        return list(self._events) or None
+
+    @property
+    def run(self) -> Run | None:
+        """The newest run among the events."""
+        return next(iter(self.runs or ()), None)
+
+    @property
+    def runs(self) -> list[Run] | None:
+        """The runs among the events, newest first; None if there are none.
+
+        A run that is gone is left out.
+        """
+        if self._known_runs is None:
+            self._known_runs = [
+                run
+                for event in self._events
+                if event.type == _RUN and (run := self._run(event)) is not None
+            ]
+        return list(self._known_runs) or None
+
+    def _run(self, event: MetaflowEvent) -> Run | None:
+        components = str(event.id).split("/")[:2]
+        try:
+            path = Pathspec.parse("/".join(components), Level.RUN)
+            found: Run = OBJECTS[Level.RUN]._at(self._scope.unchecked(), path)
+        except MetaflowException:
+            return None
+        return found
+
+    def __getitem__(self, key: str) -> Run | MetaflowEvent:
+        """Return the newest run of flow `key` among the events, else the newest event `key`.
+
+        Raises:
+            KeyError: there is neither.
+        """
+        for run in self.runs or ():
+            if run.path_components[0] == key:
+                return run
+        for event in self._events:
+            if event.name == key:
+                return event
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[MetaflowEvent]:
+        return iter(self._events)
+
+    def __contains__(self, ident: object) -> bool:
+        try:
+            self[ident]  # type: ignore[index]
+        except KeyError:
+            return False
+        return True
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_runs": self._known_runs, "_events": self._events}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Accept the state that Metaflow's own class leaves in a pickle, too."""
+        events = [MetaflowEvent(*event) for event in state.get("_events") or ()]
+        self.__init__(events)  # type: ignore[misc]
+        self._known_runs = state.get("_runs")
+
+    def __repr__(self) -> str:
+        return f"<Trigger: {', '.join(str(event.name) for event in self._events)}>"
+
+
+def _seconds(stamp: Any) -> float:
+    """Return a sort key; what is no number comes last."""
+    number = isinstance(stamp, (int, float)) and not isinstance(stamp, bool)
+    return float(stamp) if number else float("-inf")
+
+
+def _shown(stamp: Any) -> Any:
+    try:
+        return local_time(int(stamp * 1000)) if _seconds(stamp) > 0 else stamp
+    except (OverflowError, ValueError, OSError):
+        return stamp
+
+
+def _time(moment: datetime | None) -> float:
+    return moment.timestamp() if moment else float("-inf")

@@ -1,0 +1,326 @@
+"""Checks of what a pickle feeds to the callables that a safe load admits.
+
+Each raises `Refused` or returns. They look only at values that were built under the same
+rules, so asking for a length or an attribute runs nothing foreign.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from math import prod
+from typing import Any, NoReturn
+
+#: Stand for the two functions of copyreg that the unpickler carries out itself.
+RECONSTRUCTOR = object()
+NEWOBJ = object()
+
+_ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
+_RATIO = re.compile(r"[+-]?\d+(/\d+)?")
+_FORGED = "its stored state is forged"
+
+
+class Refused(Exception):  # noqa: N818 - a decision, not a failure
+    """A safe load does not do what the pickle asks; the text says what that is."""
+
+
+def forged(what: str) -> NoReturn:
+    """Refuse a state that no library writes."""
+    raise Refused(f"{_FORGED}: {what}")
+
+
+def anything(_arguments: tuple[Any, ...]) -> None:
+    """Accept any arguments."""
+
+
+def anything_set(_made: object, _state: object) -> None:
+    """Accept any state."""
+
+
+def nothing(arguments: tuple[Any, ...]) -> None:
+    """Accept no arguments."""
+    if arguments:
+        forged("arguments where there are none")
+
+
+def plain_state(_made: object, state: object) -> None:
+    """Accept attributes, but none that Python itself looks at."""
+    for part in state if isinstance(state, tuple) else (state,):
+        if isinstance(part, dict):
+            for name in part:
+                if not isinstance(name, str) or (name.startswith("__") and name.endswith("__")):
+                    forged(f"attribute {name!r}")
+
+
+def one_collection(arguments: tuple[Any, ...]) -> None:
+    """Accept nothing or one builtin collection; a range or a count could be endless."""
+    if arguments and not (
+        len(arguments) == 1 and isinstance(arguments[0], (list, tuple, set, frozenset, dict))
+    ):
+        forged("a collection made from no collection")
+
+
+def bytes_arguments(arguments: tuple[Any, ...]) -> None:
+    """Accept bytes, text as Latin-1 or small numbers; one number would be a size."""
+    kinds = tuple(type(argument) for argument in arguments)
+    if kinds not in {(), (bytes,), (str, str), (list,), (bytearray,)}:
+        forged("bytes made from something else")
+    if kinds == (str, str):
+        latin1(*arguments)
+
+
+def integers(arguments: tuple[Any, ...]) -> None:
+    """Accept integers only."""
+    if not all(type(argument) is int for argument in arguments):
+        forged("a range of something else than integers")
+
+
+def factory(arguments: tuple[Any, ...]) -> None:
+    """Accept a class as the factory of a defaultdict, and initial content."""
+    if arguments and not (arguments[0] is None or isinstance(arguments[0], type)):
+        forged("a default factory that is no class")
+    one_collection(arguments[1:])
+
+
+def queue(arguments: tuple[Any, ...]) -> None:
+    """Accept initial content and a length."""
+    one_collection(arguments[:1])
+    if arguments[1:] and not (arguments[1] is None or type(arguments[1]) is int):
+        forged("a queue's length")
+
+
+def fraction(arguments: tuple[Any, ...]) -> None:
+    """Accept digits; an exponent could ask for a number of gigabytes."""
+    for part in arguments:
+        if type(part) is not int and not (type(part) is str and _RATIO.fullmatch(part)):
+            forged("a fraction of something else than digits")
+
+
+def latin1(text: object, encoding: object = "latin1") -> bytes:
+    """Return the bytes that protocol 2 wrote as text; stands for `_codecs.encode`."""
+    if type(text) is not str or encoding not in {"latin1", "latin-1", "iso-8859-1"}:
+        raise Refused("_codecs.encode with another encoding than latin1")
+    return text.encode("latin1")
+
+
+def singleton_type(*arguments: object) -> type:
+    """Return the class of None, Ellipsis or NotImplemented; stands for `type`."""
+    if len(arguments) != 1 or arguments[0] not in (None, ..., NotImplemented):
+        raise Refused("builtins.type of something else than None")
+    return type(arguments[0])
+
+
+def zone_reader(owner: object, name: object) -> object:
+    """Return what makes time zones; stands for `getattr`, which zoneinfo's pickles use."""
+    zones = sys.modules.get("zoneinfo")
+    if zones is None or owner is not zones.ZoneInfo or name != "_unpickle":
+        raise Refused(f"builtins.getattr({owner!r}, {name!r})")
+    return zone
+
+
+def zone(key: object, _cached: object = True) -> object:  # noqa: FBT002 - zoneinfo's signature
+    """Return a time zone by name; stands for `ZoneInfo._unpickle`."""
+    zone_name((key,))
+    return sys.modules["zoneinfo"].ZoneInfo(key)
+
+
+def zone_name(arguments: tuple[Any, ...]) -> None:
+    """Accept names of time zones that are no paths."""
+    for part in arguments:
+        if not isinstance(part, (str, int, type(None))) or (
+            isinstance(part, str) and not _ZONE.fullmatch(part)
+        ):
+            forged(f"time zone {part!r}")
+
+
+def dtype_arguments(arguments: tuple[Any, ...]) -> None:
+    """Accept a description to be copied; the shared dtypes must not get a state."""
+    if len(arguments) != 3 or bool(arguments[1]) or not arguments[2]:  # noqa: PLR2004
+        forged("a dtype that would be shared")
+    if not isinstance(arguments[0], (str, type)):
+        forged("a dtype described by something else than its name")
+
+
+def dtype_state(made: Any, state: Any) -> None:  # noqa: ANN401 - numpy's
+    """Accept a state that describes memory truthfully."""
+    if not isinstance(state, tuple) or len(state) not in {8, 9} or state[0] not in {3, 4}:
+        forged("a dtype's state of another shape")
+    _, order, subarray, names, fields, size, alignment, flags = state[:8]
+    if order not in {"<", ">", "=", "|"} or alignment not in {-1, 1, 2, 4, 8, 16}:
+        forged("a dtype's byte order or alignment")
+    if size not in {-1, made.itemsize}:
+        forged("a dtype's size")
+    if names is None and fields is None and subarray is None:
+        expected = made.flags
+    else:
+        expected = _compound(made, subarray, names, fields).flags
+    # Flag 0x80 (aligned struct) is a note for printing; the others decide what memory is.
+    if type(flags) is not int or flags & 0x7F != expected & 0x7F:
+        forged("a dtype's flags")
+
+
+def _compound(made: Any, subarray: Any, names: Any, fields: Any) -> Any:  # noqa: ANN401 - numpy's
+    """Return the dtype that numpy itself makes of the description, after checking that it fits."""
+    dtype = sys.modules["numpy"].dtype
+    if made.kind != "V" or made.names or made.subdtype:
+        forged("parts of a simple dtype")
+    if subarray is not None:
+        inner, shape = subarray
+        shape = shape if isinstance(shape, tuple) else (shape,)
+        if fields is not None or names is not None or not isinstance(inner, dtype):
+            forged("a subarray with fields")
+        if any(type(n) is not int or n < 0 for n in shape):
+            forged("a subarray's shape")
+        if inner.itemsize * prod(shape) != made.itemsize:
+            forged("a subarray's size")
+        return dtype((inner, shape))
+    if type(names) is not tuple or type(fields) is not dict:
+        forged("fields without names")
+    return _structure(made, names, fields)
+
+
+def _structure(made: Any, names: tuple[Any, ...], fields: dict[Any, Any]) -> Any:  # noqa: ANN401
+    dtype = sys.modules["numpy"].dtype
+    titles = {entry[2] for entry in fields.values() if len(entry) > 2}  # noqa: PLR2004
+    if len(set(names)) != len(names) or set(fields) != set(names) | titles:
+        forged("names that are not the fields'")
+    spans = []
+    for entry in fields.values():
+        inner, offset = entry[:2]
+        if not isinstance(inner, dtype) or type(offset) is not int:
+            forged("a field without type or place")
+        if offset < 0 or offset + inner.itemsize > made.itemsize:
+            forged("a field outside its record")
+        if inner.hasobject:
+            spans.append((offset, inner.itemsize))
+    _apart(set(spans), {(e[1], e[0].itemsize) for e in fields.values()})
+    described = {
+        "names": list(names),
+        "formats": [fields[name][0] for name in names],
+        "offsets": [fields[name][1] for name in names],
+        "itemsize": made.itemsize,
+    }
+    return dtype(described) if names else made
+
+
+def _apart(objects: set[tuple[int, int]], spans: set[tuple[int, int]]) -> None:
+    # A number laid over a pointer could be written through the one and followed by the other.
+    for start, size in objects:
+        for other, width in spans - {(start, size)}:
+            if start < other + width and other < start + size:
+                forged("a field on top of an object")
+
+
+def array_arguments(arguments: tuple[Any, ...]) -> None:
+    """Accept the husk that numpy writes; a larger one would show old memory."""
+    if len(arguments) != 3 or arguments[1] != (0,) or arguments[2] not in {b"b", "b"}:  # noqa: PLR2004
+        forged("an array that is not empty at first")
+    _subclass(arguments[0], "numpy", "ndarray")
+
+
+def masked_arguments(arguments: tuple[Any, ...]) -> None:
+    """Accept the husk of a masked array."""
+    array_arguments(arguments[1:])
+    _subclass(arguments[0], "numpy", "ndarray")
+
+
+def array_state(_made: object, state: Any) -> None:  # noqa: ANN401 - numpy's
+    """Accept what numpy checks itself; the dtype has been checked before."""
+    if not isinstance(state, tuple) or len(state) not in {5, 7}:
+        forged("an array's state of another shape")
+    if not isinstance(state[1], tuple) or not all(type(n) is int and n >= 0 for n in state[1]):
+        forged("an array's shape")
+
+
+def scalar_arguments(arguments: tuple[Any, ...]) -> None:
+    """Accept bytes of a type that holds no pointers."""
+    if getattr(arguments[0], "hasobject", True):
+        forged("a scalar that holds objects")
+
+
+def buffer_arguments(arguments: tuple[Any, ...]) -> None:
+    """Accept bytes of a type that holds no pointers."""
+    if not isinstance(arguments[0], (bytes, bytearray, memoryview)):
+        forged("an array's bytes")
+    if getattr(arguments[1], "hasobject", True):
+        forged("an array of objects made from bytes")
+
+
+def index_arguments(arguments: tuple[Any, ...]) -> None:
+    """Accept an index class and a description."""
+    if len(arguments) != 2 or type(arguments[1]) is not dict:  # noqa: PLR2004
+        forged("an index's arguments")
+    _subclass(arguments[0], "pandas", "Index")
+
+
+def cython_arguments(arguments: tuple[Any, ...]) -> None:
+    """Accept an extension class without state; its state comes, and is checked, later."""
+    if len(arguments) != 3 or arguments[2] is not None:  # noqa: PLR2004
+        forged("an array's arguments")
+    if not isinstance(arguments[0], type):
+        forged("an array's class")
+
+
+def backed_state(_made: object, state: Any) -> None:  # noqa: ANN401 - pandas's
+    """Accept (dtype, array) or (dtype, array, attributes)."""
+    if not isinstance(state, tuple):
+        forged("an array's state")
+    for part in state:
+        if isinstance(part, dict):
+            plain_state(None, part)
+
+
+def extension_array(made: Any) -> None:  # noqa: ANN401 - pandas's
+    """Accept an array whose parts fit together."""
+    codes = getattr(made, "_codes", None)
+    if codes is not None:
+        _within(codes, len(made.dtype.categories))
+    if hasattr(made, "_mask") and made._mask.shape != made._data.shape:  # noqa: SLF001
+        forged("a mask of another shape than its data")
+    if hasattr(made, "_sparse_index"):
+        if made._sparse_index.npoints != len(made._sparse_values):  # noqa: SLF001
+            forged("sparse values that are not where they should be")
+
+
+def index(made: Any) -> None:  # noqa: ANN401 - pandas's
+    """Accept an index whose codes point at its levels."""
+    if type(made).__name__ == "MultiIndex":
+        if len({len(codes) for codes in made.codes}) > 1:
+            forged("codes of different length")
+        for level, codes in zip(made.levels, made.codes, strict=True):
+            _within(codes, len(level))
+
+
+def manager(made: Any) -> None:  # noqa: ANN401 - pandas's
+    """Accept blocks that cover the table exactly once."""
+    shape = tuple(len(axis) for axis in made.axes)
+    placed: list[int] = []
+    for block in made.blocks:
+        place = block.mgr_locs
+        if len(place) > shape[0] or block.shape != (len(place), *shape[1:]):
+            forged("a block of another shape than its place")
+        placed.extend(place)
+    if sorted(placed) != list(range(shape[0])):
+        forged("blocks that do not cover the table")
+
+
+def frame(made: Any) -> None:  # noqa: ANN401 - pandas's
+    """Accept a frame or series with a sound manager of its own kind."""
+    inner = made._mgr  # noqa: SLF001 - what a pickle sets
+    if type(inner).__name__ not in {"BlockManager", "SingleBlockManager"} or (
+        inner.ndim != made.ndim
+    ):
+        forged("a table without content")
+    manager(inner)
+
+
+def _within(codes: Any, length: int) -> None:  # noqa: ANN401 - numpy's
+    if codes.dtype.kind != "i" or (
+        codes.size and (int(codes.min()) < -1 or int(codes.max()) >= length)
+    ):
+        forged("codes that point at nothing")
+
+
+def _subclass(cls: object, module: str, name: str) -> None:
+    if not isinstance(cls, type) or not issubclass(cls, getattr(sys.modules[module], name)):
+        forged(f"something else than a {name}")

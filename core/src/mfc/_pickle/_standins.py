@@ -1,0 +1,450 @@
+"""Our equivalents of the classes that Metaflow puts into pickles.
+
+Metaflow is never imported, not even where it is installed: a value must not depend on which
+Metaflow a reader happens to have. Fields, text and behaviour are those of Metaflow 2.19;
+`STANDINS` says which stored name becomes which class.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+_IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+
+class ForeachFrame(NamedTuple):
+    """One level of the foreach that a task is in; old runs stored only four fields."""
+
+    #: step that opened the foreach.
+    step: str | None = None
+    #: name of the artifact that was iterated over.
+    var: str | None = None
+    #: number of splits, None when it was not known.
+    num_splits: int | None = None
+    #: index of this split.
+    index: int | None = None
+    #: shortened text of this split's value.
+    value: str | None = None
+
+
+class RangeInfo(NamedTuple):
+    """Which part of an S3 object was asked for; -1 means up to the end."""
+
+    total_size: int
+    request_offset: int = 0
+    request_length: int = -1
+
+
+class MetaflowEvent(NamedTuple):
+    """One event that started a run."""
+
+    #: name of the event.
+    name: str
+    #: unique name of this occurrence; for a run, the pathspec of its end task.
+    id: str
+    #: when it happened.
+    timestamp: object
+    #: `event` or `run`.
+    type: str
+
+
+class ParameterContext(NamedTuple):
+    """What a function that computes a parameter's default is given."""
+
+    flow_name: str
+    user_name: str
+    parameter_name: str
+    logger: object = None
+    ds_type: str = ""
+    configs: object = None
+
+
+class Parallel(NamedTuple):
+    """Where a task stands in a multi-node step."""
+
+    main_ip: str
+    num_nodes: int
+    node_index: int
+    control_task_id: str
+
+
+class MetaflowExceptionWrapper(Exception):  # noqa: N818 - Metaflow's name
+    """The exception that ended a task, as text."""
+
+    #: text of the exception.
+    exception: str
+    #: `module.Class` of the exception.
+    type: str
+    #: formatted traceback, None when there was none.
+    stacktrace: str | None
+
+    def __init__(self, exc: BaseException | None = None) -> None:
+        if exc is not None:
+            self.exception = str(exc)
+            self.type = f"{type(exc).__module__}.{type(exc).__name__}"
+            self.stacktrace = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (None,), self.__dict__
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        self.__dict__.update(state or {})
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        if getattr(self, "stacktrace", None):
+            return str(self.stacktrace)
+        kind, text = getattr(self, "type", ""), getattr(self, "exception", "")
+        return f"[no stacktrace]\n{kind}: {text}"
+
+
+class IncludedFile:
+    """A file that an `IncludeFile` parameter refers to; the content is in the data store."""
+
+    def __init__(self, descriptor: dict[str, Any]) -> None:
+        self._descriptor = descriptor
+        self._cached_size: int | None = None
+
+    @property
+    def descriptor(self) -> dict[str, Any]:
+        """Where and how the file is stored, as Metaflow recorded it."""
+        return self._descriptor
+
+    @property
+    def type(self) -> str:
+        """Kind of the descriptor: `uploader-v1`, `uploader-v2` or `external`."""
+        return str(self._descriptor.get("type", ""))
+
+    @property
+    def url(self) -> str:
+        """Where the content is: `s3://…`, `local://…`."""
+        return str(self._descriptor.get("url", ""))
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the content is text."""
+        return bool(self._descriptor.get("is_text", False))
+
+    @property
+    def encoding(self) -> str | None:
+        """Encoding of a text, None for bytes or the default."""
+        encoding = self._descriptor.get("encoding")
+        return None if encoding is None else str(encoding)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the original file, None when only the store knows."""
+        if self._cached_size is None and self._descriptor.get("sub-type") == "uploaded":
+            return self._descriptor.get("size")
+        return self._cached_size
+
+    def __repr__(self) -> str:
+        return f"IncludedFile({self.url!r})"
+
+
+# Mapping first, as in Metaflow: its views and `get` then go through `__getitem__`.
+class ConfigValue(Mapping[Any, Any], dict[Any, Any]):  # type: ignore[misc] # both define `get`
+    """A configuration that cannot be changed; `config.a.b` is `config["a"]["b"]`.
+
+    >>> ConfigValue({"model": {"depth": 3}}).model.depth
+    3
+    """
+
+    _data: dict[Any, Any]
+
+    # No `super().__init__`: the dict below only serves `isinstance` and `json.dumps`.
+    def __init__(self, data: Mapping[Any, Any]) -> None:
+        self._data = {key: _wrapped(value) for key, value in data.items()}
+        dict.__init__(self, self._data)
+
+    @classmethod
+    def fromkeys(cls, iterable: Iterable[Any], value: Any = None) -> ConfigValue:  # noqa: ANN401
+        """Return a configuration that has `value` under every key."""
+        return cls(dict.fromkeys(iterable, value))
+
+    def to_dict(self) -> dict[Any, Any]:
+        """Return an equal dict, nested configurations included."""
+        plain: dict[Any, Any] = _unwrapped(self._data)
+        return plain
+
+    def copy(self) -> ConfigValue:
+        """Return a shallow copy."""
+        return self.__copy__()
+
+    def __copy__(self) -> ConfigValue:
+        made = type(self).__new__(type(self))
+        made.__dict__["_data"] = copy.copy(self._data)
+        dict.update(made, made._data)
+        return made
+
+    def _immutable(self, *_args: object, **_kwargs: object) -> NoReturn:
+        raise TypeError("ConfigValue is immutable")
+
+    clear = update = setdefault = pop = popitem = _immutable
+    __setitem__ = __delitem__ = __delattr__ = _immutable
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name != "_data":
+            self._immutable()
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a setting can be anything
+        # Asked for while unpickling, before `__init__` made it.
+        if name != "_data" and name in self._data:
+            return self._data[name]
+        raise AttributeError(name)
+
+    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 - a setting can be anything
+        return self._data[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._data)
+
+    def keys(self) -> KeysView[Any]:  # type: ignore[override] # dict promises its own class
+        """Return the names of the settings."""
+        return self._data.keys()
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override] # dict promises its own class
+        """Return the settings."""
+        return ValuesView(self)
+
+    def items(self) -> ItemsView[Any, Any]:  # type: ignore[override] # as above
+        """Return the names with their settings."""
+        return ItemsView(self)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, ConfigValue):
+            return self._data == other._data
+        return isinstance(other, dict) and self._data == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment] # as a dict's
+
+    def __repr__(self) -> str:
+        return repr(self._data)
+
+    def __dir__(self) -> Iterable[str]:
+        return [*dir(type(self)), *(k for k in self._data if _IDENTIFIER.match(str(k)))]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.to_dict(),)
+
+
+def _wrapped(value: Any) -> Any:  # noqa: ANN401 - any setting
+    if isinstance(value, ConfigValue):
+        return value
+    if isinstance(value, Mapping):
+        return ConfigValue(value)
+    # Exact types: a namedtuple cannot be made from one list, and passes unchanged.
+    if type(value) in {list, tuple, set}:
+        return type(value)([_wrapped(item) for item in value])
+    return value
+
+
+def _unwrapped(value: Any) -> Any:  # noqa: ANN401 - any setting
+    if isinstance(value, Mapping):
+        return {key: _unwrapped(item) for key, item in value.items()}
+    if type(value) in {list, tuple, set}:
+        return type(value)([_unwrapped(item) for item in value])
+    return value
+
+
+class ParallelUBF:
+    """Input of a multi-node step."""
+
+    def __init__(self, num_parallel: int) -> None:
+        self.num_parallel = num_parallel
+
+    def __getitem__(self, item: int | None) -> int:
+        """Return the index of a node; the control task, None, is node 0."""
+        return item or 0
+
+
+class InternalTestUnboundedForeachInput:
+    """Input of Metaflow's test of unbounded foreaches."""
+
+    NAME = "InternalTestUnboundedForeachInput"
+
+    def __init__(self, iterable: Any) -> None:  # noqa: ANN401 - whatever the flow gave
+        self.iterable = iterable
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.iterable)
+
+    def __getitem__(self, key: int | None) -> Any:  # noqa: ANN401 - an element, or all for None
+        return self if key is None else self.iterable[key]
+
+    def __len__(self) -> int:
+        return len(self.iterable)
+
+    def __str__(self) -> str:
+        return str(self.iterable)
+
+    def __repr__(self) -> str:
+        return f"{self.NAME}({self.iterable})"
+
+
+class JSONTypeClass:
+    """Type of a parameter that is given as JSON."""
+
+    name = "JSON"
+
+    def __repr__(self) -> str:
+        return "JSON"
+
+
+class S3Object:
+    """An object in S3 that a flow looked at; a local copy rarely outlives the task."""
+
+    _size: int | None = None
+    _url: str | None = None
+    _path: str | None = None
+    _key: str | None = None
+    _prefix: str | None = None
+    _content_type: str | None = None
+    _last_modified: int | None = None
+    _metadata: dict[str, str] | None = None
+    _range_info: RangeInfo | None = None
+    _encryption: str | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether the object was there."""
+        return self._size is not None
+
+    @property
+    def downloaded(self) -> bool:
+        """Whether the task had a local copy."""
+        return bool(self._path)
+
+    @property
+    def url(self) -> str | None:
+        """Location in S3."""
+        return self._url
+
+    @property
+    def prefix(self) -> str | None:
+        """Prefix that was asked for."""
+        return self._prefix
+
+    @property
+    def key(self) -> str | None:
+        """Key that was asked for: the location or its part after the prefix."""
+        return self._key
+
+    @property
+    def path(self) -> str | None:
+        """Path of the task's local copy, None when it was not downloaded."""
+        return self._path
+
+    @property
+    def blob(self) -> bytes | None:
+        """Content of the local copy.
+
+        Raises:
+            FileNotFoundError: the copy is gone, as it is after the task.
+        """
+        return Path(self._path).read_bytes() if self._path else None
+
+    @property
+    def text(self) -> str | None:
+        """Content of the local copy as UTF-8, bad bytes replaced."""
+        blob = self.blob
+        return None if blob is None else blob.decode("utf-8", errors="replace")
+
+    @property
+    def size(self) -> int | None:
+        """Bytes, None when the object was not there."""
+        return self._size
+
+    @property
+    def has_info(self) -> bool:
+        """Whether anything but the size is known."""
+        known = (self._content_type, self._metadata, self._range_info, self._encryption)
+        return any(fact is not None for fact in known)
+
+    @property
+    def metadata(self) -> dict[str, str] | None:
+        """The user's metadata."""
+        return self._metadata
+
+    @property
+    def content_type(self) -> str | None:
+        """Content type."""
+        return self._content_type
+
+    @property
+    def encryption(self) -> str | None:
+        """Server-side encryption."""
+        return self._encryption
+
+    @property
+    def range_info(self) -> RangeInfo | None:
+        """Which part was downloaded."""
+        return self._range_info
+
+    @property
+    def last_modified(self) -> int | None:
+        """Unix time in seconds."""
+        return self._last_modified
+
+    def __repr__(self) -> str:
+        if self._path:
+            return f"<S3Object {self._url} ({self._size} bytes, local)>"
+        if self._size:
+            return f"<S3Object {self._url} ({self._size} bytes, in S3)>"
+        return f"<S3Object {self._url} (object does not exist)>"
+
+
+#: Stored (module, name) → our class. `metaflow.datatools` came before `metaflow.plugins`.
+STANDINS: dict[tuple[str, str], Any] = {
+    ("__main__", "ForeachFrame"): ForeachFrame,
+    ("metaflow.task", "ForeachFrame"): ForeachFrame,
+    ("metaflow.tuple_util", "ForeachFrame"): ForeachFrame,
+    ("metaflow.exception", "MetaflowExceptionWrapper"): MetaflowExceptionWrapper,
+    ("metaflow.includefile", "IncludedFile"): IncludedFile,
+    ("metaflow.user_configs.config_parameters", "ConfigValue"): ConfigValue,
+    ("metaflow.flowspec", "ParallelUBF"): ParallelUBF,
+    (
+        "metaflow.plugins.test_unbounded_foreach_decorator",
+        "InternalTestUnboundedForeachInput",
+    ): InternalTestUnboundedForeachInput,
+    ("metaflow.parameters", "JSONTypeClass"): JSONTypeClass,
+    ("metaflow.parameters", "ParameterContext"): ParameterContext,
+    ("metaflow.metaflow_current", "Parallel"): Parallel,
+    ("metaflow.current", "Parallel"): Parallel,
+    ("metaflow.events", "MetaflowEvent"): MetaflowEvent,
+    ("metaflow.plugins.datatools.s3.s3", "S3Object"): S3Object,
+    ("metaflow.plugins.datatools.s3.s3", "RangeInfo"): RangeInfo,
+    ("metaflow.datatools.s3", "S3Object"): S3Object,
+    ("metaflow.datatools.s3", "RangeInfo"): RangeInfo,
+}
+
+#: The stand-ins that are plain data. Those registered later look things up when they are
+#: made, so a safe load refuses them.
+PLAIN_STANDINS = frozenset(STANDINS)
+
+
+def register_standin(module: str, name: str, cls: object) -> None:
+    """Let `cls` stand for a class of Metaflow under full trust.
+
+    Args:
+        module: module of the class in Metaflow.
+        name: its name there.
+        cls: what takes its place.
+    """
+    STANDINS[module, name] = cls

@@ -1,0 +1,79 @@
+"""How far a client trusts what a store holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+from attrs import field, frozen
+
+from mfc.errors import BadSetting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: `full` builds any object, `safe` what an allow-list names, `none` nothing.
+Level = Literal["full", "safe", "none"]
+
+_SOURCE = "Client(trust=…)"
+
+
+@frozen
+class Trust:
+    """What may be built from a pickled value.
+
+    >>> Trust.of("safe").level
+    'safe'
+    >>> sorted(Trust.safe(allow=["shop.models.Basket"]).allow)
+    ['shop.models.Basket']
+    """
+
+    #: `full`, `safe` or `none`.
+    level: Level
+    #: full names, `package.module.Name`, that `safe` loads besides its own list.
+    allow: frozenset[str] = field(default=frozenset(), converter=frozenset)
+
+    @classmethod
+    def full(cls) -> Trust:
+        """Trust whoever wrote the store to run code here, as Metaflow does."""
+        return cls("full")
+
+    @classmethod
+    def safe(cls, allow: Iterable[str] = ()) -> Trust:
+        """Build plain data and nothing else.
+
+        Args:
+            allow: full names of further classes. Their own methods then run on what the
+                store holds, so name only what may be fed with anything.
+
+        Raises:
+            BadSetting: `allow` is not a collection of full names.
+        """
+        names = [allow] if isinstance(allow, str) else list(allow)
+        for name in names:
+            if isinstance(allow, str) or not isinstance(name, str) or "." not in name.strip("."):
+                raise BadSetting(
+                    "trust", allow, "Trust.safe(allow=…)", "full names, ['package.module.Name']"
+                )
+        return cls("safe", frozenset(names))
+
+    @classmethod
+    def none(cls) -> Trust:
+        """Build nothing; only the raw bytes of a value can be had."""
+        return cls("none")
+
+    @classmethod
+    def of(cls, value: object) -> Trust:
+        """Return the trust that a setting stands for.
+
+        Args:
+            value: a level or a `Trust`.
+
+        Raises:
+            BadSetting: it is neither.
+        """
+        if isinstance(value, Trust):
+            return value
+        for level in get_args(Level):
+            if value == level:
+                return cls(level)
+        raise BadSetting("trust", value, _SOURCE, "'full', 'safe', 'none' or a Trust")

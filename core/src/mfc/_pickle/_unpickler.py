@@ -1,0 +1,114 @@
+"""From the bytes of a pickle to the object, at the trust that the client was given."""
+
+from __future__ import annotations
+
+import pickle
+from io import BufferedReader, BytesIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from mfc._pickle._placeholder import placeholder
+from mfc._pickle._standins import STANDINS
+from mfc.errors import UndecodableArtifact, UntrustedValue
+
+if TYPE_CHECKING:
+    from mfc._pickle._trust import Trust
+
+#: First protocol whose content is framed, so that C reads it in pieces and not op by op.
+_FRAMED = 4
+_READ_AHEAD = 1 << 17
+
+
+class FullUnpickler(pickle.Unpickler):
+    """Python's unpickler; classes that are missing here become placeholders."""
+
+    blob: bytes
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - a class or function
+        """Return our equivalent, the real thing, or a placeholder, in this order."""
+        standin = STANDINS.get((module, name))
+        if standin is not None:
+            return standin
+        try:
+            return super().find_class(module, name)
+        # A module may fail at import with anything, and a script may even call sys.exit().
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            return placeholder(module, name, self.blob, error)
+
+
+def loads(
+    blob: bytes,
+    trust: Trust,
+    *,
+    subject: str = "",
+    location: str = "",
+    extra_safe: frozenset[str] = frozenset(),
+) -> object:
+    """Return the object that `blob` holds.
+
+    Args:
+        blob: a pickle of any protocol.
+        trust: what may be built. A safe load runs Python's own opcodes in Python, so it takes
+            some ten times as long as a full one, save for the content of arrays.
+        subject: what the value is, for errors: an artifact's pathspec.
+        location: where it came from, for errors.
+        extra_safe: full names that plugins declared safe.
+
+    Raises:
+        UntrustedValue: `trust` does not extend to what the pickle holds.
+        UndecodableArtifact: the bytes are no pickle, or building the object failed.
+    """
+    if trust.level == "none":
+        raise UntrustedValue(subject, location, _UNREAD)
+    try:
+        if trust.level == "full":
+            unpickler = FullUnpickler(_reader(blob))
+            unpickler.blob = blob
+            return unpickler.load()
+        return _safe(blob, trust.allow | extra_safe, subject, location)
+    except (KeyboardInterrupt, UntrustedValue):
+        raise
+    # Code in a pickle may raise anything, SystemExit included; it must not end the reader.
+    except BaseException as error:
+        reason = f"its pickle cannot be loaded: {_said(error)}; .raw gives its bytes"
+        raise UndecodableArtifact(subject, location, reason) from error
+
+
+def _safe(blob: bytes, allowed: frozenset[str], subject: str, location: str) -> object:
+    # Loaded late: most clients trust their store, and never need the rules.
+    from mfc._pickle._checks import Refused  # noqa: PLC0415
+    from mfc._pickle._safe import SafeUnpickler  # noqa: PLC0415
+
+    try:
+        return cast("object", SafeUnpickler(blob, allowed).load())
+    except Refused as refusal:
+        raise UntrustedValue(subject, location, _refusal(str(refusal))) from refusal
+
+
+def _reader(blob: bytes) -> BinaryIO:
+    if len(blob) > 1 and blob[0] == pickle.PROTO[0] and blob[1] >= _FRAMED:
+        return BytesIO(blob)
+    # C asks for every opcode of an older protocol in turn, unless it may peek.
+    return cast("BinaryIO", BufferedReader(cast("Any", BytesIO(blob)), _READ_AHEAD))
+
+
+_UNREAD = (
+    "trust='none' loads no values; .raw gives its bytes, "
+    "Client(trust='safe') loads plain data, Client(trust='full') anything"
+)
+
+
+def _refusal(what: str) -> str:
+    name = what.partition(":")[0]
+    return (
+        f"holds {what}, which a safe load refuses; Client(trust='full') if you trust whoever "
+        f"wrote it, Client(trust=Trust.safe(allow=[{name!r}])) to load this class, "
+        "or .raw for its bytes"
+    )
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    # The text of a foreign exception is foreign code too.
+    except Exception:  # noqa: BLE001
+        return type(error).__name__

@@ -1,0 +1,167 @@
+"""Settings, from where Metaflow's users already have them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from mfc.errors import BadSetting
+
+#: Metaflow's directory, which holds results and, if somebody wants, a `config.json`.
+DIRECTORY = ".metaflow"
+
+
+@attrs.frozen
+class Config:
+    """Settings as they were when the client was made; files are read when first needed.
+
+    A setting `X` is looked up as `METAFLOW_X`, first hit wins: what was given to the client,
+    the environment (empty counts as set), `config.json` in the nearest `.metaflow` directory
+    above the working directory, `$METAFLOW_HOME/config.json` (`config_<P>.json` when
+    `METAFLOW_PROFILE=P`). A setting that nobody asks for is never read, so a bad one hurts
+    nobody.
+
+    Source:
+        Metaflow 2.19, `metaflow_config_funcs`.
+    """
+
+    #: Settings of this client alone, by full name or without `METAFLOW_`.
+    overrides: Mapping[str, Any] = attrs.field(factory=dict)
+    #: The process's environment; a copy of its Metaflow part, user names and home.
+    environment: Mapping[str, str] = attrs.field(factory=lambda: dict(os.environ), repr=False)
+    #: The working directory.
+    directory: str = attrs.field(factory=lambda: _working_directory())
+    _files: dict[str, dict[str, Any]] = attrs.field(factory=dict, init=False, repr=False, eq=False)
+
+    def find(self, name: str) -> tuple[Any, str] | None:
+        """Return the value of setting `name` and where it was found, or None.
+
+        Args:
+            name: name without `METAFLOW_`.
+
+        Raises:
+            BadSetting: a file that must be read is missing (a profile's) or is not JSON.
+        """
+        full = f"METAFLOW_{name}"
+        for key in (full, name):
+            if key in self.overrides:
+                return self.overrides[key], "Client(config=…)"
+        if full in self.environment:
+            return self.environment[full], "the environment"
+        for path, required in (self._project_file(), self._home_file()):
+            settings = self._read(path, required=required)
+            if full in settings:
+                return settings[full], path
+        return None
+
+    def text(self, name: str, default: str | None = None) -> str | None:
+        """Return a setting as text; numbers from a file become their digits.
+
+        Raises:
+            BadSetting: it is a list or a mapping.
+        """
+        found = self.find(name)
+        if found is None or found[0] is None:
+            return default
+        value, source = found
+        if isinstance(value, (list, dict)):
+            raise BadSetting(f"METAFLOW_{name}", value, source, "text")
+        return str(value)
+
+    def number(self, name: str, default: float) -> float:
+        """Return a setting as a number.
+
+        Raises:
+            BadSetting: it is none.
+        """
+        found = self.find(name)
+        if found is None:
+            return default
+        try:
+            return float(found[0])
+        except (TypeError, ValueError):
+            raise BadSetting(f"METAFLOW_{name}", *found, "a number") from None
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """Return a setting as true or false: `0`, `false` and nothing are false, all else true."""
+        found = self.find(name)
+        return default if found is None else str(found[0]).lower() not in ("0", "false", "")
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """Return a setting as a mapping, from JSON text or as it stands in a file.
+
+        Raises:
+            BadSetting: it is none.
+        """
+        import json  # only needed for settings in JSON, so not at start-up
+
+        found = self.find(name)
+        if found is None:
+            return {}
+        value, source = found
+        try:
+            decoded = json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            decoded = None
+        if not isinstance(decoded, dict):
+            raise BadSetting(f"METAFLOW_{name}", value, source, "a JSON object")
+        return decoded
+
+    def above(self, name: str) -> str | None:
+        """Return the nearest directory `name` in the working directory or above it, or None.
+
+        Source:
+            Metaflow 2.19: only the first candidate has its symbolic links resolved.
+        """
+        current = self.directory
+        candidate = os.path.realpath(os.path.join(current, name))
+        while not os.path.isdir(candidate):
+            above = os.path.dirname(current)
+            if above == current:
+                return None
+            current, candidate = above, os.path.join(above, name)
+        return candidate
+
+    def _project_file(self) -> tuple[str, bool]:
+        found = self.above(DIRECTORY)
+        return (os.path.join(found, "config.json") if found else ""), False
+
+    def _home_file(self) -> tuple[str, bool]:
+        home = self.environment.get("METAFLOW_HOME", "~/.metaflowconfig")
+        profile = self.environment.get("METAFLOW_PROFILE")
+        name = f"config_{profile}.json" if profile else "config.json"
+        return os.path.expanduser(os.path.join(home, name)), bool(profile)
+
+    def _read(self, path: str, *, required: bool) -> dict[str, Any]:
+        if path not in self._files:
+            self._files[path] = _settings_in(path, required=required) if path else {}
+        return self._files[path]
+
+
+def _settings_in(path: str, *, required: bool) -> dict[str, Any]:
+    import json  # only needed where a configuration file exists, so not at start-up
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            settings = json.load(file)
+    except (FileNotFoundError, NotADirectoryError):
+        if required:
+            raise BadSetting(
+                "METAFLOW_PROFILE", os.path.basename(path), "the environment", f"a file {path}"
+            ) from None
+        return {}
+    except (OSError, ValueError) as cause:
+        raise BadSetting("METAFLOW_HOME", path, "the environment", f"a JSON file ({cause})") from cause
+    if not isinstance(settings, dict):
+        raise BadSetting("METAFLOW_HOME", path, "the environment", "a file with a JSON object")
+    return settings
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed under our feet; nothing can be found above it
+        return os.path.abspath(os.sep)

@@ -1,0 +1,265 @@
+"""Every exception that mfc raises, drawn as a tree.
+
+Names that Metaflow has are Metaflow's. A class that replaces a builtin exception in
+Metaflow's client is that builtin too, so code that catches either keeps working::
+
+    MetaflowException
+    ├── MetaflowInvalidPathspec        what was given is no pathspec
+    │   └── EmptyPathspec              nothing was given (also TypeError)
+    ├── MetaflowNotFound               no such object
+    │   ├── ChildNotFound              parent["name"] (also KeyError)
+    │   └── ArtifactNotFound           task.data.name (also AttributeError)
+    ├── MetaflowNamespaceMismatch      it exists, outside the namespace
+    ├── MetaflowUnknownUser            no environment variable names the user
+    ├── MetaflowTaggingError           tags refused, or not written
+    ├── MetaflowInternalError          a record contradicts itself
+    ├── BadSetting                     a configuration value (also ValueError)
+    ├── BadAddress                     metadata("…") leads nowhere (also ValueError)
+    ├── UnreadableRecord               metadata that cannot be read or understood
+    ├── DatastoreError                 the value behind a record
+    │   ├── MetaflowDataMissing        its bytes are gone
+    │   ├── CorruptBlob                its bytes hash to something else
+    │   ├── UnreadableBlob             its bytes may not be read, or no filesystem can
+    │   ├── UnknownEncoding            no decoder for how it was written
+    │   ├── UndecodableArtifact        the decoder failed
+    │   └── UntrustedValue             loading it would run code that the client does not trust
+    ├── BadCodePackage                 an archive that is no code package
+    └── PluginError                    a plugin is missing, broken or in conflict
+        ├── PluginNotFound             nobody serves that kind
+        └── PluginConflict             several do
+
+Warnings are `MfcWarning`.
+"""
+
+from __future__ import annotations
+
+
+class MfcWarning(UserWarning):
+    """Something was left out or assumed; the text says what, and what to do."""
+
+
+class MetaflowException(Exception):
+    """Root of every error of mfc; `message` is the sentence that `str()` gives."""
+
+    #: Metaflow's title for the class of error.
+    headline = "Metaflow client error"
+
+    def __init__(self, message: str = "") -> None:
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class MetaflowInvalidPathspec(MetaflowException):
+    """What was given is not a pathspec of the wanted kind."""
+
+    headline = "Invalid pathspec"
+
+
+class EmptyPathspec(MetaflowInvalidPathspec, TypeError):
+    """No pathspec was given at all."""
+
+
+class MetaflowNotFound(MetaflowException):
+    """The object does not exist at this metadata provider."""
+
+    headline = "Object not found"
+
+
+class ChildNotFound(MetaflowNotFound, KeyError):
+    """`parent[name]` does not exist.
+
+    Args:
+        parent: how the parent shows itself, `Run('F/1')`.
+        name: the child that was asked for.
+    """
+
+    def __init__(self, parent: str, name: object) -> None:
+        self.parent, self.name = parent, name
+        self.message = f"{parent} has no child {name!r}"
+
+
+class ArtifactNotFound(MetaflowNotFound, AttributeError):
+    """`task.data.name` does not exist.
+
+    Args:
+        parent: how the task shows itself.
+        name: the artifact that was asked for.
+    """
+
+    def __init__(self, parent: str, name: str) -> None:
+        self.parent, self.name = parent, name
+        self.message = f"{parent} has no artifact {name!r}"
+
+
+class MetaflowNamespaceMismatch(MetaflowException):
+    """The object exists, but is not in the namespace.
+
+    Args:
+        namespace: the namespace that was asked for.
+        subject: the object, as text; empty when not known.
+    """
+
+    headline = "Object not in the current namespace"
+
+    def __init__(self, namespace: str | None, subject: str = "") -> None:
+        self.namespace, self.subject = namespace, subject
+        self.message = (
+            f"{subject or 'Object'} not in namespace '{namespace}'; "
+            "namespace(None) makes every object accessible"
+        )
+
+
+class MetaflowUnknownUser(MetaflowException):
+    """No environment variable tells who the user is."""
+
+    headline = "Unknown user"
+
+    def __init__(self) -> None:
+        self.message = (
+            "No user name in METAFLOW_USER, SUDO_USER, USERNAME or USER (root does not count); "
+            "set one of them, or choose a namespace with namespace('user:NAME') or namespace(None)"
+        )
+
+
+class MetaflowTaggingError(MetaflowException):
+    """The tags break a rule, or could not be written."""
+
+    headline = "Tagging error"
+
+
+class MetaflowInternalError(MetaflowException):
+    """What was recorded contradicts itself or is newer than this client."""
+
+    headline = "Internal error"
+
+
+class BadSetting(MetaflowException, ValueError):
+    """A configuration value is not of its kind.
+
+    Args:
+        name: full name, `METAFLOW_…`.
+        value: what was found.
+        source: where it was found: `environment` or a file.
+        expected: what it should have been.
+    """
+
+    headline = "Invalid configuration"
+
+    def __init__(self, name: str, value: object, source: str, expected: str) -> None:
+        self.name, self.value, self.source, self.expected = name, value, source, expected
+        self.message = f"{name} is {value!r} in {source}; expected {expected}"
+
+
+class BadAddress(MetaflowException, ValueError):
+    """A metadata address leads nowhere."""
+
+    headline = "Invalid metadata address"
+
+
+class UnreadableRecord(MetaflowException):
+    """Metadata exists but cannot be read or understood.
+
+    Args:
+        source: file or URL.
+        reason: why.
+    """
+
+    headline = "Unreadable metadata"
+
+    def __init__(self, source: str, reason: str) -> None:
+        self.source, self.reason = source, reason
+        self.message = f"Cannot read {source}: {reason}"
+
+
+class DatastoreError(MetaflowException):
+    """The value behind a record cannot be had.
+
+    Args:
+        subject: what was wanted: an artifact's pathspec, a log, a code package.
+        location: where it was looked for.
+        reason: why it cannot be had, and what to do.
+    """
+
+    headline = "Datastore error"
+
+    def __init__(self, subject: str, location: str, reason: str) -> None:
+        self.subject, self.location, self.reason = subject, location, reason
+        where = f" ({location})" if location else ""
+        self.message = f"{subject}: {reason}{where}"
+
+
+class MetaflowDataMissing(DatastoreError):
+    """The record is there, its bytes are not."""
+
+    headline = "Data missing"
+
+
+class CorruptBlob(DatastoreError):
+    """The bytes do not hash to the recorded SHA-1."""
+
+
+class UnreadableBlob(DatastoreError):
+    """The bytes may not be read, or the store did not answer."""
+
+
+class UnknownEncoding(DatastoreError):
+    """No decoder for the encoding that the artifact was written with."""
+
+
+class UndecodableArtifact(DatastoreError):
+    """The decoder failed on bytes that are right."""
+
+
+class UntrustedValue(DatastoreError):
+    """Loading the value would run code that the client does not trust."""
+
+
+class BadCodePackage(MetaflowException):
+    """An archive that is no code package of Metaflow, or an unsafe one.
+
+    Args:
+        location: where the package is.
+        reason: what is wrong with it.
+    """
+
+    headline = "Invalid code package"
+
+    def __init__(self, location: str, reason: str) -> None:
+        self.location, self.reason = location, reason
+        self.message = f"Code package {location}: {reason}"
+
+
+class PluginError(MetaflowException):
+    """A plugin could not be used."""
+
+    headline = "Plugin error"
+
+
+class PluginNotFound(PluginError):
+    """No installed plugin serves what was asked for.
+
+    Args:
+        kind: what was wanted, such as `metadata provider 'service'`.
+        advice: what to install, and what is installed.
+    """
+
+    def __init__(self, kind: str, advice: str) -> None:
+        self.kind, self.advice = kind, advice
+        self.message = f"No plugin serves {kind}; {advice}"
+
+
+class PluginConflict(PluginError):
+    """Several plugins claim the same thing.
+
+    Args:
+        kind: what was wanted.
+        claims: who claims it.
+    """
+
+    def __init__(self, kind: str, claims: tuple[str, ...]) -> None:
+        self.kind, self.claims = kind, claims
+        self.message = (
+            f"Several plugins serve {kind}: {', '.join(claims)}; choose one with Client(plugins=[…])"
+        )

@@ -1,0 +1,309 @@
+"""The values that pass between providers, the client and plugins. All are frozen."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from mfc.errors import EmptyPathspec, MetaflowInvalidPathspec, UnreadableRecord
+
+#: Attempts of a task are numbered 0 to 5, in Metaflow and here.
+MAX_ATTEMPTS = 6
+
+
+class Level(enum.IntEnum):
+    """Depth of an object in Metaflow's tree, which is also the length of its pathspec."""
+
+    ROOT = 0
+    FLOW = 1
+    RUN = 2
+    STEP = 3
+    TASK = 4
+    ARTIFACT = 5
+
+
+_EXPECTED = {
+    Level.ROOT: "Metaflow()",
+    Level.FLOW: "Flow('FlowName')",
+    Level.RUN: "Run('FlowName/RunID')",
+    Level.STEP: "Step('FlowName/RunID/StepName')",
+    Level.TASK: "Task('FlowName/RunID/StepName/TaskID')",
+    Level.ARTIFACT: "DataArtifact('FlowName/RunID/StepName/TaskID/ArtifactName')",
+}
+
+
+@attrs.frozen(order=True)
+class Pathspec:
+    """Where an object is: the names from its flow down to itself.
+
+    >>> Pathspec.parse("F/1/start", Level.STEP).parent
+    Pathspec('F/1')
+    """
+
+    #: Names, outermost first; empty for the root.
+    components: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: object, level: Level) -> Pathspec:
+        """Return the pathspec that `text` spells.
+
+        Args:
+            text: names joined by `/`.
+            level: which object is meant; decides how many names there must be.
+
+        Raises:
+            EmptyPathspec: `text` is empty or None.
+            MetaflowInvalidPathspec: not text, the wrong number of names, or a name that is
+                empty, `.`, `..` or holds a NUL.
+        """
+        if text is None or text == "":
+            raise EmptyPathspec(f"Nothing given. Expects {_EXPECTED[level]}")
+        if not isinstance(text, str):
+            raise MetaflowInvalidPathspec(
+                f"Expects {_EXPECTED[level]}, got {type(text).__name__} {text!r}"
+            )
+        components = tuple(text.split("/"))
+        if len(components) != level:
+            raise MetaflowInvalidPathspec(f"Expects {_EXPECTED[level]}, got {text!r}")
+        for name in components:
+            if not is_name(name):
+                raise MetaflowInvalidPathspec(
+                    f"Expects {_EXPECTED[level]}; {name!r} in {text!r} cannot be a name"
+                )
+        return cls(components)
+
+    @property
+    def level(self) -> Level:
+        """Which kind of object this is the path of."""
+        return Level(len(self.components))
+
+    @property
+    def name(self) -> str:
+        """The last name; the root has none (IndexError)."""
+        return self.components[-1]
+
+    @property
+    def parent(self) -> Pathspec:
+        """One level up; the root's parent is the root."""
+        return Pathspec(self.components[:-1])
+
+    def up(self, level: Level) -> Pathspec:
+        """Return the ancestor at `level` (or this path itself).
+
+        >>> Pathspec(("F", "1", "start")).up(Level.RUN)
+        Pathspec('F/1')
+        """
+        return Pathspec(self.components[:level])
+
+    def child(self, name: str) -> Pathspec:
+        """Return the path one level down. `name` is taken as it is: see `is_name`."""
+        return Pathspec((*self.components, name))
+
+    def __str__(self) -> str:
+        return "/".join(self.components)
+
+    def __repr__(self) -> str:
+        return f"Pathspec({str(self)!r})"
+
+
+def is_name(name: object) -> bool:
+    """Tell whether `name` can name an object: text without `/` or NUL, not `.` or `..`.
+
+    >>> is_name("start"), is_name(".."), is_name("a/b"), is_name("")
+    (True, False, False, False)
+    """
+    return (
+        isinstance(name, str) and name not in ("", ".", "..") and "/" not in name and "\0" not in name
+    )
+
+
+@attrs.frozen
+class Record:
+    """What a metadata provider knows of a flow, run, step or task.
+
+    Steps, tasks and artifacts carry the tags of their run; flows have none.
+    """
+
+    path: Pathspec
+    #: Milliseconds since 1970-01-01 UTC.
+    created: int
+    #: Who made it; None for flows and where nothing was recorded.
+    user: str | None = None
+    #: The tags that users may change.
+    tags: frozenset[str] = frozenset()
+    #: The tags that Metaflow set.
+    system_tags: frozenset[str] = frozenset()
+
+    @classmethod
+    def of_json(cls, path: Pathspec, fields: Mapping[str, Any], run: Record | None = None) -> Record:
+        """Return the record that Metaflow's JSON describes.
+
+        Args:
+            path: where the object was found.
+            fields: the object as Metaflow's local files and its service spell it.
+            run: the run's record, whose tags count for everything below the run.
+
+        Raises:
+            UnreadableRecord: a field is missing or of the wrong kind.
+
+        Source:
+            Metaflow 2.19, `_self.json` and the service's answers.
+        """
+        try:
+            tagged = fields if run is None else None
+            return cls(
+                path,
+                int(fields["ts_epoch"]),
+                fields.get("user_name"),
+                run.tags if run else frozenset((tagged or {}).get("tags") or ()),
+                run.system_tags if run else frozenset((tagged or {}).get("system_tags") or ()),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+            raise UnreadableRecord(str(path), f"not a Metaflow record ({cause!r})") from cause
+
+
+@attrs.frozen
+class ArtifactRecord(Record):
+    """What a metadata provider knows of an artifact: where its value is, not the value."""
+
+    #: The attempt of the task that wrote it, from 0.
+    attempt: int = 0
+    #: SHA-1 of the encoded value, 40 hex digits: its key in the datastore.
+    sha: str = ""
+    #: Type of the datastore, `local`, `s3`, …
+    ds_type: str = ""
+    #: `:root:` and the datastore's root, or (old records) the full path of the blob.
+    location: str = ""
+    #: How the value became bytes, such as `pickle-v4`; None in the oldest records.
+    encoding: str | None = None
+
+    @classmethod
+    def of_json(
+        cls, path: Pathspec, fields: Mapping[str, Any], run: Record | None = None
+    ) -> ArtifactRecord:
+        """Return the artifact record that Metaflow's JSON describes, as `Record.of_json` does.
+
+        Raises:
+            UnreadableRecord: a field is missing or of the wrong kind.
+        """
+        try:
+            return cls(
+                path,
+                int(fields["ts_epoch"]),
+                fields.get("user_name"),
+                run.tags if run else frozenset(fields.get("tags") or ()),
+                run.system_tags if run else frozenset(fields.get("system_tags") or ()),
+                int(fields.get("attempt_id") or 0),
+                _text(fields, "sha"),
+                _text(fields, "ds_type"),
+                _text(fields, "location"),
+                fields.get("content_type"),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+            raise UnreadableRecord(str(path), f"not an artifact record ({cause!r})") from cause
+
+
+@attrs.frozen
+class MetadataRecord:
+    """One registration of a metadata field of a task."""
+
+    #: The task that it is about.
+    task: Pathspec
+    name: str
+    #: Text, but for the few fields that Metaflow fills with a list, a number or a bool.
+    value: Any
+    type: str | None
+    #: Milliseconds since 1970-01-01 UTC.
+    created: int
+    #: The attempt that registered it; None in records of Metaflow before 2.4.
+    attempt: int | None = None
+
+    @classmethod
+    def of_json(cls, task: Pathspec, fields: Mapping[str, Any]) -> MetadataRecord:
+        """Return the metadata that Metaflow's JSON describes.
+
+        Raises:
+            UnreadableRecord: a field is missing or of the wrong kind.
+
+        Source:
+            Metaflow 2.19, `sysmeta_*.json` and the service's answers.
+        """
+        try:
+            return cls(
+                task,
+                _text(fields, "field_name"),
+                fields.get("value"),
+                fields.get("type"),
+                int(fields["ts_epoch"]),
+                _attempt_of(fields.get("tags") or ()),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+            raise UnreadableRecord(str(task), f"not a metadata record ({cause!r})") from cause
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}, not text")
+    return value
+
+
+def _attempt_of(tags: Any) -> int | None:
+    for tag in tags:
+        name, _, number = tag.partition(":")
+        if name == "attempt_id" and number.isdigit():
+            return int(number)
+    return None
+
+
+class Status(str):
+    """Where a run or task stands: `running`, `completed`, `failed` or `unknown`.
+
+    It is that word, compares and hashes as it, and knows why.
+
+    >>> Status("failed", "attempt 0 raised ValueError") == "failed"
+    True
+    """
+
+    __slots__ = ("reason",)
+
+    #: Why, in a sentence.
+    reason: str
+
+    def __new__(cls, word: str, reason: str = "") -> Status:
+        """Make a status of its word and the reason for it."""
+        status = super().__new__(cls, word)
+        status.reason = reason
+        return status
+
+    def __getnewargs__(self) -> tuple[str, str]:
+        return str(self), self.reason
+
+    def __repr__(self) -> str:
+        return f"<{self}: {self.reason}>" if self.reason else f"<{self}>"
+
+
+@attrs.frozen
+class Stats:
+    """What reading has cost so far: a snapshot, as `client.stats` gives it."""
+
+    #: Questions put to the metadata provider.
+    calls: int = 0
+    #: Files opened or requests sent, directories listed included.
+    reads: int = 0
+    #: Bytes that those reads returned.
+    bytes: int = 0
+    #: Answers that came from a cache instead.
+    cache_hits: int = 0
+
+    def __sub__(self, earlier: Stats) -> Stats:
+        """Return what was spent since `earlier`."""
+        return Stats(
+            self.calls - earlier.calls,
+            self.reads - earlier.reads,
+            self.bytes - earlier.bytes,
+            self.cache_hits - earlier.cache_hits,
+        )

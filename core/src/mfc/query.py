@@ -1,0 +1,90 @@
+"""What to select from a listing: one language for the client and every provider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+
+import attrs
+
+from mfc.model import Record
+
+#: The words of `status=`.
+STATUSES = ("running", "completed", "failed", "unknown")
+
+
+def _milliseconds(moment: datetime | date | timedelta | str | int | None) -> int | None:
+    """Return `moment` in milliseconds since 1970 UTC; naive times are local, as `created_at` is."""
+    if moment is None or isinstance(moment, int):
+        return moment
+    if isinstance(moment, timedelta):
+        moment = datetime.now().astimezone() - moment
+    elif isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment)
+        except ValueError:
+            raise ValueError(
+                f"{moment!r} is no time; expected ISO 8601 such as '2026-03-01T12:00'"
+            ) from None
+    elif isinstance(moment, date) and not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001 - local midnight
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{moment!r} is no time; expected a datetime, date, timedelta or ISO text")
+    return int(moment.timestamp() * 1000)
+
+
+def _limit(_: object, __: object, value: int | None) -> None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise ValueError(f"limit is {value!r}; expected a number of objects, 0 or more")
+
+
+def _status(_: object, __: object, value: str | None) -> None:
+    if value is not None and value not in STATUSES:
+        raise ValueError(f"status is {value!r}; expected one of {', '.join(STATUSES)}")
+
+
+@attrs.frozen
+class Query:
+    """Which children of an object are wanted. Every part must hold; None asks for nothing.
+
+    Raises:
+        ValueError, TypeError: a part is not what it should be; the text says which.
+    """
+
+    #: All of these are among the user and system tags.
+    tags: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    #: Created at or after; any time `datetime` understands, kept in ms since 1970 UTC.
+    since: int | None = attrs.field(default=None, converter=_milliseconds)
+    #: Created before.
+    until: int | None = attrs.field(default=None, converter=_milliseconds)
+    #: One of `STATUSES`.
+    status: str | None = attrs.field(default=None, validator=_status)
+    #: Made by this user.
+    user: str | None = None
+    #: At most so many, newest first, after all other parts.
+    limit: int | None = attrs.field(default=None, validator=_limit)
+
+    def parts(self) -> frozenset[str]:
+        """Return the names of the parts that ask for something.
+
+        >>> sorted(Query(user="ada", limit=3).parts())
+        ['limit', 'user']
+        """
+        return frozenset(
+            name
+            for name in ("tags", "since", "until", "status", "user", "limit")
+            if getattr(self, name) not in (None, frozenset())
+        )
+
+    def tests(self) -> list[Callable[[Record], bool]]:
+        """Return a test for each part that a record alone can answer: all but status and limit."""
+        made: list[Callable[[Record], bool]] = []
+        if (tags := self.tags):
+            made.append(lambda record: tags <= record.tags | record.system_tags)
+        if (since := self.since) is not None:
+            made.append(lambda record: record.created >= since)
+        if (until := self.until) is not None:
+            made.append(lambda record: record.created < until)
+        if (user := self.user) is not None:
+            made.append(lambda record: record.user == user)
+        return made

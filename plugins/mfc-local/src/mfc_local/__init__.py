@@ -1,0 +1,42 @@
+"""Metaflow results in a local directory: metadata and datastore of type `local`, and `spin`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfc.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from mfc.config import Config
+    from mfc.hookspecs import Meter
+    from mfc_local._files import LocalFiles
+    from mfc_local._provider import LocalProvider
+
+__version__ = "0.1.0"
+
+#: The version of the plugin contract that this is written for.
+MFC_CONTRACT = 1
+
+
+@hookimpl
+def mfc_metadata_provider(address: str, config: Config, meter: Meter) -> LocalProvider | None:
+    """Answer for `local`, `local@DIR`, `spin`, `spin@DIR`, and plain paths.
+
+    Raises:
+        BadAddress: DIR holds no results.
+    """
+    from mfc_local._provider import LocalProvider  # only clients that read locally need it
+    from mfc_local._root import place_of
+
+    found = place_of(address, config)
+    return None if found is None else LocalProvider(found, meter)
+
+
+@hookimpl
+def mfc_filesystem(ds_type: str) -> LocalFiles | None:
+    """Answer for `local` and `spin`: plain files."""
+    if ds_type not in ("local", "spin"):
+        return None
+    from mfc_local._files import LocalFiles  # only clients that read locally need it
+
+    return LocalFiles()

@@ -1,0 +1,63 @@
+"""Which directory an address means."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import attrs
+
+from mfc.config import Config
+from mfc.errors import BadAddress
+
+#: The directory with the results, by kind of provider.
+DIRECTORIES = {"local": ".metaflow", "spin": ".metaflow_spin"}
+_OTHER_KIND = re.compile(r"[A-Za-z][\w.-]*@|https?:|\w+://")
+
+
+@attrs.frozen
+class Place:
+    """A directory of results."""
+
+    #: `local` or `spin`.
+    kind: str
+    #: As `get_metadata()` shows it.
+    address: str
+    #: The directory that contains the flows; None where there is none.
+    root: str | None
+
+
+def place_of(address: str, config: Config) -> Place | None:
+    """Return where `address` leads; None if it is not an address of this plugin.
+
+    Args:
+        address: `local`, `local@DIR`, `spin`, `spin@DIR`, or DIR, which holds `.metaflow`.
+        config: where a default is found.
+
+    Raises:
+        BadAddress: DIR holds no results.
+
+    Source:
+        Metaflow 2.19, `LocalMetadataProvider.compute_info` and `default_info`.
+    """
+    kind, mark, directory = address.partition("@")
+    if kind not in DIRECTORIES:
+        kind, directory = "local", address
+        if not address or (_OTHER_KIND.match(address) and not os.path.isdir(address)):
+            return None
+    elif not mark or not directory:
+        return _default(kind, config)
+    wanted = os.path.join(os.path.expanduser(directory), DIRECTORIES[kind])
+    root = os.path.realpath(wanted)
+    if not os.path.isdir(root):
+        raise BadAddress(f"Could not find directory {DIRECTORIES[kind]} in directory {directory}")
+    return Place(kind, f"{kind}@{directory}", root)
+
+
+def _default(kind: str, config: Config) -> Place:
+    name = DIRECTORIES[kind]
+    configured = config.text(f"DATASTORE_SYSROOT_{kind.upper()}")
+    root = os.path.join(configured, name) if configured is not None else config.above(name)
+    if root is None:
+        return Place(kind, f"{kind}@<No {name} directory found in current working tree>", None)
+    return Place(kind, f"{kind}@{os.path.dirname(root)}", root)
