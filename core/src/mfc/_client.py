@@ -27,6 +27,7 @@ from mfc.query import Query
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from mfc._objects import DataArtifact, Flow, Metaflow, MetaflowObject, Run, Step, Task
     from mfc.hookspecs import (
         Capabilities,
         Filesystem,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
         NamespacePolicy,
         TagChange,
     )
-    from mfc._objects import DataArtifact, Flow, Metaflow, MetaflowObject, Run, Step, Task
 
 #: The classes of the Client API by the level that they stand for; `mfc._objects` fills it.
 OBJECTS: dict[Level, type[Any]] = {}
@@ -156,9 +156,7 @@ class Scope:
         if namespace is None:
             return self.provider.children(flow, query)
         policy = self.client.policy
-        wanted = attrs.evolve(
-            query, tags=query.tags | policy.required(namespace), limit=None
-        )
+        wanted = attrs.evolve(query, tags=query.tags | policy.required(namespace), limit=None)
         found = (r for r in self.provider.children(flow, wanted) if policy.sees(namespace, r))
         return _limited(found, query.limit)
 
@@ -180,11 +178,11 @@ class Client:
         plugins: modules or objects with hook implementations, besides the installed ones.
     """
 
-    def __init__(  # noqa: PLR0913 - each is a choice of its own, and all but one by name
+    def __init__(
         self,
         metadata: str | MetadataProvider | None = None,
         *,
-        namespace: str | None | _Unset = DEFAULT,
+        namespace: str | _Unset | None = DEFAULT,
         config: Config | Mapping[str, Any] | None = None,
         trust: str | Trust = "full",
         plugins: Iterable[object] = (),
@@ -267,7 +265,9 @@ class Client:
     @namespace.setter
     def namespace(self, namespace: str | None) -> None:
         if namespace is not None and not isinstance(namespace, str):
-            raise BadSetting("namespace", namespace, "namespace(…)", "text such as 'user:ada' or None")
+            raise BadSetting(
+                "namespace", namespace, "namespace(…)", "text such as 'user:ada' or None"
+            )
         with self._lock:
             self._namespace, self._scope = namespace, None
 
@@ -331,7 +331,9 @@ class Client:
             return value
         if trust.level == "none":
             raise UntrustedValue(
-                str(record.path), record.location, "the client has trust='none'; .raw gives its bytes"
+                str(record.path),
+                record.location,
+                "the client has trust='none'; .raw gives its bytes",
             )
         decoder = self._decoder(record, provider)
         blob = self.raw(record, provider)

@@ -122,7 +122,7 @@ class CodePackage:
 
     def tarball(self) -> tarfile.TarFile:
         """Return a new archive object on the package; its members may have any name."""
-        import tarfile  # noqa: PLC0415  costs more than this whole module at start-up
+        import tarfile
 
         return tarfile.open(fileobj=BytesIO(self._blob), mode="r:gz")
 
@@ -149,7 +149,7 @@ class CodePackage:
                 no file, or links to what is not in the package. Nothing was written.
             OSError: the directory cannot be written.
         """
-        from pathlib import Path  # noqa: PLC0415  costs more than this module at start-up
+        from pathlib import Path
 
         archive = _Archive.opened(self._blob, self.location)
         root = Path(os.path.realpath(directory))
@@ -170,7 +170,7 @@ class _Archive:
 
     @classmethod
     def opened(cls, blob: bytes, location: str) -> _Archive:
-        import tarfile  # noqa: PLC0415  costs more than this whole module at start-up
+        import tarfile
 
         members: dict[str, tarfile.TarInfo] = {}
         with _readable(location):
@@ -236,7 +236,7 @@ class _Archive:
 @contextmanager
 def _readable(location: str) -> Iterator[None]:
     """Turn whatever a broken archive makes the standard library raise into BadCodePackage."""
-    import tarfile  # noqa: PLC0415  costs more than this whole module at start-up
+    import tarfile
 
     broken = (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, LookupError)
     try:

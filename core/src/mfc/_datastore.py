@@ -183,7 +183,9 @@ class Datastore:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except PermissionError as cause:
-                reason = "it may not be read: Metaflow writes files for their owner alone (mode 0600)"
+                reason = (
+                    "it may not be read: Metaflow writes files for their owner alone (mode 0600)"
+                )
                 raise UnreadableBlob(subject, full, reason) from cause
             except Exception as cause:
                 # Filesystems are plugins over any library; none of its exceptions may escape.

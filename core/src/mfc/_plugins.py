@@ -147,9 +147,7 @@ class Plugins:
 
     def _call(self, implementation: Any, arguments: dict[str, Any]) -> Any:
         try:
-            return implementation.function(
-                *[arguments[name] for name in implementation.argnames]
-            )
+            return implementation.function(*[arguments[name] for name in implementation.argnames])
         except MetaflowException:
             raise
         except Exception as cause:

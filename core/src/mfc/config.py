@@ -154,7 +154,9 @@ def _settings_in(path: str, *, required: bool) -> dict[str, Any]:
             ) from None
         return {}
     except (OSError, ValueError) as cause:
-        raise BadSetting("METAFLOW_HOME", path, "the environment", f"a JSON file ({cause})") from cause
+        raise BadSetting(
+            "METAFLOW_HOME", path, "the environment", f"a JSON file ({cause})"
+        ) from cause
     if not isinstance(settings, dict):
         raise BadSetting("METAFLOW_HOME", path, "the environment", "a file with a JSON object")
     return settings

@@ -116,7 +116,10 @@ def is_name(name: object) -> bool:
     (True, False, False, False)
     """
     return (
-        isinstance(name, str) and name not in ("", ".", "..") and "/" not in name and "\0" not in name
+        isinstance(name, str)
+        and name not in ("", ".", "..")
+        and "/" not in name
+        and "\0" not in name
     )
 
 
@@ -138,7 +141,9 @@ class Record:
     system_tags: frozenset[str] = frozenset()
 
     @classmethod
-    def of_json(cls, path: Pathspec, fields: Mapping[str, Any], run: Record | None = None) -> Record:
+    def of_json(
+        cls, path: Pathspec, fields: Mapping[str, Any], run: Record | None = None
+    ) -> Record:
         """Return the record that Metaflow's JSON describes.
 
         Args:
@@ -279,8 +284,8 @@ class Status(str):
         status.reason = reason
         return status
 
-    def __getnewargs__(self) -> tuple[str, str]:
-        return str(self), self.reason
+    def __reduce__(self) -> tuple[type[Status], tuple[str, str]]:
+        return Status, (str(self), self.reason)
 
     def __repr__(self) -> str:
         return f"<{self}: {self.reason}>" if self.reason else f"<{self}>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime, timedelta
 
 import attrs
@@ -33,6 +33,10 @@ def _milliseconds(moment: datetime | date | timedelta | str | int | None) -> int
     return int(moment.timestamp() * 1000)
 
 
+def _tags(tags: Iterable[str]) -> frozenset[str]:
+    return frozenset(tags)
+
+
 def _limit(_: object, __: object, value: int | None) -> None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
         raise ValueError(f"limit is {value!r}; expected a number of objects, 0 or more")
@@ -41,6 +45,10 @@ def _limit(_: object, __: object, value: int | None) -> None:
 def _status(_: object, __: object, value: str | None) -> None:
     if value is not None and value not in STATUSES:
         raise ValueError(f"status is {value!r}; expected one of {', '.join(STATUSES)}")
+
+
+def _has_tag(tag: str) -> Callable[[Record], bool]:
+    return lambda record: tag in record.system_tags or tag in record.tags
 
 
 @attrs.frozen
@@ -52,7 +60,7 @@ class Query:
     """
 
     #: All of these are among the user and system tags.
-    tags: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    tags: frozenset[str] = attrs.field(default=frozenset(), converter=_tags)
     #: Created at or after; any time `datetime` understands, kept in ms since 1970 UTC.
     since: int | None = attrs.field(default=None, converter=_milliseconds)
     #: Created before.
@@ -76,11 +84,24 @@ class Query:
             if getattr(self, name) not in (None, frozenset())
         )
 
+    def only(self, parts: Collection[str]) -> Query:
+        """Return this query with nothing but `parts`.
+
+        >>> Query(user="ada", limit=3).only({"limit"}).parts()
+        frozenset({'limit'})
+        """
+        return Query(
+            self.tags if "tags" in parts else (),
+            self.since if "since" in parts else None,
+            self.until if "until" in parts else None,
+            self.status if "status" in parts else None,
+            self.user if "user" in parts else None,
+            self.limit if "limit" in parts else None,
+        )
+
     def tests(self) -> list[Callable[[Record], bool]]:
         """Return a test for each part that a record alone can answer: all but status and limit."""
-        made: list[Callable[[Record], bool]] = []
-        if (tags := self.tags):
-            made.append(lambda record: tags <= record.tags | record.system_tags)
+        made = [_has_tag(tag) for tag in self.tags]
         if (since := self.since) is not None:
             made.append(lambda record: record.created >= since)
         if (until := self.until) is not None:

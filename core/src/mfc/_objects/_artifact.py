@@ -24,7 +24,7 @@ class DataArtifact(MetaflowObject):
     _level = Level.ARTIFACT
     _record: ArtifactRecord
     if TYPE_CHECKING:
-        parent: Task  # type: ignore[assignment]
+        parent: Task
 
     @property
     def data(self) -> Any:

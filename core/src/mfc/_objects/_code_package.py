@@ -53,8 +53,11 @@ class MetaflowCode:
         return self._package.info
 
     @property
-    def flowspec(self) -> bytes:
-        """The source of the file that defines the flow: bytes, as Metaflow gives them."""
+    def flowspec(self) -> bytes | None:
+        """The source of the file that defines the flow: bytes, as Metaflow gives them.
+
+        None if the package does not hold it, as for a file with an unusual suffix.
+        """
         return self._package.flowspec
 
     @property

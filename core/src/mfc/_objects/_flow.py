@@ -117,7 +117,7 @@ class Flow(MetaflowObject):
         """The newest run in the namespace that was successful; None if there is none."""
         return next((run for run in self if run.successful), None)
 
-    def runs(  # noqa: PLR0913 - the parts of a query, all by name
+    def runs(
         self,
         *tags: str,
         since: datetime | date | timedelta | str | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import attrs
 
@@ -80,133 +80,116 @@ def graph_of(scope: Scope, run: Pathspec, task: Pathspec | None = None) -> Graph
 
 def parents_of(task: Task) -> Iterator[Record]:
     """Yield the tasks whose results `task` took in, step by step, newest first."""
-    scope, path = task._scope, task._record.path
-    graph = graph_of(scope, path.up(Level.RUN), path)
-    if graph is None:
-        return
-    step = path.components[2]
-    mine = _Position.of(task)
-    for name in graph.before(step):
-        neighbours = path.up(Level.RUN).child(name)
-        for other in _related(scope, neighbours, _above(graph, name, step, mine.foreach)):
-            if _passed(scope, graph, (name, step), (other.path, path), mine.iteration, upward=True):
-                yield other
+    lineage = _Lineage.of(task)
+    return iter(()) if lineage is None else lineage.parents()
 
 
 def children_of(task: Task) -> Iterator[Record]:
-    """Yield the tasks that took in the results of `task`, as `parents_of` does."""
-    scope, path = task._scope, task._record.path
-    graph = graph_of(scope, path.up(Level.RUN), path)
-    if graph is None:
-        return
-    step = path.components[2]
-    mine = _Position.of(task)
-    for name in graph.after(step):
-        neighbours = path.up(Level.RUN).child(name)
-        for other in _related(scope, neighbours, _below(graph, step, name, mine.foreach)):
-            if _passed(scope, graph, (step, name), (path, other.path), mine.iteration, upward=False):
-                yield other
+    """Yield the tasks that took in the results of `task`, step by step, newest first."""
+    lineage = _Lineage.of(task)
+    return iter(()) if lineage is None else lineage.children()
+
+
+#: Tells of a foreach path whether it fits; None if every one does.
+_Test = Optional[Callable[[str], bool]]
 
 
 @attrs.frozen
-class _Position:
-    """Where a task stands: its foreach path, and a way to learn its turn in a recursive step."""
+class _Lineage:
+    """Where one task stands in the graph, and who stands around it."""
 
-    foreach: str
-    iteration: Callable[[], int | None]
+    _scope: Scope
+    _graph: Graph
+    _task: Pathspec
+    #: The task's position in each foreach around it; empty outside of any.
+    _position: str
 
     @classmethod
-    def of(cls, task: Task) -> _Position:
-        found = task._fields((PATH_FIELD,)).get(PATH_FIELD)
-        scope, path = task._scope, task._record.path
-        return cls(str(found or ""), lambda: _iteration(scope, path))
+    def of(cls, task: Task) -> _Lineage | None:
+        """Return the lineage of `task`; None where no graph was recorded."""
+        path = task._record.path
+        graph = graph_of(task._scope, path.up(Level.RUN), path)
+        if graph is None:
+            return None
+        return cls(task._scope, graph, path, str(task._fields((PATH_FIELD,)).get(PATH_FIELD) or ""))
 
+    def parents(self) -> Iterator[Record]:
+        mine = self._task.components[2]
+        for step in self._graph.before(mine):
+            if self._graph.joins_foreach(mine):
+                fits = self._deeper()
+            else:
+                fits = self._equal(outer=self._graph.type_of(step) in _FOREACH)
+            for other in self._tasks(step, fits):
+                if self._went(other.path, self._task):
+                    yield other
 
-def _above(graph: Graph, parent: str, step: str, mine: str) -> Callable[[str], bool] | None:
-    """Return the test for a parent's foreach path; None if every task of the step is one."""
-    if graph.joins_foreach(step):
-        return _deeper(mine)
-    if graph.type_of(parent) in _FOREACH:
-        return _equal(mine.rpartition(",")[0])
-    return _equal(mine)
+    def children(self) -> Iterator[Record]:
+        mine = self._task.components[2]
+        for step in self._graph.after(mine):
+            if self._graph.type_of(mine) in _FOREACH:
+                fits = self._deeper()
+            else:
+                fits = self._equal(outer=self._graph.joins_foreach(step))
+            for other in self._tasks(step, fits):
+                if self._went(self._task, other.path):
+                    yield other
 
+    def _deeper(self) -> _Test:
+        """Accept positions in a foreach inside of ours."""
+        mine = self._position
+        return (lambda position: position.rpartition(",")[0] == mine) if mine else None
 
-def _below(graph: Graph, step: str, child: str, mine: str) -> Callable[[str], bool] | None:
-    """Return the test for a child's foreach path; None if every task of the step is one."""
-    if graph.type_of(step) in _FOREACH:
-        return _deeper(mine)
-    if graph.joins_foreach(child):
-        return _equal(mine.rpartition(",")[0])
-    return _equal(mine)
+    def _equal(self, *, outer: bool) -> _Test:
+        """Accept our own position, or the one that the innermost foreach around us is in."""
+        mine = self._position.rpartition(",")[0] if outer else self._position
+        return (lambda position: position == mine) if mine else None
 
+    def _tasks(self, step: str, fits: _Test) -> Iterator[Record]:
+        path = self._task.up(Level.RUN).child(step)
+        tasks = self._scope.provider.children(path, Query())
+        if fits is None:
+            yield from tasks
+            return
+        positions = field_by_task(self._scope, path, PATH_FIELD)
+        for task in tasks:
+            # One that recorded no position (Metaflow before 2.16) may be anywhere.
+            if task.path not in positions or fits(str(positions[task.path])):
+                yield task
 
-def _deeper(mine: str) -> Callable[[str], bool] | None:
-    return (lambda path: path.rpartition(",")[0] == mine) if mine else None
+    def _went(self, parent: Pathspec, child: Pathspec) -> bool:
+        """Tell whether results went from one task to the other, where the graph cannot.
 
+        After a switch only the step that was chosen follows; a recursive step passes them from
+        one turn to the next.
+        """
+        above, below = parent.components[2], child.components[2]
+        if self._graph.type_of(above) == _SWITCH and not self._chose(parent, below):
+            return False
+        if below not in self._graph.after(below):
+            return True
+        turn = self._turn(child)
+        if above != below:
+            return turn in (None, 0)
+        before = self._turn(parent)
+        return turn is None or before is None or turn == before + 1
 
-def _equal(mine: str) -> Callable[[str], bool] | None:
-    return (lambda path: path == mine) if mine else None
+    def _chose(self, switch: Pathspec, step: str) -> bool:
+        """Tell whether a switch went on to `step`; if it recorded nothing, it may have."""
+        transition = self._internal(switch, "_transition")
+        taken = transition[0] if isinstance(transition, tuple) and transition else None
+        return not isinstance(taken, list) or step in taken
 
+    def _turn(self, task: Pathspec) -> int | None:
+        """Return which turn of a recursive step a task is, from 0; None if not recorded."""
+        stack = self._internal(task, "_iteration_stack")
+        return stack[-1] if isinstance(stack, list) and stack else None
 
-def _related(
-    scope: Scope, step: Pathspec, test: Callable[[str], bool] | None
-) -> Iterator[Record]:
-    tasks = scope.provider.children(step, Query())
-    if test is None:
-        yield from tasks
-        return
-    paths = field_by_task(scope, step, PATH_FIELD)
-    for task in tasks:
-        # A task that recorded no path (Metaflow before 2.16) may be any.
-        if task.path not in paths or test(str(paths[task.path])):
-            yield task
-
-
-def _passed(
-    scope: Scope,
-    graph: Graph,
-    steps: tuple[str, str],
-    tasks: tuple[Pathspec, Pathspec],
-    my_iteration: Callable[[], int | None],
-    *,
-    upward: bool,
-) -> bool:
-    """Tell whether results went from the first to the second task, where the graph alone cannot.
-
-    After a switch only the step that was chosen follows; a recursive step passes from one turn
-    to the next.
-    """
-    (above, below), (parent, child) = steps, tasks
-    if graph.type_of(above) == _SWITCH and not _chose(scope, parent, below):
-        return False
-    if below not in graph.after(below):
-        return True
-    turn = my_iteration() if upward else _iteration(scope, child)
-    if above != below:
-        return turn in (None, 0)
-    before = _iteration(scope, parent) if upward else my_iteration()
-    return turn is None or before is None or turn == before + 1
-
-
-def _chose(scope: Scope, switch: Pathspec, step: str) -> bool:
-    """Tell whether a switch task went on to `step`; if it recorded nothing, it may have."""
-    transition = _internal(scope, switch, "_transition")
-    taken = transition[0] if isinstance(transition, tuple) and transition else None
-    return not isinstance(taken, list) or step in taken
-
-
-def _iteration(scope: Scope, task: Pathspec) -> int | None:
-    stack = _internal(scope, task, "_iteration_stack")
-    return stack[-1] if isinstance(stack, list) and stack else None
-
-
-def _internal(scope: Scope, task: Pathspec, name: str) -> object:
-    record = scope.provider.get(task.child(name))
-    if not isinstance(record, ArtifactRecord):
-        return None
-    try:
-        return scope.client.plain(record, scope.provider)
-    except DatastoreError:
-        return None
-
-
+    def _internal(self, task: Pathspec, name: str) -> object:
+        record = self._scope.provider.get(task.child(name))
+        if not isinstance(record, ArtifactRecord):
+            return None
+        try:
+            return self._scope.client.plain(record, self._scope.provider)
+        except DatastoreError:
+            return None

@@ -38,7 +38,9 @@ def included_file(scope: Scope, value: Any, subject: str) -> str | bytes:
     try:
         return io.TextIOWrapper(io.BytesIO(content), encoding=encoding).read()
     except (LookupError, ValueError) as cause:
-        raise DatastoreError(subject, str(descriptor.get("url")), f"it is no {encoding} text") from cause
+        raise DatastoreError(
+            subject, str(descriptor.get("url")), f"it is no {encoding} text"
+        ) from cause
 
 
 def included_size(scope: Scope, value: Any, subject: str) -> int:

@@ -127,5 +127,3 @@ def end_step_in(scope: Scope, run: Pathspec) -> tuple[str | None, str | None]:
     step = run.child("_parameters")
     fields = newest(scope.provider.metadata(step, ("start_step", "end_step")))
     return fields.get("start_step"), fields.get("end_step")
-
-

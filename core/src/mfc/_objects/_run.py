@@ -32,7 +32,7 @@ class Run(MetaflowObject):
     __slots__ = ()
     _level = Level.RUN
     if TYPE_CHECKING:
-        parent: Flow  # type: ignore[assignment]
+        parent: Flow
 
     def _child_records(self) -> Iterator[Record]:
         return self._scope.provider.children(self._record.path, Query())

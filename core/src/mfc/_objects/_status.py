@@ -65,7 +65,9 @@ def _ended(task: Task, attempt: int) -> Status:
     except DatastoreError as unreadable:
         exception = unreadable
     what = f"{getattr(exception, 'type', type(exception).__name__)}: {_first_line(exception)}"
-    return Status("failed", f"attempt {attempt} raised {what}" if exception else f"attempt {attempt}")
+    return Status(
+        "failed", f"attempt {attempt} raised {what}" if exception else f"attempt {attempt}"
+    )
 
 
 def _first_line(exception: object) -> str:

@@ -24,7 +24,7 @@ class Step(MetaflowObject):
     __slots__ = ()
     _level = Level.STEP
     if TYPE_CHECKING:
-        parent: Run  # type: ignore[assignment]
+        parent: Run
 
     def _child_records(self) -> Iterator[Record]:
         return self._scope.provider.children(self._record.path, Query())

@@ -62,7 +62,9 @@ def _tags(argument: str, given: Iterable[str] | None) -> frozenset[str]:
     if given is None:
         return frozenset()
     if isinstance(given, (str, bytes)):
-        raise MetaflowTaggingError(f"{argument} may not be a string, got {given!r}; put it in a list")
+        raise MetaflowTaggingError(
+            f"{argument} may not be a string, got {given!r}; put it in a list"
+        )
     try:
         tags = list(given)
     except TypeError:

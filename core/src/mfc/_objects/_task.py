@@ -31,7 +31,7 @@ class Task(MetaflowObject):
     __slots__ = ()
     _level = Level.TASK
     if TYPE_CHECKING:
-        parent: Step  # type: ignore[assignment]
+        parent: Step
 
     def _child_records(self) -> Iterator[Record]:
         return self._scope.provider.artifacts(self._record.path, None, self._attempt)
@@ -102,7 +102,10 @@ class Task(MetaflowObject):
     @property
     def index(self) -> int | None:
         """Index in the innermost foreach around this task; None outside of any."""
-        if self._scope.provider.get(self._record.path.child("_foreach_stack"), self._attempt) is None:
+        if (
+            self._scope.provider.get(self._record.path.child("_foreach_stack"), self._attempt)
+            is None
+        ):
             return None  # as Metaflow: it is known once an attempt has ended
         fields = self._fields((PATH_FIELD,))
         if PATH_FIELD in fields:
@@ -205,7 +208,10 @@ class Task(MetaflowObject):
         return TaskLogs.of(self, "stderr").size()
 
     def loglines(
-        self, stream: str, as_unicode: bool = True, meta_dict: Mapping[str, Any] | None = None  # noqa: FBT001, FBT002 - Metaflow's signature
+        self,
+        stream: str,
+        as_unicode: bool = True,
+        meta_dict: Mapping[str, Any] | None = None,
     ) -> Iterator[tuple[datetime | None, str | bytes]]:
         """Yield the lines of a stream, each with the time it was printed: naive, UTC.
 

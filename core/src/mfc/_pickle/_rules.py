@@ -48,6 +48,8 @@ VALUE = Rule(call=check.anything, new=check.anything, state=check.plain_state)
 CALLED = Rule(call=check.anything)
 MENTIONED = Rule()
 ANYTHING = Rule(call=check.anything, new=check.anything, state=check.anything_set)
+#: An exception given to Metaflow's wrapper would be asked for its text.
+WRAPPER = Rule(call=check.only_none, state=check.plain_state)
 
 
 def _spread(modules: str, names: str, rule: Rule) -> Iterator[tuple[tuple[str, str], Rule]]:
@@ -75,13 +77,14 @@ _STDLIB = (
     ("_codecs", "encode", Rule(call=check.anything, instead=check.latin1)),
     ("copyreg", "_reconstructor", Rule(instead=check.RECONSTRUCTOR)),
     ("copyreg", "__newobj__", Rule(instead=check.NEWOBJ)),
+    ("copyreg", "__newobj_ex__", Rule(instead=check.NEWOBJ_EX)),
     ("collections", "OrderedDict Counter", Rule(call=check.one_collection, new=check.nothing)),
     ("collections", "defaultdict", Rule(call=check.factory)),
     ("collections", "deque", Rule(call=check.queue)),
     (
         "collections",
         "ChainMap UserDict UserList UserString",
-        Rule(new=check.nothing, state=check.plain_state),
+        Rule(new=check.anything, state=check.plain_state),
     ),
     ("datetime", "date datetime time timedelta timezone", CALLED),
     ("decimal", "Decimal", CALLED),
@@ -205,7 +208,7 @@ _PANDAS = (
     ("pandas.core.arrays.floating", "FloatingArray", _ARRAY),
     ("pandas.core.arrays.interval", "IntervalArray", _ARRAY),
     ("pandas.core.arrays.sparse.array", "SparseArray", _ARRAY),
-    ("pandas._libs.sparse", "IntIndex BlockIndex", CALLED),
+    ("pandas._libs.sparse", "IntIndex BlockIndex", Rule(check.sparse_arguments)),
     ("pandas", f"BooleanDtype Float32Dtype Float64Dtype {_INTEGERS}", VALUE),
     ("pandas.core.arrays.boolean", "BooleanDtype", VALUE),
     ("pandas.core.arrays.floating", "Float32Dtype Float64Dtype", VALUE),

@@ -12,10 +12,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from mfc._pickle import _checks as check
-from mfc._pickle._checks import Refused
-from mfc._pickle._placeholder import placeholder
-from mfc._pickle._rules import ANYTHING, RULES, VALUE, Rule
-from mfc._pickle._standins import PLAIN_STANDINS, STANDINS
+from mfc._pickle._checks import NotAllowed, Refused
+from mfc._pickle._placeholder import Placeholder, placeholder
+from mfc._pickle._rules import ANYTHING, RULES, VALUE, WRAPPER, Rule
+from mfc._pickle._standins import PLAIN_STANDINS, STANDINS, MetaflowExceptionWrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +57,23 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
         #: identities of the objects that are husks until then.
         self._husks: set[int] = set()
         self._copies = _COPIES + 16 * len(blob)
+        #: names that stand for a function of ours, until that is called.
+        self._uncalled: dict[int, str] = {}
+        #: what could not be imported.
+        self.missing: list[type[Placeholder]] = []
+
+    def load(self) -> Any:  # noqa: ANN401 - as stored
+        """Return the object.
+
+        Raises:
+            Refused: the pickle asks for something that no rule admits.
+        """
+        value = super().load()
+        for name in self._uncalled.values():
+            raise NotAllowed(name)
+        if self._husks:
+            raise Refused("an object whose state is missing")
+        return value
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - a class or function
         """Return what an allowed name stands for.
@@ -73,13 +90,15 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
 
     def _resolved(self, module: str, name: str) -> tuple[Any, Rule]:
         if (module, name) in PLAIN_STANDINS:
-            return STANDINS[module, name], VALUE
+            found = STANDINS[module, name]
+            return found, WRAPPER if found is MetaflowExceptionWrapper else VALUE
         rule = RULES.get((module, name))
         if rule is None and f"{module}.{name}" in self._allowed:
             rule = ANYTHING
         if rule is None:
-            raise Refused(f"{module}.{name}")
+            raise NotAllowed(f"{module}.{name}")
         if rule.instead is not None:
+            self._uncalled[id(rule.instead)] = f"{module}.{name}"
             if module == "builtins" or "." in name:
                 _imported("zoneinfo", "ZoneInfo")
             return rule.instead, rule
@@ -88,7 +107,8 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
         try:
             return _imported(module, name), rule
         except (ImportError, AttributeError) as error:
-            return placeholder(module, name, self._blob, error), ANYTHING
+            self.missing.append(placeholder(module, name, self._blob, error))
+            return self.missing[-1], ANYTHING
 
     # What follows replaces the opcodes that act; all others only move plain data about.
 
@@ -100,6 +120,9 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
         rule = self._rule(function)
         if type(arguments) is not tuple:
             raise Refused(f"a call of {function!r} without arguments")
+        self._uncalled.pop(id(function), None)
+        if rule.instead is check.NEWOBJ_EX:
+            return self._new(*arguments)
         if rule.instead is check.NEWOBJ:
             return self._new(arguments[0], arguments[1:], {})
         if rule.instead is check.RECONSTRUCTOR:
@@ -114,7 +137,7 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
 
     def _new(self, cls: Any, arguments: Any, keywords: Any) -> Any:  # noqa: ANN401 - as stored
         rule = self._rule(cls)
-        if rule.new is None or type(arguments) is not tuple or not isinstance(cls, type):
+        if rule.new is None or (type(arguments), type(keywords)) != (tuple, dict):
             raise Refused(f"{_name(cls)}.__new__")
         self._weigh(arguments)
         with _named(cls):
@@ -208,8 +231,6 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
 
     def _newobj_ex(self) -> None:
         keywords, arguments, cls = self.stack.pop(), self.stack.pop(), self.stack.pop()
-        if type(keywords) is not dict:
-            raise Refused(f"{_name(cls)}.__new__")
         self.append(self._new(cls, arguments, keywords))
 
     def _instantiate(self, cls: Any, arguments: list[Any]) -> None:  # noqa: ANN401 - as stored

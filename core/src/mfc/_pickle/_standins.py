@@ -160,7 +160,8 @@ class ConfigValue(Mapping[Any, Any], dict[Any, Any]):  # type: ignore[misc] # bo
 
     # No `super().__init__`: the dict below only serves `isinstance` and `json.dumps`.
     def __init__(self, data: Mapping[Any, Any]) -> None:
-        self._data = {key: _wrapped(value) for key, value in data.items()}
+        memo: dict[int, Any] = {}
+        self._data = {key: _wrapped(value, memo) for key, value in data.items()}
         dict.__init__(self, self._data)
 
     @classmethod
@@ -244,15 +245,22 @@ class ConfigValue(Mapping[Any, Any], dict[Any, Any]):  # type: ignore[misc] # bo
         return type(self), (self.to_dict(),)
 
 
-def _wrapped(value: Any) -> Any:  # noqa: ANN401 - any setting
-    if isinstance(value, ConfigValue):
-        return value
+def _wrapped(value: Any, memo: dict[int, Any]) -> Any:  # noqa: ANN401 - any setting
+    # A hostile pickle refers to one dict twice, thirty levels deep; each is copied once.
+    made = memo.get(id(value))
+    if made is not None or isinstance(value, ConfigValue):
+        return value if made is None else made
     if isinstance(value, Mapping):
-        return ConfigValue(value)
+        made = ConfigValue.__new__(ConfigValue)
+        made._data = {key: _wrapped(item, memo) for key, item in value.items()}
+        dict.__init__(made, made._data)
     # Exact types: a namedtuple cannot be made from one list, and passes unchanged.
-    if type(value) in {list, tuple, set}:
-        return type(value)([_wrapped(item) for item in value])
-    return value
+    elif type(value) in {list, tuple, set}:
+        made = type(value)([_wrapped(item, memo) for item in value])
+    else:
+        return value
+    memo[id(value)] = made
+    return made
 
 
 def _unwrapped(value: Any) -> Any:  # noqa: ANN401 - any setting

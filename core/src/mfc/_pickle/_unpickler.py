@@ -6,11 +6,13 @@ import pickle
 from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from mfc._pickle._placeholder import placeholder
+from mfc._pickle._checks import NotAllowed, Refused
+from mfc._pickle._placeholder import Placeholder, placeholder
 from mfc._pickle._standins import STANDINS
 from mfc.errors import UndecodableArtifact, UntrustedValue
 
 if TYPE_CHECKING:
+    from mfc._pickle._safe import SafeUnpickler
     from mfc._pickle._trust import Trust
 
 #: First protocol whose content is framed, so that C reads it in pieces and not op by op.
@@ -22,6 +24,7 @@ class FullUnpickler(pickle.Unpickler):
     """Python's unpickler; classes that are missing here become placeholders."""
 
     blob: bytes
+    missing: list[type[Placeholder]] | None = None
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - a class or function
         """Return our equivalent, the real thing, or a placeholder, in this order."""
@@ -32,7 +35,8 @@ class FullUnpickler(pickle.Unpickler):
             return super().find_class(module, name)
         # A module may fail at import with anything, and a script may even call sys.exit().
         except (Exception, SystemExit) as error:  # noqa: BLE001
-            return placeholder(module, name, self.blob, error)
+            self.missing = [*(self.missing or ()), placeholder(module, name, self.blob, error)]
+            return self.missing[-1]
 
 
 def loads(
@@ -59,29 +63,27 @@ def loads(
     """
     if trust.level == "none":
         raise UntrustedValue(subject, location, _UNREAD)
+    unpickler: FullUnpickler | SafeUnpickler | None = None
     try:
         if trust.level == "full":
             unpickler = FullUnpickler(_reader(blob))
             unpickler.blob = blob
-            return unpickler.load()
-        return _safe(blob, trust.allow | extra_safe, subject, location)
-    except (KeyboardInterrupt, UntrustedValue):
-        raise
+            return cast("object", unpickler.load())
+        # Loaded late: most clients trust their store, and never need the rules.
+        from mfc._pickle._safe import SafeUnpickler  # noqa: PLC0415
+
+        unpickler = SafeUnpickler(blob, trust.allow | extra_safe)
+        return cast("object", unpickler.load())
     # Code in a pickle may raise anything, SystemExit included; it must not end the reader.
     except BaseException as error:
-        reason = f"its pickle cannot be loaded: {_said(error)}; .raw gives its bytes"
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        if isinstance(error, Refused):
+            raise UntrustedValue(subject, location, _refusal(error)) from error
+        missing = getattr(unpickler, "missing", None) or ()
+        advice = "".join(f"; {cls.module}.{cls.qualname} is missing: {cls.advice}" for cls in missing)
+        reason = f"its pickle cannot be loaded: {_said(error)}{advice}; .raw gives its bytes"
         raise UndecodableArtifact(subject, location, reason) from error
-
-
-def _safe(blob: bytes, allowed: frozenset[str], subject: str, location: str) -> object:
-    # Loaded late: most clients trust their store, and never need the rules.
-    from mfc._pickle._checks import Refused  # noqa: PLC0415
-    from mfc._pickle._safe import SafeUnpickler  # noqa: PLC0415
-
-    try:
-        return cast("object", SafeUnpickler(blob, allowed).load())
-    except Refused as refusal:
-        raise UntrustedValue(subject, location, _refusal(str(refusal))) from refusal
 
 
 def _reader(blob: bytes) -> BinaryIO:
@@ -97,13 +99,13 @@ _UNREAD = (
 )
 
 
-def _refusal(what: str) -> str:
-    name = what.partition(":")[0]
-    return (
-        f"holds {what}, which a safe load refuses; Client(trust='full') if you trust whoever "
-        f"wrote it, Client(trust=Trust.safe(allow=[{name!r}])) to load this class, "
-        "or .raw for its bytes"
-    )
+def _refusal(refused: Refused) -> str:
+    full = "Client(trust='full') if you trust whoever wrote it"
+    if isinstance(refused, NotAllowed):
+        name = str(refused)
+        allow = f"Client(trust=Trust.safe(allow=[{name!r}])) to load this too"
+        return f"holds {name}, which a safe load does not know; {allow}, {full}, or .raw"
+    return f"asks for {refused}, which a safe load refuses; {full}, or .raw for its bytes"
 
 
 def _said(error: BaseException) -> str:

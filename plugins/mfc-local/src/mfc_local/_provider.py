@@ -37,7 +37,9 @@ class LocalProvider:
         Metaflow 2.19, `plugins.metadata_providers.local`.
     """
 
-    capabilities = Capabilities(query=frozenset({"tags", "since", "until", "user", "limit"}), retag=True)
+    capabilities = Capabilities(
+        query=frozenset({"tags", "since", "until", "user", "limit"}), retag=True
+    )
 
     def __init__(self, place: Place, meter: Meter) -> None:
         self._place, self._meter = place, meter
@@ -139,9 +141,7 @@ class LocalProvider:
             # The field's name is followed by a time, so this may let through too many, never too few.
             starts = tuple(f"{_FIELD}{name}_" for name in names)
             wanted = [entry for entry in wanted if entry.startswith(starts)]
-        found = self._read(
-            directory, wanted, lambda fields: MetadataRecord.of_json(task, fields)
-        )
+        found = self._read(directory, wanted, lambda fields: MetadataRecord.of_json(task, fields))
         if names is not None:
             found = [record for record in found if record.name in names]
         found.sort(key=_created)
@@ -165,7 +165,9 @@ class LocalProvider:
                 return []
         start = f"{attempt}{_ARTIFACT}"
         if names is None:
-            files = [entry for entry in entries if entry.startswith(start) and entry.endswith(".json")]
+            files = [
+                entry for entry in entries if entry.startswith(start) and entry.endswith(".json")
+            ]
         else:
             files = [f"{start}{name}.json" for name in names]
         run, skip = self._run(task.up(Level.RUN)), len(start)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from filelock import FileLock, Timeout
 
 from mfc.errors import MetaflowNotFound, MetaflowTaggingError, UnreadableRecord
@@ -51,7 +53,7 @@ def _changed(file: str, run: Pathspec, change: TagChange) -> frozenset[str]:
     )
 
 
-def _fields(file: str, run: Pathspec) -> dict[str, object]:
+def _fields(file: str, run: Pathspec) -> dict[str, Any]:
     content = read_bytes(file)
     if content is None:
         raise MetaflowNotFound(f"Run('{run}') does not exist")
