@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import threading
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from mfc._datastore import Datastore, Place, place_of
 from mfc._pickle import UNKNOWN, Trust, known
+from mfc._place import Place, place_of
 from mfc.config import Config
 from mfc.errors import (
     BadSetting,
@@ -27,6 +28,7 @@ from mfc.query import Query
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from mfc._datastore import Datastore
     from mfc._objects import DataArtifact, Flow, Metaflow, MetaflowObject, Run, Step, Task
     from mfc.hookspecs import (
         Capabilities,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 #: The classes of the Client API by the level that they stand for; `mfc._objects` fills it.
 OBJECTS: dict[Level, type[Any]] = {}
+#: The same classes by module and name in pickles of Metaflow; `mfc._objects` fills it.
+STANDINS: dict[tuple[str, str], type[Any]] = {}
 
 
 class _Unset:
@@ -200,7 +204,6 @@ class Client:
         self._namespace = namespace
         self._provider: MetadataProvider | None = None
         self._scope: Scope | None = None
-        self.datastore = Datastore(self.filesystem, self._counter)
         if metadata is not None:
             self.use(metadata)
 
@@ -295,6 +298,13 @@ class Client:
         return self._counter.snapshot()
 
     # Values
+
+    @functools.cached_property
+    def datastore(self) -> Datastore:
+        """The reader of blobs, and of the files beside tasks."""
+        from mfc._datastore import Datastore  # listings need no values, so not at start-up
+
+        return Datastore(self.filesystem, self._counter)
 
     def filesystem(self, ds_type: str) -> Filesystem:
         """Return the filesystem of a datastore type.

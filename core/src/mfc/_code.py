@@ -40,8 +40,8 @@ MEMBER_LIMIT = 100_000
 
 _TOO_LARGE = f"expands to more than {EXPANDED_LIMIT:,} bytes"
 
-# Longest name of a file that common filesystems take, in bytes.
-_NAME_LIMIT = 255
+# Longest name of a file, and longest path, that common filesystems take, in bytes.
+_NAME_LIMIT, _PATH_LIMIT = 255, 4096
 
 # Links that one member may go through before it counts as a circle.
 _HOP_LIMIT = 8
@@ -122,7 +122,7 @@ class CodePackage:
 
     def tarball(self) -> tarfile.TarFile:
         """Return a new archive object on the package; its members may have any name."""
-        import tarfile
+        import tarfile  # heavier than all else here, and seldom needed
 
         return tarfile.open(fileobj=BytesIO(self._blob), mode="r:gz")
 
@@ -149,7 +149,7 @@ class CodePackage:
                 no file, or links to what is not in the package. Nothing was written.
             OSError: the directory cannot be written.
         """
-        from pathlib import Path
+        from pathlib import Path  # heavier than all else here, and seldom needed
 
         archive = _Archive.opened(self._blob, self.location)
         root = Path(os.path.realpath(directory))
@@ -170,7 +170,7 @@ class _Archive:
 
     @classmethod
     def opened(cls, blob: bytes, location: str) -> _Archive:
-        import tarfile
+        import tarfile  # heavier than all else here, and seldom needed
 
         members: dict[str, tarfile.TarInfo] = {}
         with _readable(location):
@@ -236,7 +236,7 @@ class _Archive:
 @contextmanager
 def _readable(location: str) -> Iterator[None]:
     """Turn whatever a broken archive makes the standard library raise into BadCodePackage."""
-    import tarfile
+    import tarfile  # heavier than all else here, and seldom needed
 
     broken = (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, LookupError)
     try:
@@ -303,10 +303,12 @@ def _fault(name: str) -> str | None:
     if "" in parts or "." in parts or "\0" in name:
         return "has an unusual name"
     try:
-        longest = max(len(os.fsencode(part)) for part in parts)
+        encoded = os.fsencode(name)
     except UnicodeEncodeError:
         return "has a name that cannot be a file's"
-    return "has too long a name" if longest > _NAME_LIMIT else None
+    longest = max(map(len, encoded.split(b"/")))
+    too_long = longest > _NAME_LIMIT or len(encoded) > _PATH_LIMIT
+    return "has too long a name" if too_long else None
 
 
 def _check_targets(names: Collection[str], root: Path, location: str) -> None:

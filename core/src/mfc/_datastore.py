@@ -8,10 +8,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import attrs
-
-from mfc.errors import CorruptBlob, DatastoreError, MetaflowDataMissing, UnreadableBlob
-from mfc.model import ArtifactRecord, Pathspec
+from mfc._place import Place
+from mfc.errors import CorruptBlob, MetaflowDataMissing, UnreadableBlob
+from mfc.model import Pathspec
 
 if TYPE_CHECKING:
     from mfc.hookspecs import Filesystem, Meter
@@ -19,54 +18,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _GZIP = b"\x1f\x8b"
-#: Records say `:root:<root>` since Metaflow 2.0; older ones give the path of the blob.
-_ROOT_MARK = ":root:"
-
-
-@attrs.frozen
-class Place:
-    """A flow's part of a datastore: its type and the roots where it may be, best first."""
-
-    ds_type: str
-    roots: tuple[str, ...]
-    flow: str
-
-
-def place_of(record: ArtifactRecord, fallback: str | None) -> Place:
-    """Return where the value of `record` is.
-
-    Args:
-        record: an artifact record.
-        fallback: root to try when the recorded one is gone, or None.
-
-    Raises:
-        DatastoreError: the location names neither a root nor a blob of this flow.
-
-    Source:
-        Metaflow 2.19, `DataStoreStorage.get_datastore_root_from_location`.
-    """
-    flow = record.path.components[0]
-    return place(record.ds_type, root_in(record.location, flow, str(record.path)), flow, fallback)
-
-
-def root_in(location: str, flow: str, subject: str) -> str:
-    """Return the datastore root that a recorded location implies.
-
-    Raises:
-        DatastoreError: it names neither a root nor a blob of `flow`.
-    """
-    if location.startswith(_ROOT_MARK):
-        return location[len(_ROOT_MARK) :]
-    root, mark, rest = location.rpartition(f"/{flow}/data/")
-    if not mark or rest.count("/") != 1:
-        raise DatastoreError(subject, location, f"its location is not in the data of flow {flow}")
-    return root
-
-
-def place(ds_type: str, root: str, flow: str, fallback: str | None = None) -> Place:
-    """Return a place with one recorded root and perhaps another to fall back to."""
-    roots = (root,) if fallback in (None, root) else (root, str(fallback))
-    return Place(ds_type, roots, flow)
 
 
 class Datastore:

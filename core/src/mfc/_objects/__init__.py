@@ -1,5 +1,6 @@
 """The objects of the Client API."""
 
+from mfc._client import STANDINS
 from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
 from mfc._objects._code_package import MetaflowCode
 from mfc._objects._flow import Flow, Metaflow
@@ -9,7 +10,6 @@ from mfc._objects._run import Run
 from mfc._objects._step import Step
 from mfc._objects._task import Task
 from mfc._objects._trigger import MetaflowEvent, Trigger
-from mfc._pickle import register_standin
 
 __all__ = [
     "DataArtifact",
@@ -33,4 +33,4 @@ for _module, _classes in {
     "metaflow.events": (Trigger, MetaflowEvent),
 }.items():
     for _class in _classes:
-        register_standin(_module, _class.__name__, _class)
+        STANDINS[_module, _class.__name__] = _class

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mfc._objects._included_file import included_file, included_size, is_included
 from mfc._objects._object import MetaflowObject
 from mfc.errors import ArtifactNotFound, ChildNotFound, MetaflowDataMissing
 from mfc.model import ArtifactRecord, Level
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
     from mfc._objects._task import Task
 
 _INCLUDED = "metaflow.includefile.IncludedFile"
+#: Where our equivalents of Metaflow's classes are defined.
+_STANDINS = "mfc._pickle._standins"
 
 
 class DataArtifact(MetaflowObject):
@@ -39,6 +40,10 @@ class DataArtifact(MetaflowObject):
         """
         scope = self._scope
         value = scope.client.value(self._record, scope.provider)
+        if type(value).__module__ != _STANDINS:
+            return value
+        from mfc._objects._included_file import included_file, is_included  # few artifacts are
+
         return included_file(scope, value, self.pathspec) if is_included(value) else value
 
     @property
@@ -64,6 +69,8 @@ class DataArtifact(MetaflowObject):
         """
         noted = self._noted()
         if str(noted.get("type", "")).find(_INCLUDED) >= 0:
+            from mfc._objects._included_file import included_size  # few artifacts are files
+
             scope = self._scope
             value = scope.client.plain(self._record, scope.provider)
             return included_size(scope, value, self.pathspec)

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mfc._client import Scope, current_client
-from mfc._code import CodePackage
-from mfc._datastore import place, root_in
+from mfc._place import place, root_in
 from mfc.errors import BadCodePackage
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ class MetaflowCode:
     """
 
     def __init__(self, flow_name: str, code_package: str, *, scope: Scope | None = None) -> None:
+        from mfc._code import CodePackage  # few runs have a package, and fewer readers look
+
         scope = scope or current_client().scope
         noted = _noted(code_package)
         self._path: str = noted["location"]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mfc._datastore import place
+from mfc._place import place
 from mfc._objects._metadata import of_attempt
 from mfc.errors import DatastoreError
 from mfc.model import MetadataRecord, Status

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mfc._client import Scope
-from mfc._datastore import Place, place
-from mfc._logs import joined, merged
+from mfc._place import Place, place
 from mfc._objects._metadata import newest, of_attempt, origin_of
 from mfc.errors import DatastoreError
 from mfc.model import Pathspec
@@ -87,6 +86,8 @@ class TaskLogs:
         Raises:
             UnreadableBlob: it may not be read, or the store failed.
         """
+        from mfc._logs import joined  # only logs need it, so not at start-up
+
         contents = self._contents()
         if self._legacy:
             return b"".join(contents).decode(errors="replace")
@@ -94,6 +95,8 @@ class TaskLogs:
 
     def lines(self, *, as_unicode: bool) -> Iterator[tuple[datetime | None, str | bytes]]:
         """Yield each line with its time, as `Task.loglines` does; legacy logs have no times."""
+        from mfc._logs import merged  # only logs need it, so not at start-up
+
         if self._legacy:
             lines: Iterator[tuple[datetime | None, bytes]] = (
                 (None, line) for line in b"".join(self._contents()).splitlines()

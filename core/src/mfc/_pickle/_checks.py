@@ -155,7 +155,7 @@ def dtype_arguments(arguments: tuple[Any, ...]) -> None:
         forged("a dtype described by something else than its name")
 
 
-def dtype_state(made: Any, state: Any) -> None:  # noqa: ANN401 - numpy's
+def dtype_state(made: Any, state: Any) -> None:
     """Accept a state that describes memory truthfully."""
     if not isinstance(state, tuple) or len(state) not in {8, 9} or state[0] not in {3, 4}:
         forged("a dtype's state of another shape")
@@ -164,9 +164,8 @@ def dtype_state(made: Any, state: Any) -> None:  # noqa: ANN401 - numpy's
         forged("a dtype's byte order or alignment")
     # A record's dtype is made from the class, so its size comes with the state alone.
     fresh = made.kind == "V" and made.itemsize == 0
-    if size != -1 and not (fresh and type(size) is int and 0 <= size < _LARGE):
-        if size != made.itemsize:
-            forged("a dtype's size")
+    if size not in {-1, made.itemsize} and not (fresh and type(size) is int and 0 <= size < _LARGE):
+        forged("a dtype's size")
     if names is None and fields is None and subarray is None:
         expected = made.flags
     else:
@@ -177,13 +176,13 @@ def dtype_state(made: Any, state: Any) -> None:  # noqa: ANN401 - numpy's
         forged("a dtype's flags")
 
 
-def _compound(  # noqa: ANN401 - numpy's
-    made: Any,  # noqa: ANN401
+def _compound(
+    made: Any,
     size: int,
-    subarray: Any,  # noqa: ANN401
-    names: Any,  # noqa: ANN401
-    fields: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
+    subarray: Any,
+    names: Any,
+    fields: Any,
+) -> Any:
     """Return the dtype that numpy itself makes of the description, after checking that it fits."""
     dtype = sys.modules["numpy"].dtype
     if made.kind != "V" or made.names or made.subdtype:
@@ -203,7 +202,7 @@ def _compound(  # noqa: ANN401 - numpy's
     return _structure(size, names, fields)
 
 
-def _structure(size: int, names: tuple[Any, ...], fields: dict[Any, Any]) -> Any:  # noqa: ANN401
+def _structure(size: int, names: tuple[Any, ...], fields: dict[Any, Any]) -> Any:
     dtype = sys.modules["numpy"].dtype
     titles = {entry[2] for entry in fields.values() if len(entry) > 2}  # noqa: PLR2004
     if len(set(names)) != len(names) or set(fields) != set(names) | titles:
@@ -237,7 +236,7 @@ def masked_arguments(arguments: tuple[Any, ...]) -> None:
     _subclass(arguments[0], "numpy", "ndarray")
 
 
-def array_state(_made: object, state: Any) -> None:  # noqa: ANN401 - numpy's
+def array_state(_made: object, state: Any) -> None:
     """Accept what numpy checks itself; the dtype has been checked before."""
     if not isinstance(state, tuple) or len(state) not in {5, 7}:
         forged("an array's state of another shape")
@@ -283,7 +282,7 @@ def cython_arguments(arguments: tuple[Any, ...]) -> None:
         forged("an array's class")
 
 
-def backed_state(_made: object, state: Any) -> None:  # noqa: ANN401 - pandas's
+def backed_state(_made: object, state: Any) -> None:
     """Accept (dtype, array) or (dtype, array, attributes)."""
     if not isinstance(state, tuple):
         forged("an array's state")
@@ -292,19 +291,19 @@ def backed_state(_made: object, state: Any) -> None:  # noqa: ANN401 - pandas's
             plain_state(None, part)
 
 
-def extension_array(made: Any) -> None:  # noqa: ANN401 - pandas's
+def extension_array(made: Any) -> None:
     """Accept an array whose parts fit together."""
     codes = getattr(made, "_codes", None)
     if codes is not None:
         _within(codes, len(made.dtype.categories))
-    if hasattr(made, "_mask") and made._mask.shape != made._data.shape:  # noqa: SLF001
+    if hasattr(made, "_mask") and made._mask.shape != made._data.shape:
         forged("a mask of another shape than its data")
-    if hasattr(made, "_sparse_index"):
-        if made._sparse_index.npoints != len(made._sparse_values):  # noqa: SLF001
-            forged("sparse values that are not where they should be")
+    places = getattr(made, "_sparse_index", None)
+    if places is not None and places.npoints != len(made._sparse_values):
+        forged("sparse values that are not where they should be")
 
 
-def index(made: Any) -> None:  # noqa: ANN401 - pandas's
+def index(made: Any) -> None:
     """Accept an index whose codes point at its levels."""
     if type(made).__name__ == "MultiIndex":
         if len({len(codes) for codes in made.codes}) > 1:
@@ -313,7 +312,7 @@ def index(made: Any) -> None:  # noqa: ANN401 - pandas's
             _within(codes, len(level))
 
 
-def manager(made: Any) -> None:  # noqa: ANN401 - pandas's
+def manager(made: Any) -> None:
     """Accept blocks that cover the table exactly once."""
     shape = tuple(len(axis) for axis in made.axes)
     placed: list[int] = []
@@ -326,9 +325,9 @@ def manager(made: Any) -> None:  # noqa: ANN401 - pandas's
         forged("blocks that do not cover the table")
 
 
-def frame(made: Any) -> None:  # noqa: ANN401 - pandas's
+def frame(made: Any) -> None:
     """Accept a frame or series with a sound manager of its own kind."""
-    inner = made._mgr  # noqa: SLF001 - what a pickle sets
+    inner = made._mgr
     if type(inner).__name__ not in {"BlockManager", "SingleBlockManager"} or (
         inner.ndim != made.ndim
     ):
@@ -336,7 +335,7 @@ def frame(made: Any) -> None:  # noqa: ANN401 - pandas's
     manager(inner)
 
 
-def _within(codes: Any, length: int) -> None:  # noqa: ANN401 - numpy's
+def _within(codes: Any, length: int) -> None:
     if codes.dtype.kind != "i" or (
         codes.size and (int(codes.min()) < -1 or int(codes.max()) >= length)
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, cast
 
 #: Import name → the package to install, where the two differ.
 PACKAGES: dict[str, str] = {
@@ -38,7 +38,7 @@ class PlaceholderType(type):
             return type.__repr__(cls)
         return f"<placeholder for {module}.{qualname}: {getattr(cls, 'advice', '')}>"
 
-    def __getattr__(cls, name: str) -> Any:  # noqa: ANN401 - a member can be anything
+    def __getattr__(cls, name: str) -> Any:
         if name.startswith("__") or not cls.module:
             raise AttributeError(name)
         return cls(name)
@@ -71,13 +71,13 @@ class Placeholder(metaclass=PlaceholderType):
     #: elements and (key, value) pairs of a list, set or dict subclass, in order.
     items: list[Any] = []  # noqa: RUF012 - replaced by each instance, never changed
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Placeholder:  # noqa: ANN401 - as stored
+    def __new__(cls, *args: Any, **kwargs: Any) -> Placeholder:  # noqa: PYI034 - Self is newer than Python 3.10
         """Accept whatever the missing class was called with."""
         made = object.__new__(cls)
         made.args, made.kwargs, made.items = args, kwargs, []
         return made
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as stored
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing; `__new__` kept the arguments."""
 
     def __setstate__(self, state: object) -> None:
@@ -131,7 +131,10 @@ def placeholder(
         "raw": raw,
         "__doc__": f"Stands for `{module}.{qualname}`.",
     }
-    return type(Placeholder)(qualname.rpartition(".")[2] or "Placeholder", (Placeholder,), fields)
+    return cast(
+        "type[Placeholder]",
+        PlaceholderType(qualname.rpartition(".")[2] or "Placeholder", (Placeholder,), fields),
+    )
 
 
 def _package(module: str) -> str:

@@ -115,17 +115,21 @@ _NUMPY = (
     ("numpy.ma numpy.ma.core", "MaskedArray", MENTIONED),
     (
         "numpy",
-        "bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 intc uintc longlong ulonglong "
-        "float16 float32 float64 longdouble complex64 complex128 clongdouble str_ bytes_ void "
-        "object_ datetime64 timedelta64 bool generic number integer floating",
+        (
+            "bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 intc uintc longlong ulonglong "
+            "float16 float32 float64 longdouble complex64 complex128 clongdouble str_ bytes_ void "
+            "object_ datetime64 timedelta64 bool generic number integer floating"
+        ),
         MENTIONED,
     ),
     (
         "numpy.dtypes",
-        "BoolDType Int8DType Int16DType Int32DType Int64DType UInt8DType UInt16DType "
-        "UInt32DType UInt64DType Float16DType Float32DType Float64DType LongDoubleDType "
-        "Complex64DType Complex128DType ObjectDType BytesDType StrDType VoidDType "
-        "DateTime64DType TimeDelta64DType StringDType",
+        (
+            "BoolDType Int8DType Int16DType Int32DType Int64DType UInt8DType UInt16DType "
+            "UInt32DType UInt64DType Float16DType Float32DType Float64DType LongDoubleDType "
+            "Complex64DType Complex128DType ObjectDType BytesDType StrDType VoidDType "
+            "DateTime64DType TimeDelta64DType StringDType"
+        ),
         MENTIONED,
     ),
     (
@@ -151,7 +155,9 @@ _FRAME = Rule(new=check.nothing, state=check.anything_set, whole=check.frame, hu
 _MANAGER = Rule(check.anything, check.nothing, check.anything_set, check.manager, husk=False)
 _SINGLE = Rule(None, check.nothing, check.anything_set, check.manager, husk=True)
 _ARRAY = Rule(new=check.nothing, state=check.plain_state, whole=check.extension_array, husk=True)
-_INTEGERS = "Int8Dtype Int16Dtype Int32Dtype Int64Dtype UInt8Dtype UInt16Dtype UInt32Dtype UInt64Dtype"
+_INTEGERS = (
+    "Int8Dtype Int16Dtype Int32Dtype Int64Dtype UInt8Dtype UInt16Dtype UInt32Dtype UInt64Dtype"
+)
 _INDEXES = (
     "Index RangeIndex MultiIndex DatetimeIndex TimedeltaIndex PeriodIndex CategoricalIndex "
     "IntervalIndex"
@@ -199,9 +205,11 @@ _PANDAS = (
         "__pyx_unpickle_NDArrayBacked",
         Rule(check.cython_arguments, None, check.backed_state, check.extension_array, husk=True),
     ),
-    ("pandas._libs.interval", "__pyx_unpickle_IntervalMixin", Rule(
-        check.cython_arguments, None, check.plain_state, check.extension_array, husk=True
-    )),
+    (
+        "pandas._libs.interval",
+        "__pyx_unpickle_IntervalMixin",
+        Rule(check.cython_arguments, None, check.plain_state, check.extension_array, husk=True),
+    ),
     ("pandas.arrays", _ARRAYS, _ARRAY),
     ("pandas.core.arrays.boolean", "BooleanArray", _ARRAY),
     ("pandas.core.arrays.integer", "IntegerArray", _ARRAY),

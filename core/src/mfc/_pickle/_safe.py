@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import _compat_pickle
-import importlib
 import pickle
 import sys
 from collections import deque
 from io import BytesIO
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from mfc._pickle import _checks as check
 from mfc._pickle._checks import NotAllowed, Refused
+from mfc._pickle._moved import imported
 from mfc._pickle._placeholder import Placeholder, placeholder
 from mfc._pickle._rules import ANYTHING, RULES, VALUE, WRAPPER, Rule
 from mfc._pickle._standins import PLAIN_STANDINS, STANDINS, MetaflowExceptionWrapper
@@ -30,7 +29,7 @@ _DEPTH = 5
 _COPIES = 1 << 20
 
 
-class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noqa: SLF001
+class SafeUnpickler(pickle._Unpickler):
     """Python's own unpickler in Python, with every step that can act put under a rule.
 
     The unpickler in C lets a subclass choose the classes, but not what is called, nor which
@@ -62,7 +61,7 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
         #: what could not be imported.
         self.missing: list[type[Placeholder]] = []
 
-    def load(self) -> Any:  # noqa: ANN401 - as stored
+    def load(self) -> Any:
         """Return the object.
 
         Raises:
@@ -75,7 +74,7 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
             raise Refused("an object whose state is missing")
         return value
 
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - a class or function
+    def find_class(self, module: str, name: str) -> Any:
         """Return what an allowed name stands for.
 
         Raises:
@@ -100,12 +99,12 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
         if rule.instead is not None:
             self._uncalled[id(rule.instead)] = f"{module}.{name}"
             if module == "builtins" or "." in name:
-                _imported("zoneinfo", "ZoneInfo")
+                imported("zoneinfo", "ZoneInfo")
             return rule.instead, rule
         if module.startswith("pathlib") and name == _FOREIGN:
             name = f"Pure{name}"
         try:
-            return _imported(module, name), rule
+            return imported(module, name), rule
         except (ImportError, AttributeError) as error:
             self.missing.append(placeholder(module, name, self._blob, error))
             return self.missing[-1], ANYTHING
@@ -116,7 +115,7 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
         arguments = self.stack.pop()
         self.stack[-1] = self._called(self.stack[-1], arguments)
 
-    def _called(self, function: Any, arguments: Any) -> Any:  # noqa: ANN401 - as stored
+    def _called(self, function: Any, arguments: Any) -> Any:
         rule = self._rule(function)
         if type(arguments) is not tuple:
             raise Refused(f"a call of {function!r} without arguments")
@@ -135,7 +134,7 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
         made = function(*arguments)
         return self._made(made, rule)
 
-    def _new(self, cls: Any, arguments: Any, keywords: Any) -> Any:  # noqa: ANN401 - as stored
+    def _new(self, cls: Any, arguments: Any, keywords: Any) -> Any:
         rule = self._rule(cls)
         if rule.new is None or (type(arguments), type(keywords)) != (tuple, dict):
             raise Refused(f"{_name(cls)}.__new__")
@@ -144,7 +143,7 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
             rule.new((*arguments, *keywords.values()))
         return self._made(cls.__new__(cls, *arguments, **keywords), rule)
 
-    def _reconstructed(self, cls: Any, base: Any, state: Any) -> Any:  # noqa: ANN401 - as stored
+    def _reconstructed(self, cls: Any, base: Any, state: Any) -> Any:
         rule = self._rule(cls)
         if rule.new is None or base not in _BASES or not issubclass(cls, base):
             raise Refused(f"{_name(cls)} made from {_name(base)}")
@@ -157,7 +156,7 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
             base.__init__(made, state)
         return self._made(made, rule)
 
-    def _made(self, made: Any, rule: Rule) -> Any:  # noqa: ANN401 - as stored
+    def _made(self, made: Any, rule: Rule) -> Any:
         if rule.state is not None:
             self._open[id(made)] = (made, rule)
             if rule.husk:
@@ -206,7 +205,7 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
         items = self.pop_mark()
         self._target(set, set, "add").update(items)
 
-    def _target(self, first: type, second: type, method: str) -> Any:  # noqa: ANN401 - as stored
+    def _target(self, first: type, second: type, method: str) -> Any:
         target = self.stack[-1]
         if isinstance(target, (first, second)):
             return target
@@ -233,7 +232,7 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
         keywords, arguments, cls = self.stack.pop(), self.stack.pop(), self.stack.pop()
         self.append(self._new(cls, arguments, keywords))
 
-    def _instantiate(self, cls: Any, arguments: list[Any]) -> None:  # noqa: ANN401 - as stored
+    def _instantiate(self, cls: Any, arguments: list[Any]) -> None:
         self.append(self._called(cls, tuple(arguments)))
 
     def _rule(self, found: object) -> Rule:
@@ -251,7 +250,7 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
         if self._copies < 0:
             raise Refused("copying its content again and again")
 
-    def _settled(self, value: Any, depth: int = _DEPTH) -> None:  # noqa: ANN401 - as stored
+    def _settled(self, value: Any, depth: int = _DEPTH) -> None:
         if not self._husks or not depth:
             return
         if id(value) in self._husks:
@@ -268,7 +267,7 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[name-defined,misc] # noq
         def pop_mark(self) -> list[Any]: ...
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
-        **cast("dict[int, Callable[[Any], None]]", pickle._Unpickler.dispatch),  # type: ignore[attr-defined] # noqa: SLF001
+        **cast("dict[int, Callable[[Any], None]]", pickle._Unpickler.dispatch),
         pickle.REDUCE[0]: _reduce,
         pickle.BUILD[0]: _build,
         pickle.NEWOBJ[0]: _newobj,
@@ -308,19 +307,7 @@ def _python3(module: str, name: str) -> tuple[str, str]:
     return _compat_pickle.IMPORT_MAPPING.get(module, module), name
 
 
-def _imported(module: str, name: str) -> Any:  # noqa: ANN401 - a class or function
-    # Values written by numpy 2 are read under numpy 1, and by Python 3.13 under others.
-    renamed = {"numpy.core": "numpy._core", "numpy._core": "numpy.core", "pathlib._local": "pathlib"}
-    for old, new in renamed.items():
-        if module == old or module.startswith(f"{old}."):
-            try:
-                return attrgetter(name)(importlib.import_module(new + module[len(old) :]))
-            except (ImportError, AttributeError):
-                break
-    return attrgetter(name)(importlib.import_module(module))
-
-
-def _restore(made: Any, state: Any) -> None:  # noqa: ANN401 - as stored
+def _restore(made: Any, state: Any) -> None:
     setter = getattr(made, "__setstate__", None)
     if setter is not None:
         setter(state)

@@ -26,7 +26,7 @@ class ForeachFrame(NamedTuple):
     #: number of splits, None when it was not known.
     num_splits: int | None = None
     #: index of this split.
-    index: int | None = None
+    index: int | None = None  # type: ignore[assignment] # hides tuple.index, as Metaflow's
     #: shortened text of this split's value.
     value: str | None = None
 
@@ -149,7 +149,7 @@ class IncludedFile:
 
 
 # Mapping first, as in Metaflow: its views and `get` then go through `__getitem__`.
-class ConfigValue(Mapping[Any, Any], dict[Any, Any]):  # type: ignore[misc] # both define `get`
+class ConfigValue(Mapping[Any, Any], dict[Any, Any]):  # type: ignore[metaclass,misc] # ABCMeta over type; both define `get`
     """A configuration that cannot be changed; `config.a.b` is `config["a"]["b"]`.
 
     >>> ConfigValue({"model": {"depth": 3}}).model.depth
@@ -162,10 +162,10 @@ class ConfigValue(Mapping[Any, Any], dict[Any, Any]):  # type: ignore[misc] # bo
     def __init__(self, data: Mapping[Any, Any]) -> None:
         memo: dict[int, Any] = {}
         self._data = {key: _wrapped(value, memo) for key, value in data.items()}
-        dict.__init__(self, self._data)
+        dict.update(self, self._data)
 
     @classmethod
-    def fromkeys(cls, iterable: Iterable[Any], value: Any = None) -> ConfigValue:  # noqa: ANN401
+    def fromkeys(cls, iterable: Iterable[Any], value: Any = None) -> ConfigValue:
         """Return a configuration that has `value` under every key."""
         return cls(dict.fromkeys(iterable, value))
 
@@ -195,13 +195,13 @@ class ConfigValue(Mapping[Any, Any], dict[Any, Any]):  # type: ignore[misc] # bo
             self._immutable()
         super().__setattr__(name, value)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a setting can be anything
+    def __getattr__(self, name: str) -> Any:
         # Asked for while unpickling, before `__init__` made it.
         if name != "_data" and name in self._data:
             return self._data[name]
         raise AttributeError(name)
 
-    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 - a setting can be anything
+    def __getitem__(self, key: Any) -> Any:
         return self._data[key]
 
     def __contains__(self, key: object) -> bool:
@@ -213,15 +213,15 @@ class ConfigValue(Mapping[Any, Any], dict[Any, Any]):  # type: ignore[misc] # bo
     def __iter__(self) -> Iterator[Any]:
         return iter(self._data)
 
-    def keys(self) -> KeysView[Any]:  # type: ignore[override] # dict promises its own class
+    def keys(self) -> KeysView[Any]:
         """Return the names of the settings."""
         return self._data.keys()
 
-    def values(self) -> ValuesView[Any]:  # type: ignore[override] # dict promises its own class
+    def values(self) -> ValuesView[Any]:
         """Return the settings."""
         return ValuesView(self)
 
-    def items(self) -> ItemsView[Any, Any]:  # type: ignore[override] # as above
+    def items(self) -> ItemsView[Any, Any]:
         """Return the names with their settings."""
         return ItemsView(self)
 
@@ -245,7 +245,7 @@ class ConfigValue(Mapping[Any, Any], dict[Any, Any]):  # type: ignore[misc] # bo
         return type(self), (self.to_dict(),)
 
 
-def _wrapped(value: Any, memo: dict[int, Any]) -> Any:  # noqa: ANN401 - any setting
+def _wrapped(value: Any, memo: dict[int, Any]) -> Any:
     # A hostile pickle refers to one dict twice, thirty levels deep; each is copied once.
     made = memo.get(id(value))
     if made is not None or isinstance(value, ConfigValue):
@@ -253,7 +253,7 @@ def _wrapped(value: Any, memo: dict[int, Any]) -> Any:  # noqa: ANN401 - any set
     if isinstance(value, Mapping):
         made = ConfigValue.__new__(ConfigValue)
         made._data = {key: _wrapped(item, memo) for key, item in value.items()}
-        dict.__init__(made, made._data)
+        dict.update(made, made._data)
     # Exact types: a namedtuple cannot be made from one list, and passes unchanged.
     elif type(value) in {list, tuple, set}:
         made = type(value)([_wrapped(item, memo) for item in value])
@@ -263,7 +263,7 @@ def _wrapped(value: Any, memo: dict[int, Any]) -> Any:  # noqa: ANN401 - any set
     return made
 
 
-def _unwrapped(value: Any) -> Any:  # noqa: ANN401 - any setting
+def _unwrapped(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _unwrapped(item) for key, item in value.items()}
     if type(value) in {list, tuple, set}:
@@ -287,13 +287,13 @@ class InternalTestUnboundedForeachInput:
 
     NAME = "InternalTestUnboundedForeachInput"
 
-    def __init__(self, iterable: Any) -> None:  # noqa: ANN401 - whatever the flow gave
+    def __init__(self, iterable: Any) -> None:
         self.iterable = iterable
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.iterable)
 
-    def __getitem__(self, key: int | None) -> Any:  # noqa: ANN401 - an element, or all for None
+    def __getitem__(self, key: int | None) -> Any:
         return self if key is None else self.iterable[key]
 
     def __len__(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
 
-from attrs import field, frozen
+from attrs import frozen
 
 from mfc.errors import BadSetting
 
@@ -30,7 +30,7 @@ class Trust:
     #: `full`, `safe` or `none`.
     level: Level
     #: full names, `package.module.Name`, that `safe` loads besides its own list.
-    allow: frozenset[str] = field(default=frozenset(), converter=frozenset)
+    allow: frozenset[str] = frozenset()
 
     @classmethod
     def full(cls) -> Trust:

@@ -7,6 +7,7 @@ from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from mfc._pickle._checks import NotAllowed, Refused
+from mfc._pickle._moved import homes, imported
 from mfc._pickle._placeholder import Placeholder, placeholder
 from mfc._pickle._standins import STANDINS
 from mfc.errors import UndecodableArtifact, UntrustedValue
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 #: First protocol whose content is framed, so that C reads it in pieces and not op by op.
 _FRAMED = 4
 _READ_AHEAD = 1 << 17
+#: Bytes below which making a buffer costs more than it saves.
+_SMALL = 256
 
 
 class FullUnpickler(pickle.Unpickler):
@@ -26,12 +29,14 @@ class FullUnpickler(pickle.Unpickler):
     blob: bytes
     missing: list[type[Placeholder]] | None = None
 
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - a class or function
+    def find_class(self, module: str, name: str) -> Any:
         """Return our equivalent, the real thing, or a placeholder, in this order."""
         standin = STANDINS.get((module, name))
         if standin is not None:
             return standin
         try:
+            if homes(module) != (module,):
+                return imported(module, name)
             return super().find_class(module, name)
         # A module may fail at import with anything, and a script may even call sys.exit().
         except (Exception, SystemExit) as error:  # noqa: BLE001
@@ -70,7 +75,7 @@ def loads(
             unpickler.blob = blob
             return cast("object", unpickler.load())
         # Loaded late: most clients trust their store, and never need the rules.
-        from mfc._pickle._safe import SafeUnpickler  # noqa: PLC0415
+        from mfc._pickle._safe import SafeUnpickler
 
         unpickler = SafeUnpickler(blob, trust.allow | extra_safe)
         return cast("object", unpickler.load())
@@ -81,13 +86,17 @@ def loads(
         if isinstance(error, Refused):
             raise UntrustedValue(subject, location, _refusal(error)) from error
         missing = getattr(unpickler, "missing", None) or ()
-        advice = "".join(f"; {cls.module}.{cls.qualname} is missing: {cls.advice}" for cls in missing)
+        advice = "".join(
+            f"; {cls.module}.{cls.qualname} is missing: {cls.advice}" for cls in missing
+        )
         reason = f"its pickle cannot be loaded: {_said(error)}{advice}; .raw gives its bytes"
         raise UndecodableArtifact(subject, location, reason) from error
 
 
 def _reader(blob: bytes) -> BinaryIO:
     if len(blob) > 1 and blob[0] == pickle.PROTO[0] and blob[1] >= _FRAMED:
+        return BytesIO(blob)
+    if len(blob) < _SMALL:
         return BytesIO(blob)
     # C asks for every opcode of an older protocol in turn, unless it may peek.
     return cast("BinaryIO", BufferedReader(cast("Any", BytesIO(blob)), _READ_AHEAD))
@@ -103,14 +112,14 @@ def _refusal(refused: Refused) -> str:
     full = "Client(trust='full') if you trust whoever wrote it"
     if isinstance(refused, NotAllowed):
         name = str(refused)
-        allow = f"Client(trust=Trust.safe(allow=[{name!r}])) to load this too"
+        allow = f"Client(trust=Trust.safe(allow=[{name!r}])) if that is harmless with any content"
         return f"holds {name}, which a safe load does not know; {allow}, {full}, or .raw"
     return f"asks for {refused}, which a safe load refuses; {full}, or .raw for its bytes"
 
 
 def _said(error: BaseException) -> str:
     try:
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
     # The text of a foreign exception is foreign code too.
     except Exception:  # noqa: BLE001
         return type(error).__name__

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 from typing import Any
 
-from mfc.errors import UnreadableRecord
+from mfc.errors import MfcWarning, UnreadableRecord
 
-_parse = json.JSONDecoder().raw_decode
+_parse = json.JSONDecoder().scan_once  # what json.loads does, less what it does around it
 _CHUNK = 1 << 16
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows translates line ends without it
 
@@ -51,12 +52,31 @@ def parsed(content: bytes, path: str) -> dict[str, Any]:
         UnreadableRecord: it holds something else: cut short, or not Metaflow's.
     """
     try:
-        fields, _ = _parse(content.decode())
-    except (ValueError, RecursionError) as cause:
+        fields, _ = _parse(content.decode(), 0)
+    except (ValueError, StopIteration, RecursionError) as cause:
         raise UnreadableRecord(path, f"not JSON ({cause})") from cause
     if not isinstance(fields, dict):
         raise UnreadableRecord(path, "not a JSON object")
     return fields
+
+
+def names_in(directory: str) -> list[str]:
+    """Return what is in a directory, in its own order; nothing if there is no such directory.
+
+    Raises:
+        UnreadableRecord: no permission, or the disk failed.
+    """
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as cause:
+        raise UnreadableRecord(directory, str(cause)) from cause
+
+
+def left_out(unreadable: UnreadableRecord) -> None:
+    """Warn that a listing goes on without something that cannot be read."""
+    warnings.warn(f"Left out of a listing: {unreadable}", MfcWarning, stacklevel=3)
 
 
 def replace(path: str, fields: dict[str, Any]) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import heapq
-import os
-import warnings
 from collections.abc import Iterator
 from operator import itemgetter
 
-from mfc.errors import MfcWarning, UnreadableRecord
+from mfc.errors import UnreadableRecord
 from mfc.hookspecs import Meter
 from mfc.model import Pathspec, Record
 from mfc.query import Query
-from mfc_local._json import parsed, read_bytes
+from mfc_local._json import left_out, names_in, parsed, read_bytes
 
+#: What else lies in the directory of a flow.
+_NO_RUNS = frozenset({"_meta", "data", "latest_run"})
 #: Digits of a run id that is a time in µs: from the year 2001 to 2286.
 _TIME_DIGITS = 16
 #: A run's record is written within this time, in ms, of its id. One that claims to be younger
@@ -40,6 +40,19 @@ def _is_time(run_id: str) -> bool:
     return len(run_id) == _TIME_DIGITS and run_id.isdigit() and run_id[0] != "0"
 
 
+def run_record(run: Pathspec, content: bytes, file: str) -> Record:
+    """Return the record that a run's file holds.
+
+    Raises:
+        UnreadableRecord: it holds something else.
+    """
+    fields = parsed(content, file)
+    recorded = fields.get("ts_epoch")
+    if isinstance(recorded, int):
+        fields["ts_epoch"] = created_at(run.name, recorded)
+    return Record.of_json(run, fields)
+
+
 def runs(directory: str, flow: Pathspec, query: Query, meter: Meter) -> Iterator[Record]:
     """Yield the runs of a flow that match, newest first; limit and status are not looked at.
 
@@ -52,12 +65,7 @@ def runs(directory: str, flow: Pathspec, query: Query, meter: Meter) -> Iterator
     Raises:
         UnreadableRecord: the directory may not be listed.
     """
-    try:
-        names = os.listdir(directory)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as cause:
-        raise UnreadableRecord(directory, str(cause)) from cause
+    names = [name for name in names_in(directory) if name not in _NO_RUNS]
     meter.add(reads=1)
     timed = [name for name in names if _is_time(name)]
     timed.sort(reverse=True)  # of equal length, so text sorts as the times do
@@ -102,12 +110,9 @@ def _read(
                 if content is None:
                     continue
                 size += len(content)
-                fields = parsed(content, file)
-                if "ts_epoch" in fields:
-                    fields["ts_epoch"] = created_at(name, fields["ts_epoch"])
-                record = Record.of_json(child(name), fields)
+                record = run_record(child(name), content, file)
             except UnreadableRecord as unreadable:
-                warnings.warn(f"Left out of a listing: {unreadable}", MfcWarning, stacklevel=2)
+                left_out(unreadable)
                 continue
             if not tests or all(test(record) for test in tests):
                 yield record

@@ -1,0 +1,91 @@
+"""What holds for every log, also for one that no Metaflow wrote."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfc._logs import joined, merged
+
+START = datetime(2026, 11, 23, 8, 39)  # noqa: DTZ001  stamps are naive UTC, as Metaflow's
+
+#: Text of a line: anything but its end, and now and then what looks like a header.
+MESSAGES = st.one_of(
+    st.binary(max_size=12).map(lambda raw: raw.replace(b"\n", b"")),
+    st.sampled_from([b"", b"\r", b"[MFLOG|0|", b"[![MFLOG|0|2026-1-1T1:1:1.1Z|a|b]c", b"\xe2\x82"]),
+)
+#: Few different moments, so that stamps tie and step back.
+MOMENTS = st.integers(0, 5).map(lambda n: START + timedelta(milliseconds=n * 300))
+HEADS = st.sampled_from([b"", b"", b"[!"])
+TAILS = st.sampled_from([b"|task|id]", b"|runtime|b0752b00-efbd]", b"|t]a|]]", b"||a|b|c]"])
+
+
+def decorated(moment: datetime, message: bytes, head: bytes = b"", tail: bytes = b"|t|i]") -> bytes:
+    stamp = moment.isoformat(timespec="microseconds").encode()
+    return head + b"[MFLOG|0|" + stamp + b"Z" + tail + message
+
+
+WITH_HEADER = st.builds(decorated, MOMENTS, MESSAGES, HEADS, TAILS)
+SHORT_STAMP = WITH_HEADER.map(lambda line: line.replace(b"00000Z", b"Z").replace(b"-11-", b"-1-"))
+SOURCES = st.builds(
+    lambda lines, end: b"\n".join(lines) + end,
+    st.lists(st.one_of(WITH_HEADER, WITH_HEADER, SHORT_STAMP, MESSAGES), max_size=8),
+    st.sampled_from([b"", b"\n"]),
+)
+
+
+@given(st.lists(SOURCES, max_size=3))
+def test_joined_is_the_text_of_merged(sources: list[bytes]) -> None:
+    text = "".join(message.decode("utf-8", "replace") + "\n" for _, message in merged(sources))
+    assert joined(sources) == text
+
+
+@given(st.lists(st.binary(max_size=80), max_size=3))
+def test_any_bytes_are_a_log(sources: list[bytes]) -> None:
+    lines = list(merged(sources))
+    assert len(lines) == sum(s.count(b"\n") + (s[-1:] not in (b"", b"\n")) for s in sources)
+    assert joined(sources) == "".join(m.decode("utf-8", "replace") + "\n" for _, m in lines)
+
+
+@given(st.lists(SOURCES, max_size=3))
+def test_every_source_keeps_its_order(sources: list[bytes]) -> None:
+    """Seen through marks: what is left of one source's lines is what it gives alone."""
+    alone = [list(merged([source])) for source in sources]
+    together = list(merged(sources))
+    assert sorted(together) == sorted(line for lines in alone for line in lines)
+    marked = [
+        b"\n".join(part + b" #%d" % n for part in source.removesuffix(b"\n").split(b"\n"))
+        for n, source in enumerate(sources)
+    ]
+    mixed = [message for _, message in merged(marked)]
+    for n, source in enumerate(marked):
+        mine = [message for message in mixed if message.endswith(b" #%d" % n)]
+        assert mine == [message for _, message in merged([source])]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 10**12)), unique_by=lambda t: t[1]))
+def test_ascending_stamps_come_in_order_of_time(lines: list[tuple[int, int]]) -> None:
+    """Metaflow's rule, where it is well defined: all lines sorted by stamp."""
+    lines = sorted(lines, key=lambda pair: pair[1])
+    sources = [b""] * 4
+    for source, microseconds in lines:
+        moment = START + timedelta(microseconds=microseconds)
+        sources[source] += decorated(moment, b"%d" % microseconds) + b"\n"
+    expected = [(START + timedelta(microseconds=n), b"%d" % n) for _, n in lines]
+    assert list(merged(sources)) == expected
+
+
+@given(st.lists(st.lists(st.tuples(MOMENTS, st.integers()), max_size=6), max_size=3))
+def test_sources_merge_by_the_latest_stamp_so_far(
+    sources: list[list[tuple[datetime, int]]],
+) -> None:
+    model = []
+    for number, lines in enumerate(sources):
+        latest = START
+        for place, (moment, mark) in enumerate(lines):
+            latest = max(latest, moment)
+            model.append((latest, number, place, moment, b"%d" % mark))
+    blobs = [b"".join(decorated(t, b"%d" % mark) + b"\n" for t, mark in lines) for lines in sources]
+    assert list(merged(blobs)) == [(moment, message) for *_, moment, message in sorted(model)]

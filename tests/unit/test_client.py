@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+import mfc
+from mfc import Client, Flow, Metaflow, MfcWarning, Run, Task, namespace
+from mfc.errors import (
+    BadSetting,
+    ChildNotFound,
+    MetaflowDataMissing,
+    MetaflowInvalidPathspec,
+    MetaflowNamespaceMismatch,
+    MetaflowNotFound,
+    MetaflowTaggingError,
+    MetaflowUnknownUser,
+    PluginNotFound,
+    UntrustedValue,
+)
+from mfc.model import Record
+from mfc.testing import MemoryProvider
+
+NOBODY = {"METAFLOW_HOME": "/nowhere", "USER": "root"}
+
+
+def test_two_clients_live_side_by_side(provider: MemoryProvider) -> None:
+    ada, everybody = Client(provider, namespace="user:ada"), Client(provider, namespace=None)
+    assert [flow.id for flow in ada.flows()] == ["Train"]
+    assert [flow.id for flow in everybody.flows()] == ["Score", "Train"]
+
+
+def test_with_client_makes_it_current_for_the_block_and_its_thread(provider: MemoryProvider) -> None:
+    seen: list[object] = []
+    with Client(provider, namespace="user:bob") as bob:
+        assert mfc.get_namespace() == "user:bob"
+        with Client(provider, namespace=None):
+            assert Run("Train/2").id == "2"
+        assert Flow("Score").latest_run == bob.run("Score/3")
+        thread = threading.Thread(target=lambda: seen.append(mfc._client._CURRENT.get()))
+        thread.start()
+        thread.join()
+    assert seen == [()]
+
+
+def test_one_client_may_be_current_in_many_threads(provider: MemoryProvider) -> None:
+    client, failures = Client(provider, namespace=None), []
+
+    def read() -> None:
+        try:
+            for _ in range(50):
+                with client:
+                    assert Run("Train/2").successful
+        except BaseException as failure:  # noqa: BLE001 - to be shown in the main thread
+            failures.append(failure)
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_objects_keep_the_namespace_and_provider_of_their_making(provider: MemoryProvider) -> None:
+    client = Client(provider, namespace="user:ada")
+    flow = client.flow("Train")
+    client.namespace = "user:bob"
+    client.use(MemoryProvider(address="memory@other"))
+    assert [run.id for run in flow] == ["2", "1"]
+    assert not flow["2"].is_in_namespace()
+
+
+def test_outside_of_the_namespace_is_told_from_absent(provider: MemoryProvider) -> None:
+    client = Client(provider, namespace="user:ada")
+    with pytest.raises(MetaflowNamespaceMismatch, match=r"Run\('Score/3'\) not in namespace 'user:ada'"):
+        client.run("Score/3")
+    with pytest.raises(MetaflowNamespaceMismatch):
+        client.flow("Score")
+    with pytest.raises(MetaflowNotFound, match=r"Run\('Score/4'\) does not exist"):
+        client.run("Score/4")
+    assert Run("Score/3", client=client, _namespace_check=False).id == "3"
+
+
+def test_a_missing_child_is_a_key_error_with_a_sentence(client: Client) -> None:
+    run = client.run("Train/2")
+    with pytest.raises(KeyError) as caught:
+        run["gone"]
+    assert str(caught.value) == "Run('Train/2') has no child 'gone'"
+    assert isinstance(caught.value, ChildNotFound)
+    for bad in ("", "..", "a/b", None):
+        assert bad not in run
+        with pytest.raises(MetaflowInvalidPathspec):
+            run[bad]
+
+
+def test_an_empty_listing_says_when_the_namespace_is_why(provider: MemoryProvider) -> None:
+    hidden = Client(provider, namespace="user:eve").flows().flows
+    assert hidden == []
+    assert "namespace 'user:eve'" in repr(hidden)
+    assert "namespace(None)" in repr(hidden)
+    assert repr(Client(MemoryProvider(), namespace="user:eve").flows().flows) == "[]"
+    runs = Client(provider, namespace="user:ada").flow("Train").runs("green")
+    assert "namespace(None)" in repr(runs)
+
+
+def test_status_says_why(client: Client) -> None:
+    assert client.run("Train/2").status == "completed"
+    failed = client.run("Train/1").status
+    assert failed == "failed"
+    assert "Train/1/start/1" in failed.reason
+    unknown = client.run("Score/3").status
+    assert unknown == "unknown"
+    assert "last sign of life" in unknown.reason
+
+
+def test_states_are_known_without_any_value(client: Client) -> None:
+    task = client.task("Train/2/end/2")
+    assert (task.successful, task.finished) == (True, True)
+    assert task["x"].data is False
+    with pytest.raises(MetaflowNotFound):
+        client.task("Train/2/end/9")
+
+
+def test_trust_none_refuses_values_but_not_states(provider: MemoryProvider) -> None:
+    client = Client(provider, namespace=None, trust="none")
+    assert client.run("Train/2").successful is True
+    with pytest.raises(UntrustedValue, match=r"\.raw"):
+        client.artifact("Train/2/end/2/x").data  # noqa: B018
+    with pytest.raises(BadSetting, match="trust"):
+        Client(trust="some")
+
+
+def test_a_value_that_is_gone_says_where_it_was_looked_for(client: Client) -> None:
+    with pytest.raises(MetaflowDataMissing, match="/nowhere/Train/data/24/2473d467"):
+        client.artifact("Train/2/end/2/x").raw  # noqa: B018
+
+
+def test_tags_change_and_the_object_shows_it(client: Client) -> None:
+    run = client.run("Train/2")
+    run.add_tags(tag for tag in ["new", "user:ada"])
+    assert run.user_tags == {"red", "new"}
+    run.replace_tag("red", "green")
+    assert run.user_tags == {"new", "green"} == client.run("Train/2").user_tags
+    with pytest.raises(MetaflowTaggingError, match="system tag"):
+        run.remove_tag("user:ada")
+    with pytest.raises(MetaflowTaggingError, match="at least one"):
+        run.add_tags([])
+    with pytest.raises(MetaflowTaggingError, match="may not be a string"):
+        run.add_tags("abc")
+    with pytest.raises(MetaflowTaggingError, match="iterable"):
+        run.replace_tags([], 5)
+    for bad in (5, b"b", "", "x" * 501, "\ud800"):
+        with pytest.raises(MetaflowTaggingError):
+            run.add_tag([bad])
+    run.add_tag("é" * 500)
+
+
+def test_fifty_tags_are_the_most_but_more_may_shrink(provider: MemoryProvider) -> None:
+    run = Client(provider, namespace=None).run("Train/2")
+    run.add_tags(str(number) for number in range(49))
+    with pytest.raises(MetaflowTaggingError, match="beyond 50"):
+        run.add_tag("one too many")
+    run.replace_tag("red", "swapped")
+
+
+def test_a_policy_may_forbid_to_change_tags(provider: MemoryProvider) -> None:
+    class Policy:
+        def default(self) -> str:
+            return "everybody"
+
+        def required(self, namespace: str) -> frozenset[str]:
+            return frozenset()
+
+        def sees(self, namespace: str, record: Record) -> bool:
+            return record.user == "ada"
+
+        def may_retag(self, namespace: str | None, record: Record) -> str | None:
+            return "read only"
+
+    class Plugin:
+        @staticmethod
+        @mfc.hookspecs.hookimpl
+        def mfc_namespace_policy() -> Policy:
+            return Policy()
+
+    client = Client(provider, plugins=[Plugin])
+    assert client.namespace == "everybody"
+    assert [flow.id for flow in client.flows()] == ["Train"]
+    with pytest.raises(MetaflowTaggingError, match="read only"):
+        client.run("Train/2").add_tag("x")
+
+
+def test_nobody_sees_everything_with_a_warning(provider: MemoryProvider) -> None:
+    client = Client(provider, config=mfc.config.Config(environment=NOBODY))
+    with pytest.warns(MfcWarning, match="seeing all runs"):
+        assert client.namespace is None
+    assert len(list(client.flows())) == 2
+    with pytest.raises(MetaflowUnknownUser):
+        client.reset_namespace()
+
+
+def test_a_namespace_must_be_text(client: Client) -> None:
+    with pytest.raises(BadSetting, match="expected text"):
+        client.namespace = 5  # type: ignore[assignment]
+
+
+def test_nothing_changes_when_a_provider_cannot_be_had(client: Client) -> None:
+    before = client.provider.address
+    with pytest.raises(PluginNotFound, match="nonsense"):
+        client.use("nonsense://nowhere")
+    assert client.provider.address == before
+
+
+def test_stats_count_questions(client: Client) -> None:
+    before = client.stats
+    client.run("Train/2")
+    assert (client.stats - before).calls == 1
+
+
+def test_the_global_functions_act_on_the_current_client(provider: MemoryProvider) -> None:
+    with Client(provider, namespace="user:ada"):
+        assert namespace(None) is None
+        assert [flow.id for flow in Metaflow()] == ["Score", "Train"]
+        assert mfc.get_metadata() == "memory@"
+
+
+def test_objects_compare_by_what_they_are(provider: MemoryProvider, client: Client) -> None:
+    other = Client(provider, namespace=None)
+    assert client.run("Train/2") == other.run("Train/2")
+    assert len({client.run("Train/2"), other.run("Train/2"), client.run("Train/1")}) == 2
+    assert client.run("Train/2") != client.flow("Train")
+    assert client.task("Train/2/end/2") != client.task("Train/2/end/2", attempt=0)
+    elsewhere = Client(MemoryProvider([client.run("Train/2")._record], address="memory@2"), namespace=None)
+    assert elsewhere.run("Train/2") != client.run("Train/2")
+
+
+def test_showing_reads_nothing(client: Client) -> None:
+    task = client.task("Train/2/end/2")
+    before = client.stats
+    assert repr(task) == "Task('Train/2/end/2')"
+    assert "red" in task._repr_html_()
+    assert client.stats == before
+
+
+def test_html_is_escaped(provider: MemoryProvider) -> None:
+    client = Client(provider, namespace=None)
+    run = client.run("Train/2")
+    run.add_tag("<script>")
+    assert "<script>" not in run._repr_html_()
+
+
+def test_completion_offers_children(client: Client) -> None:
+    assert client.flow("Train")._ipython_key_completions_() == ["2", "1"]
+    assert client.run("Train/2")._ipython_key_completions_() == ["end", "start"]
+    assert client.task("Train/2/end/2")._ipython_key_completions_() == ["x"]
+    assert "x" in dir(client.task("Train/2/end/2").data)
+
+
+def test_attempts_are_for_tasks_and_artifacts(client: Client) -> None:
+    with pytest.raises(MetaflowNotFound, match="only be specified"):
+        Run("Train/2", attempt=0, client=client)
+    for bad in (-1, 6, "x", None.__class__):
+        with pytest.raises(MetaflowNotFound):
+            Task("Train/2/end/2", attempt=bad, client=client)
+    assert str(Task("Train/2/end/2", "1", client=client)) == "Task('Train/2/end/2', attempt=1)"
+
+
+def test_any_fsspec_protocol_stores_artifacts(tmp_path: Path, provider: MemoryProvider) -> None:
+    import fsspec
+    import gzip
+    import hashlib
+    import pickle
+
+    from .conftest import artifact
+
+    value = pickle.dumps({"deep": [1, 2]}, protocol=4)
+    key = hashlib.sha1(value).hexdigest()
+    fsspec.filesystem("memory").pipe(f"/bucket/root/Train/data/{key[:2]}/{key}", gzip.compress(value))
+    stored = mfc.model.ArtifactRecord(
+        **{
+            **mfc.model.attrs.asdict(artifact("Train/2/end/2/deep", 3_004, key), recurse=False),
+            "ds_type": "memory",
+            "location": ":root:memory://bucket/root",
+        }
+    )
+    provider._artifacts.append(stored)
+    client = Client(provider, namespace=None)
+    assert client.task("Train/2/end/2").data.deep == {"deep": [1, 2]}
+    assert client.stats.bytes > 0

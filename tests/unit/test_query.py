@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+
+from mfc import Client
+from mfc.hookspecs import Capabilities
+from mfc.model import Record
+from mfc.query import Query
+from mfc.testing import MemoryProvider
+
+from .conftest import path
+
+
+def test_times_may_be_given_in_any_form() -> None:
+    moment = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+    expected = int(moment.timestamp() * 1000)
+    assert Query(since=moment).since == expected
+    assert Query(since="2026-03-01T12:00:00+00:00").since == expected
+    assert Query(since=expected).since == expected
+    midnight = datetime(2026, 3, 1).astimezone()
+    assert Query(until=date(2026, 3, 1)).until == int(midnight.timestamp() * 1000)
+    hour_ago = Query(since=timedelta(hours=1)).since
+    assert hour_ago is not None
+    assert abs(hour_ago - (datetime.now().timestamp() - 3600) * 1000) < 60_000
+
+
+@pytest.mark.parametrize(
+    "parts", [{"since": "soon"}, {"limit": -1}, {"limit": 1.5}, {"limit": True}, {"status": "fine"}, {"until": 3.5}]
+)
+def test_a_bad_part_gets_a_sentence(parts: dict[str, object]) -> None:
+    with pytest.raises((ValueError, TypeError), match="expected"):
+        Query(**parts)
+
+
+@pytest.mark.parametrize(
+    "capabilities", [frozenset(), frozenset({"tags"}), frozenset({"tags", "since", "until", "user", "limit"})]
+)
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, ["2", "1"]),
+        ({"limit": 1}, ["2"]),
+        ({"limit": 0}, []),
+        ({"user": "ada"}, ["2", "1"]),
+        ({"user": "bob"}, []),
+        ({"since": 2_000}, ["2"]),
+        ({"until": 3_000}, ["1"]),
+        ({"since": 1_000, "until": 1_000}, []),
+        ({"status": "completed"}, ["2"]),
+        ({"status": "failed"}, ["1"]),
+        ({"status": "failed", "limit": 1}, ["1"]),
+        ({"status": "running"}, []),
+    ],
+)
+def test_the_answer_is_the_same_whatever_the_provider_does(
+    provider: MemoryProvider, capabilities: frozenset[str], asked: dict[str, object], expected: list[str]
+) -> None:
+    provider.capabilities = Capabilities(query=capabilities)
+    client = Client(provider, namespace=None)
+    assert [run.id for run in client.flow("Train").runs(**asked)] == expected
+
+
+def test_tags_are_all_of_user_and_system(provider: MemoryProvider) -> None:
+    flow = Client(provider, namespace=None).flow("Train")
+    assert [run.id for run in flow.runs("user:ada", "red")] == ["2"]
+    assert list(flow.runs("red", "blue")) == []
+
+
+def test_a_query_can_be_cut_to_some_parts() -> None:
+    query = Query(tags=["a"], since=1, until=2, status="failed", user="u", limit=3)
+    assert query.only({"tags", "user"}) == Query(tags=["a"], user="u")
+    assert query.only(()) == Query()
+    assert query.only(query.parts()) == query
+
+
+def test_record_tests_leave_status_and_limit_to_others() -> None:
+    assert Query(status="failed", limit=2).tests() == []
+    record = Record(path("F/1"), 5, "ada", frozenset("a"), frozenset("s"))
+    assert all(test(record) for test in Query(tags="as", since=5, until=6, user="ada").tests())
