@@ -114,7 +114,10 @@ def _read(
             except UnreadableRecord as unreadable:
                 left_out(unreadable)
                 continue
-            if not tests or all(test(record) for test in tests):
+            for test in tests:
+                if not test(record):
+                    break
+            else:
                 yield record
     finally:
         meter.add(reads=reads, size=size)

@@ -88,10 +88,8 @@ class TaskFiles:
         Artifacts are recorded when their attempt is done, and a second attempt begins with a
         file in the datastore; so this can be told where the datastore is this tree.
         """
-        if found.location != self.own_location:
-            return False
-        self.meter.add(reads=1)
-        return not os.access(f"{self.directory}/1.attempt.json", os.F_OK)
+        second = f"{self.directory}/1.attempt.json"
+        return found.location == self.own_location and not os.access(second, os.F_OK)
 
     def _done_last(self, entries: list[str]) -> int | None:
         """Return the attempt that was done last, None if none is."""
