@@ -52,7 +52,7 @@ def test_one_client_may_be_current_in_many_threads(provider: MemoryProvider) -> 
             for _ in range(50):
                 with client:
                     assert Run("Train/2").successful
-        except BaseException as failure:  # noqa: BLE001 - to be shown in the main thread
+        except BaseException as failure:
             failures.append(failure)
 
     threads = [threading.Thread(target=read) for _ in range(8)]
@@ -268,10 +268,11 @@ def test_attempts_are_for_tasks_and_artifacts(client: Client) -> None:
 
 
 def test_any_fsspec_protocol_stores_artifacts(tmp_path: Path, provider: MemoryProvider) -> None:
-    import fsspec
     import gzip
     import hashlib
     import pickle
+
+    import fsspec
 
     from .conftest import artifact
 

@@ -8,7 +8,7 @@ import pytest
 
 from mfc._logs import joined, merged
 
-DAY = datetime(2026, 11, 23)  # noqa: DTZ001  stamps are naive UTC, as Metaflow's
+DAY = datetime(2026, 11, 23)
 
 
 def line(fraction: str, message: bytes, *, second: int = 49, mark: bytes = b"") -> bytes:
@@ -167,7 +167,7 @@ def test_a_line_without_header_stays_where_it_is() -> None:
 
 
 def test_a_source_without_any_stamp_comes_last_with_metaflows_stamp() -> None:
-    never = datetime(3000, 1, 1)  # noqa: DTZ001  as Metaflow has it
+    never = datetime(3000, 1, 1)
     assert list(merged([b"bare\n", line("1", b"one")])) == [
         (at(49, 100000), b"one"),
         (never, b"bare"),

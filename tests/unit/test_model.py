@@ -5,7 +5,16 @@ import pickle
 import pytest
 
 from mfc.errors import EmptyPathspec, MetaflowInvalidPathspec, UnreadableRecord
-from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record, Stats, Status, is_name
+from mfc.model import (
+    ArtifactRecord,
+    Level,
+    MetadataRecord,
+    Pathspec,
+    Record,
+    Stats,
+    Status,
+    is_name,
+)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from mfc._client import current_client
 from mfc._pickle import loads
+from mfc.errors import BadAddress
 
 
 def metadata(ms: str) -> str:
@@ -21,6 +22,8 @@ def metadata(ms: str) -> str:
         BadAddress: it leads nowhere; a ValueError.
         PluginNotFound: no plugin serves it.
     """
+    if not isinstance(ms, str):
+        raise BadAddress(f"{ms!r} is no metadata address; expected text such as 'local@/data'")
     return current_client().use(ms)
 
 

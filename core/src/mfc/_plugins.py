@@ -120,15 +120,17 @@ class Plugins:
         answers = self._answers(hook, kind, arguments)
         if not answers:
             raise PluginNotFound(described, self._advice(kind))
-        own = [(name, answer) for name, answer in answers if name not in self._default_names]
-        if len(own) > 1:
-            raise PluginConflict(described, tuple(sorted(name for name, _ in own)))
-        return (own or answers)[0][1]
+        if len(answers) > 1:
+            raise PluginConflict(described, tuple(sorted(name for name, _ in answers)))
+        return answers[0][1]
 
     def _answers(
         self, hook: str, kind: str | None, arguments: dict[str, Any]
     ) -> list[tuple[str, Any]]:
-        """Return what the plugins answer: that of `kind` alone if it is installed, else all."""
+        """Return what the plugins answer: that of `kind` alone if it is installed, else all.
+
+        The defaults are asked only if nobody else answers.
+        """
         if kind is not None and kind in _installed():
             self._load(kind)
             only: set[str] | None = {self._key(entry) for entry in _installed()[kind]}
@@ -136,14 +138,16 @@ class Plugins:
             only = None
             for name in _installed():
                 self._load_quietly(name)
-        found = []
+        asked: tuple[list[Any], list[Any]] = [], []
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             name = implementation.plugin_name
             if only is None or name in only or name not in self._entry_keys:
-                answer = self._call(implementation, arguments)
-                if answer is not None:
-                    found.append((name, answer))
-        return found
+                asked[name in self._default_names].append(implementation)
+        for implementations in asked:
+            answers = [(i.plugin_name, self._call(i, arguments)) for i in implementations]
+            if found := [(name, answer) for name, answer in answers if answer is not None]:
+                return found
+        return []
 
     def _call(self, implementation: Any, arguments: dict[str, Any]) -> Any:
         try:

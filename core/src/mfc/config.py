@@ -14,6 +14,13 @@ from mfc.errors import BadSetting
 DIRECTORY = ".metaflow"
 
 
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed under our feet; nothing can be found above it
+        return os.path.abspath(os.sep)
+
+
 @attrs.frozen
 class Config:
     """Settings as they were when the client was made; files are read when first needed.
@@ -33,7 +40,7 @@ class Config:
     #: The process's environment; a copy of its Metaflow part, user names and home.
     environment: Mapping[str, str] = attrs.field(factory=lambda: dict(os.environ), repr=False)
     #: The working directory.
-    directory: str = attrs.field(factory=lambda: _working_directory())
+    directory: str = attrs.field(factory=_working_directory)
     _files: dict[str, dict[str, Any]] = attrs.field(factory=dict, init=False, repr=False, eq=False)
 
     def find(self, name: str) -> tuple[Any, str] | None:
@@ -160,10 +167,3 @@ def _settings_in(path: str, *, required: bool) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise BadSetting("METAFLOW_HOME", path, "the environment", "a file with a JSON object")
     return settings
-
-
-def _working_directory() -> str:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:  # it was removed under our feet; nothing can be found above it
-        return os.path.abspath(os.sep)

@@ -260,4 +260,4 @@ class PluginConflict(PluginError):
 
     def __init__(self, kind: str, claims: tuple[str, ...]) -> None:
         self.kind, self.claims = kind, claims
-        self.message = f"Several plugins serve {kind}: {', '.join(claims)}; choose one with Client(plugins=[…])"
+        self.message = f"Several plugins serve {kind}: {', '.join(claims)}; uninstall all but one"

@@ -189,7 +189,11 @@ class ArtifactDecoder(Protocol):
 
 @hookspec
 def mfc_metadata_provider(address: str, config: Config, meter: Meter) -> MetadataProvider | None:
-    """Whose address is this? `kind`, `kind@where`, a URL, a path; BadAddress if it is yours but leads nowhere."""
+    """Whose address is this: `kind`, `kind@where`, a URL, a path?
+
+    Raises:
+        BadAddress: it is yours, but leads nowhere.
+    """
 
 
 @hookspec

@@ -1,4 +1,4 @@
-"""For tests: a metadata provider that holds its records in memory, and is easy to be right about."""
+"""For tests: a metadata provider in memory, simple enough to be right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from mfc.errors import MetaflowNotFound
 from mfc.hookspecs import Capabilities, TagChange
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record
 from mfc.query import Query
-
 
 _AnyRecord = TypeVar("_AnyRecord", bound=Record)
 

@@ -37,7 +37,13 @@ class Tree:
         made = {**dict(zip(names, path.split("/"), strict=False)), "ts_epoch": created, **fields}
         (self.meta(path) / "_self.json").write_text(json.dumps(made))
 
-    def run(self, run_id: str | int, created: int | None = None, tags: tuple[str, ...] = (), user: str = "ada") -> str:
+    def run(
+        self,
+        run_id: str | int,
+        created: int | None = None,
+        tags: tuple[str, ...] = (),
+        user: str = "ada",
+    ) -> str:
         if not (self.root / "F/_meta/_self.json").exists():
             self.object("F")
         path = f"F/{run_id}"
@@ -51,9 +57,17 @@ class Tree:
         self.object(f"{run}/{step}/{task}", created)
         return f"{run}/{step}/{task}"
 
-    def metadata(self, task: str, name: str, value: Any, created: int = MOMENT, attempt: int | None = 0) -> Path:
+    def metadata(
+        self, task: str, name: str, value: Any, created: int = MOMENT, attempt: int | None = 0
+    ) -> Path:
         tags = [] if attempt is None else [f"attempt_id:{attempt}"]
-        fields = {"field_name": name, "value": value, "type": name, "tags": tags, "ts_epoch": created}
+        fields = {
+            "field_name": name,
+            "value": value,
+            "type": name,
+            "tags": tags,
+            "ts_epoch": created,
+        }
         file = self.meta(task) / f"sysmeta_{name}_{created}.json"
         file.write_text(json.dumps(fields))
         return file
@@ -77,7 +91,9 @@ class Tree:
         (self.meta(task) / f"{attempt}_artifact_{name}.json").write_text(json.dumps(made))
         return path
 
-    def finish(self, task: str, attempt: int = 0, *, ok: bool = True, created: int = MOMENT) -> None:
+    def finish(
+        self, task: str, attempt: int = 0, *, ok: bool = True, created: int = MOMENT
+    ) -> None:
         self.metadata(task, "attempt", str(attempt), created, attempt)
         self.metadata(task, "attempt-done", str(attempt), created + 1, attempt)
         for name in ("_task_ok", "_success"):

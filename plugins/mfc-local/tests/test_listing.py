@@ -61,7 +61,9 @@ def test_a_window_of_time_skips_reading_the_rest(tree: Tree) -> None:
     assert (client.stats - before).reads <= 4
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"ts_epoch": "soon"}', "null", '{"tags": 1, "ts_epoch": 1}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[1]", '{"ts_epoch": "soon"}', "null", '{"tags": 1, "ts_epoch": 1}']
+)
 def test_a_damaged_file_hides_its_own_run_only(tree: Tree, content: str) -> None:
     tree.run(MICROS)
     tree.run(MICROS + 1)
@@ -101,7 +103,9 @@ def test_what_is_no_object_is_no_child(tree: Tree) -> None:
 
 
 @pytest.mark.parametrize("name", ["proj[1]", "*", "a b", "ünï", "{x}"])
-def test_directories_may_be_named_like_patterns(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+def test_directories_may_be_named_like_patterns(
+    tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
     home = tmp_path_factory.mktemp("roots") / name
     home.mkdir()
     tree = Tree(home)
@@ -160,6 +164,8 @@ def test_iteration_streams(tree: Tree) -> None:
 
 def test_ids_of_old_files_may_be_numbers(tree: Tree) -> None:
     tree.object("F")
-    (tree.meta("F/5") / "_self.json").write_text(json.dumps({"flow_id": "F", "run_number": 5, "ts_epoch": 9}))
+    (tree.meta("F/5") / "_self.json").write_text(
+        json.dumps({"flow_id": "F", "run_number": 5, "ts_epoch": 9})
+    )
     assert tree.client().flow("F")["5"].id == "5"
     assert tree.client().flow("F")[5].id == "5"  # type: ignore[index]

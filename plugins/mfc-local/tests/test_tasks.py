@@ -45,7 +45,12 @@ def start(tree: Tree, task: str, attempt: int, created: int) -> None:
 def test_artifacts_are_those_of_the_attempt_done_last(tree: Tree, task: str) -> None:
     client = tree.client()
     found = client.task(task)
-    assert (found.successful, found.finished, found.finished_at, list(found)) == (False, False, None, [])
+    assert (found.successful, found.finished, found.finished_at, list(found)) == (
+        False,
+        False,
+        None,
+        [],
+    )
     assert found.status == "unknown"
     start(tree, task, 0, MOMENT)
     tree.finish(task, 0, ok=False, created=MOMENT)
@@ -119,7 +124,16 @@ def test_bytes_that_are_no_pickle_say_so(tree: Tree, task: str) -> None:
 def test_an_encoding_without_a_decoder_says_who_wrote_it(tree: Tree, task: str) -> None:
     tree.finish(task)
     tree.artifact(task, "x", b"raw", content_type="arrow-v1")
-    note = {"info": {"x": {"size": 3, "type": "t", "encoding": "arrow-v1", "serializer_info": {"source": "acme"}}}}
+    note = {
+        "info": {
+            "x": {
+                "size": 3,
+                "type": "t",
+                "encoding": "arrow-v1",
+                "serializer_info": {"source": "acme"},
+            }
+        }
+    }
     (tree.root / task / "0.data.json").write_text(json.dumps(note))
     with pytest.raises(UnknownEncoding, match="'arrow-v1', written by acme, has no decoder"):
         tree.client().task(task)["x"].data  # noqa: B018
@@ -200,7 +214,9 @@ def test_what_may_not_be_read_says_so() -> None:
 
 def test_a_log_that_is_no_text_is_shown_all_the_same(tree: Tree, task: str) -> None:
     tree.metadata(task, "attempt", "0")
-    (tree.root / task / "0.task_stdout.log").write_bytes(b"[MFLOG|0|2026-01-01T00:00:00.000000Z|task|1]a\xffb\n")
+    (tree.root / task / "0.task_stdout.log").write_bytes(
+        b"[MFLOG|0|2026-01-01T00:00:00.000000Z|task|1]a\xffb\n"
+    )
     found = tree.client().task(task)
     assert found.stdout == "a\ufffdb\n"
     assert [line for _, line in found.loglines("stdout", as_unicode=False)] == [b"a\xffb"]
@@ -228,14 +244,18 @@ def test_an_attempt_that_ended_unfinished_has_failed(tree: Tree, task: str) -> N
     assert tree.client().run(f"F/{MICROS}").status == "failed"
 
 
-@pytest.mark.parametrize("address", ["local@/no/such/place", "/no/such/place", "spin@/no/such/place", "no/such"])
+@pytest.mark.parametrize(
+    "address", ["local@/no/such/place", "/no/such/place", "spin@/no/such/place", "no/such"]
+)
 def test_an_address_that_leads_nowhere_is_a_value_error(address: str) -> None:
     with pytest.raises(BadAddress, match="Could not find directory .metaflow") as caught:
         Client(address)
     assert isinstance(caught.value, ValueError)
 
 
-def test_without_any_results_everything_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_results_everything_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("METAFLOW_")]:
         monkeypatch.delenv(name)

@@ -50,7 +50,7 @@ class MetaflowCode:
 
     @property
     def info(self) -> dict[str, Any]:
-        """What Metaflow noted about the package: user, versions, script, …"""
+        """What Metaflow noted about the package: user, versions, script and more."""
         return self._package.info
 
     @property

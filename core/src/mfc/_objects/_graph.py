@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
@@ -32,7 +32,7 @@ class Graph:
 
     @classmethod
     def of_artifact(cls, value: object) -> Graph | None:
-        """Return the graph in the value of `_graph_info`; None if it is something else."""
+        """Return the graph that `_graph_info` holds; None if it is something else."""
         if not isinstance(value, dict) or not isinstance(value.get("steps"), dict):
             return None
         steps = {name: node for name, node in value["steps"].items() if isinstance(node, dict)}
@@ -47,7 +47,7 @@ class Graph:
         return [name for name in self.steps if step in self.after(name)]
 
     def type_of(self, step: str) -> str:
-        """Return Metaflow's type of a step: `linear`, `split-foreach`, `join`, …"""
+        """Return what Metaflow calls a step: `linear`, `split-foreach`, `join` and so on."""
         return str(self.steps.get(step, {}).get("type", ""))
 
     def joins_foreach(self, step: str) -> bool:
@@ -91,7 +91,7 @@ def children_of(task: Task) -> Iterator[Record]:
 
 
 #: Tells of a foreach path whether it fits; None if every one does.
-_Test = Optional[Callable[[str], bool]]
+_Test: TypeAlias = "Callable[[str], bool] | None"
 
 
 @attrs.frozen

@@ -21,7 +21,7 @@ def is_included(value: object) -> bool:
 
 
 def included_file(scope: Scope, value: Any, subject: str) -> str | bytes:
-    """Return the content of an included file: text with `\\n` line ends, or bytes.
+    """Return the content of an included file: text with Unix line ends, or bytes.
 
     Raises:
         DatastoreError: the note is not as Metaflow writes it, or the file cannot be read.

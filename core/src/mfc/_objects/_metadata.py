@@ -122,8 +122,8 @@ def field_by_task(scope: Scope, step: Pathspec, name: str) -> dict[Pathspec, Any
     return values
 
 
-def end_step_in(scope: Scope, run: Pathspec) -> tuple[str | None, str | None]:
-    """Return the names of the start and end step that a run recorded, None where it did not."""
-    step = run.child("_parameters")
-    fields = newest(scope.provider.metadata(step, ("start_step", "end_step")))
-    return fields.get("start_step"), fields.get("end_step")
+def recorded_endpoint(scope: Scope, run: Pathspec, which: str) -> str | None:
+    """Return the name of the `start` or `end` step that a run recorded, None if it did not."""
+    field = f"{which}_step"
+    found = newest(scope.provider.metadata(run.child("_parameters"), (field,))).get(field)
+    return str(found) if found else None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
 from mfc._objects._graph import graph_of
-from mfc._objects._metadata import ORIGIN_RUN, end_step_in, newest
+from mfc._objects._metadata import ORIGIN_RUN, newest, recorded_endpoint
 from mfc._objects._object import MetaflowObject
 from mfc._objects._status import run_status
 from mfc._objects._tags import TagEdit
@@ -56,22 +56,24 @@ class Run(MetaflowObject):
 
     # The end
 
-    def _endpoints(self) -> tuple[str, str]:
-        """Return the names of the start and the end step.
+    def _endpoint(self, which: Literal["start", "end"]) -> str:
+        """Return the name of the start or the end step.
 
-        They are in the parameters' metadata; a resumed run has them in its graph alone.
+        It is in the parameters' metadata; a resumed run has it in its graph alone.
         """
-        start, end = end_step_in(self._scope, self._record.path)
-        if start and end:
-            return start, end
-        graph = graph_of(self._scope, self._record.path)
-        return start or (graph.start if graph else "start"), end or (graph.end if graph else "end")
+        path = self._record.path
+        if recorded := recorded_endpoint(self._scope, path, which):
+            return recorded
+        graph = graph_of(self._scope, path)
+        if graph is None:
+            return which
+        return graph.start if which == "start" else graph.end
 
     @property
     def end_task(self) -> Task | None:
         """The task of the end step; None if the run has not come so far."""
         try:
-            return self[self._endpoints()[1]].task
+            return self[self._endpoint("end")].task
         except KeyError:
             return None
 
@@ -119,7 +121,7 @@ class Run(MetaflowObject):
     def trigger(self) -> Trigger | None:
         """The events that started this run; None if it was not started by any."""
         try:
-            task = self[self._endpoints()[0]].task
+            task = self[self._endpoint("start")].task
         except KeyError:
             return None
         events = self._scope.client.events(task.metadata_dict) if task else []

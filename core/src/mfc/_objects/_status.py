@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mfc._place import place
 from mfc._objects._metadata import of_attempt
+from mfc._place import place
 from mfc.errors import DatastoreError
 from mfc.model import MetadataRecord, Status
 

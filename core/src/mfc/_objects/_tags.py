@@ -53,7 +53,7 @@ class TagEdit:
         after = (user - self.remove) | (self.add - system)
         if len(after) > MAX_TAGS and len(after) > len(user):
             raise MetaflowTaggingError(
-                f"Cannot increase size of tag set beyond {MAX_TAGS}: it would have {len(after)} tags"
+                f"Cannot increase size of tag set beyond {MAX_TAGS}, to {len(after)} tags"
             )
         return after
 

@@ -210,7 +210,7 @@ class Task(MetaflowObject):
     def loglines(
         self,
         stream: str,
-        as_unicode: bool = True,
+        as_unicode: bool = True,  # noqa: FBT001, FBT002 - Metaflow's signature
         meta_dict: Mapping[str, Any] | None = None,
     ) -> Iterator[tuple[datetime | None, str | bytes]]:
         """Yield the lines of a stream, each with the time it was printed: naive, UTC.

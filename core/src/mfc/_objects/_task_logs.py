@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mfc._client import Scope
-from mfc._place import Place, place
 from mfc._objects._metadata import newest, of_attempt, origin_of
+from mfc._place import Place, place
 from mfc.errors import DatastoreError
 from mfc.model import Pathspec
 

@@ -23,7 +23,7 @@ _DTYPE = re.compile(r"[<>=|]?[a-zA-Z?][0-9]*")
 _LARGE = 1 << 31
 
 
-class Refused(Exception):  # noqa: N818 - a decision, not a failure
+class Refused(Exception):
     """A safe load does not do what the pickle asks; the text says what that is."""
 
 
@@ -162,6 +162,12 @@ def dtype_state(made: Any, state: Any) -> None:
     _, order, subarray, names, fields, size, alignment, flags = state[:8]
     if order not in {"<", ">", "=", "|"} or alignment not in {-1, 1, 2, 4, 8, 16}:
         forged("a dtype's byte order or alignment")
+    if made.kind in "SVOb" and order != "|":
+        forged("a byte order of what has none")
+    # -1 says that the type itself knows; types of any size do not.
+    if made.kind in "SUV" and -1 in {size, alignment}:
+        forged("a dtype without size")
+    _dtype_extra(made, state)
     # A record's dtype is made from the class, so its size comes with the state alone.
     fresh = made.kind == "V" and made.itemsize == 0
     if size not in {-1, made.itemsize} and not (fresh and type(size) is int and 0 <= size < _LARGE):
@@ -174,6 +180,20 @@ def dtype_state(made: Any, state: Any) -> None:
     # Flag 0x80 (aligned struct) is a note for printing; the others decide what memory is.
     if type(flags) is not int or flags & 0x7F != expected & 0x7F:
         forged("a dtype's flags")
+
+
+def _dtype_extra(made: Any, state: Any) -> None:
+    """Accept the unit of a time, which has no default, and metadata of other types."""
+    extra = state[8] if state[0] == 4 and len(state) == 9 else None  # noqa: PLR2004
+    if made.kind not in "mM":
+        if extra is not None and type(extra) is not dict:
+            forged("a dtype's metadata")
+        return
+    if type(extra) is not tuple or len(extra) != 2 or type(extra[0]) not in {dict, type(None)}:  # noqa: PLR2004
+        forged("a time without unit")
+    kinds = tuple(type(part) for part in extra[1]) if type(extra[1]) is tuple else ()
+    if kinds not in {(bytes, int, int, int), (str, int, int, int)}:
+        forged("a time without unit")
 
 
 def _compound(
@@ -237,11 +257,19 @@ def masked_arguments(arguments: tuple[Any, ...]) -> None:
 
 
 def array_state(_made: object, state: Any) -> None:
-    """Accept what numpy checks itself; the dtype has been checked before."""
+    """Accept as many elements as the shape says; numpy crashes when objects are missing."""
     if not isinstance(state, tuple) or len(state) not in {5, 7}:
         forged("an array's state of another shape")
-    if not isinstance(state[1], tuple) or not all(type(n) is int and n >= 0 for n in state[1]):
+    shape, dtype, content = state[1], state[2], state[4]
+    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
         forged("an array's shape")
+    if not isinstance(dtype, sys.modules["numpy"].dtype):
+        forged("an array's type")
+    listed = isinstance(content, list)
+    if not listed and (dtype.hasobject or not isinstance(content, (bytes, bytearray, str))):
+        forged("an array's content")
+    if len(content) != prod(shape) * (1 if listed else dtype.itemsize):
+        forged("an array's length")
 
 
 def scalar_arguments(arguments: tuple[Any, ...]) -> None:

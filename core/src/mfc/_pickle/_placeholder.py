@@ -71,7 +71,7 @@ class Placeholder(metaclass=PlaceholderType):
     #: elements and (key, value) pairs of a list, set or dict subclass, in order.
     items: list[Any] = []  # noqa: RUF012 - replaced by each instance, never changed
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Placeholder:  # noqa: PYI034 - Self is newer than Python 3.10
+    def __new__(cls, *args: Any, **kwargs: Any) -> Placeholder:
         """Accept whatever the missing class was called with."""
         made = object.__new__(cls)
         made.args, made.kwargs, made.items = args, kwargs, []

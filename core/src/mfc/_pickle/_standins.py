@@ -72,7 +72,7 @@ class Parallel(NamedTuple):
     control_task_id: str
 
 
-class MetaflowExceptionWrapper(Exception):  # noqa: N818 - Metaflow's name
+class MetaflowExceptionWrapper(Exception):
     """The exception that ended a task, as text."""
 
     #: text of the exception.

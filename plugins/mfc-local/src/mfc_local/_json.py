@@ -10,7 +10,7 @@ from typing import Any
 
 from mfc.errors import MfcWarning, UnreadableRecord
 
-_parse = json.JSONDecoder().scan_once  # what json.loads does, less what it does around it
+_parse = json.JSONDecoder().raw_decode
 _CHUNK = 1 << 16
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows translates line ends without it
 
@@ -52,8 +52,8 @@ def parsed(content: bytes, path: str) -> dict[str, Any]:
         UnreadableRecord: it holds something else: cut short, or not Metaflow's.
     """
     try:
-        fields, _ = _parse(content.decode(), 0)
-    except (ValueError, StopIteration, RecursionError) as cause:
+        fields, _ = _parse(content.decode())
+    except (ValueError, RecursionError) as cause:
         raise UnreadableRecord(path, f"not JSON ({cause})") from cause
     if not isinstance(fields, dict):
         raise UnreadableRecord(path, "not a JSON object")

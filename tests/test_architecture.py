@@ -1,0 +1,105 @@
+"""What holds for the whole house: names, documents, light imports, sizes."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mfc
+from mfc import errors, hookspecs
+
+ROOT = Path(__file__).parents[1]
+SOURCES = [*ROOT.glob("core/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]
+#: What a notebook's users import, by name, from Metaflow.
+OF_METAFLOW = """
+    Metaflow Flow Run Step Task DataArtifact MetaflowData MetaflowCode Trigger MetaflowTrigger
+    MetaflowEvent Metadata namespace get_namespace default_namespace metadata get_metadata
+    default_metadata inspect_spin MetaflowException MetaflowNotFound MetaflowNamespaceMismatch
+    MetaflowInvalidPathspec MetaflowTaggingError MetaflowInternalError MetaflowUnknownUser
+""".split()
+OF_OURS = "Client MfcWarning Placeholder Stats Status Trust unpickle".split()
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(mfc.__all__) == sorted({*OF_METAFLOW, *OF_OURS})
+    assert all(getattr(mfc, name) is not None for name in mfc.__all__)
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys, json; {statement}; print(json.dumps(sorted(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    return set(json.loads(shown.stdout))
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    heavy = {"requests", "fsspec", "asyncio", "cattrs", "numpy", "pandas", "importlib.metadata", "tarfile"}
+    assert not modules_after("import mfc; from mfc import Flow, Run, namespace") & heavy
+
+
+def test_reading_locally_loads_no_more_than_it_needs(tmp_path: Path) -> None:
+    (tmp_path / ".metaflow").mkdir()
+    heavy = {"requests", "fsspec", "cattrs", "numpy", "pandas", "tarfile"}
+    statement = f"import mfc; mfc.namespace(None); mfc.metadata({str(tmp_path)!r}); list(mfc.Metaflow())"
+    assert not modules_after(statement) & heavy
+
+
+def test_a_plugin_module_is_light() -> None:
+    assert len(modules_after("import mfc.hookspecs, mfc_local")) - len(modules_after("import mfc.hookspecs")) <= 3
+
+
+def test_nothing_imports_metaflow() -> None:
+    for source in SOURCES:
+        for node in ast.walk(ast.parse(source.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.split(".")[0] == "metaflow" for name in names), source
+
+
+def test_every_error_is_in_the_tree_and_documented() -> None:
+    classes = {
+        name
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == errors.__name__
+    }
+    drawn = set(re.findall(r"^    [│├└─ ]*(\w+)", errors.__doc__ or "", re.MULTILINE))
+    assert classes - {"MfcWarning"} == drawn
+    page = (ROOT / "docs/errors.md").read_text()
+    assert [name for name in sorted(classes) if name not in page] == []
+
+
+def test_every_hook_is_documented() -> None:
+    hooks = [name for name in vars(hookspecs) if name.startswith("mfc_")]
+    assert len(hooks) == 6
+    page = (ROOT / "docs/plugins.md").read_text()
+    assert [name for name in hooks if name not in page or not getattr(hookspecs, name).__doc__] == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: str(source.relative_to(ROOT)))
+def test_files_and_functions_stay_small(source: Path) -> None:
+    text = source.read_text()
+    assert len(text.splitlines()) <= 500
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert (node.end_lineno or 0) - node.lineno < 60, node.name
+
+
+def test_no_file_names_a_host_to_install_from() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    hosts = re.compile(r"pypi\.org|pythonhosted|index-url|npmjs", re.IGNORECASE)
+    texts = (path for path in listed.split("\0") if path.endswith((".toml", ".txt", ".md", ".py", "Makefile", "run")))
+    named = [path for path in texts if path != "tests/test_architecture.py" and hosts.search((ROOT / path).read_text())]
+    assert named == []
+
+
+def test_readme_and_licence_are_in_every_distribution() -> None:
+    for distribution in (ROOT / "core", *ROOT.glob("plugins/*")):
+        for name in ("README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml"):
+            assert (distribution / name).read_text().strip(), distribution / name
+        assert list(distribution.glob("src/*/py.typed"))
