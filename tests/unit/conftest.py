@@ -19,7 +19,11 @@ def path(text: str) -> Pathspec:
 
 def record(text: str, created: int, user: str | None = None, **tags: list[str]) -> Record:
     return Record(
-        path(text), created, user, frozenset(tags.get("tags", ())), frozenset(tags.get("system_tags", ()))
+        path(text),
+        created,
+        user,
+        frozenset(tags.get("tags", ())),
+        frozenset(tags.get("system_tags", ())),
     )
 
 
@@ -35,7 +39,9 @@ def artifact(text: str, created: int, sha: str, attempt: int = 0) -> ArtifactRec
     )
 
 
-def metadata(text: str, name: str, value: object, created: int, attempt: int | None = 0) -> MetadataRecord:
+def metadata(
+    text: str, name: str, value: object, created: int, attempt: int | None = 0
+) -> MetadataRecord:
     return MetadataRecord(path(text), name, value, name, created, attempt)
 
 

@@ -31,14 +31,16 @@ def test_two_clients_live_side_by_side(provider: MemoryProvider) -> None:
     assert [flow.id for flow in everybody.flows()] == ["Score", "Train"]
 
 
-def test_with_client_makes_it_current_for_the_block_and_its_thread(provider: MemoryProvider) -> None:
+def test_with_client_makes_it_current_for_the_block_and_its_thread(
+    provider: MemoryProvider,
+) -> None:
     seen: list[object] = []
     with Client(provider, namespace="user:bob") as bob:
         assert mfc.get_namespace() == "user:bob"
         with Client(provider, namespace=None):
             assert Run("Train/2").id == "2"
         assert Flow("Score").latest_run == bob.run("Score/3")
-        thread = threading.Thread(target=lambda: seen.append(mfc._client._CURRENT.get()))
+        thread = threading.Thread(target=lambda: seen.append(mfc._reader._CURRENT.get()))
         thread.start()
         thread.join()
     assert seen == [()]
@@ -74,7 +76,9 @@ def test_objects_keep_the_namespace_and_provider_of_their_making(provider: Memor
 
 def test_outside_of_the_namespace_is_told_from_absent(provider: MemoryProvider) -> None:
     client = Client(provider, namespace="user:ada")
-    with pytest.raises(MetaflowNamespaceMismatch, match=r"Run\('Score/3'\) not in namespace 'user:ada'"):
+    with pytest.raises(
+        MetaflowNamespaceMismatch, match=r"Run\('Score/3'\) not in namespace 'user:ada'"
+    ):
         client.run("Score/3")
     with pytest.raises(MetaflowNamespaceMismatch):
         client.flow("Score")
@@ -232,7 +236,9 @@ def test_objects_compare_by_what_they_are(provider: MemoryProvider, client: Clie
     assert len({client.run("Train/2"), other.run("Train/2"), client.run("Train/1")}) == 2
     assert client.run("Train/2") != client.flow("Train")
     assert client.task("Train/2/end/2") != client.task("Train/2/end/2", attempt=0)
-    elsewhere = Client(MemoryProvider([client.run("Train/2")._record], address="memory@2"), namespace=None)
+    elsewhere = Client(
+        MemoryProvider([client.run("Train/2")._record], address="memory@2"), namespace=None
+    )
     assert elsewhere.run("Train/2") != client.run("Train/2")
 
 
@@ -278,7 +284,9 @@ def test_any_fsspec_protocol_stores_artifacts(tmp_path: Path, provider: MemoryPr
 
     value = pickle.dumps({"deep": [1, 2]}, protocol=4)
     key = hashlib.sha1(value).hexdigest()
-    fsspec.filesystem("memory").pipe(f"/bucket/root/Train/data/{key[:2]}/{key}", gzip.compress(value))
+    fsspec.filesystem("memory").pipe(
+        f"/bucket/root/Train/data/{key[:2]}/{key}", gzip.compress(value)
+    )
     stored = mfc.model.ArtifactRecord(
         **{
             **mfc.model.attrs.asdict(artifact("Train/2/end/2/deep", 3_004, key), recurse=False),

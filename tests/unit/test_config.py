@@ -10,7 +10,10 @@ from mfc.errors import BadSetting
 
 
 def config(directory: Path, home: Path | None = None, **environment: str) -> Config:
-    return Config(environment={"METAFLOW_HOME": str(home or directory / "none"), **environment}, directory=str(directory))
+    return Config(
+        environment={"METAFLOW_HOME": str(home or directory / "none"), **environment},
+        directory=str(directory),
+    )
 
 
 def test_the_first_source_that_has_a_setting_wins(tmp_path: Path) -> None:
@@ -18,13 +21,19 @@ def test_the_first_source_that_has_a_setting_wins(tmp_path: Path) -> None:
     (project / ".metaflow").mkdir(parents=True)
     (project / "deep").mkdir()
     home.mkdir()
-    (home / "config.json").write_text('{"METAFLOW_USER": "home", "METAFLOW_A": "home", "METAFLOW_B": "home"}')
-    (project / ".metaflow/config.json").write_text('{"METAFLOW_USER": "project", "METAFLOW_A": "project"}')
+    (home / "config.json").write_text(
+        '{"METAFLOW_USER": "home", "METAFLOW_A": "home", "METAFLOW_B": "home"}'
+    )
+    (project / ".metaflow/config.json").write_text(
+        '{"METAFLOW_USER": "project", "METAFLOW_A": "project"}'
+    )
     made = config(project / "deep", home, METAFLOW_USER="environment")
     assert (made.text("USER"), made.text("A"), made.text("B")) == ("environment", "project", "home")
     assert made.text("C") is None
     assert Config({"USER": "given"}, made.environment, made.directory).text("USER") == "given"
-    assert Config({"METAFLOW_USER": "given"}, made.environment, made.directory).text("USER") == "given"
+    assert (
+        Config({"METAFLOW_USER": "given"}, made.environment, made.directory).text("USER") == "given"
+    )
 
 
 def test_an_empty_variable_counts_as_set(tmp_path: Path) -> None:
@@ -34,7 +43,9 @@ def test_an_empty_variable_counts_as_set(tmp_path: Path) -> None:
 def test_a_profile_that_is_missing_hurts_only_who_looks(tmp_path: Path) -> None:
     made = config(tmp_path, METAFLOW_PROFILE="gone", METAFLOW_USER="ada")
     assert made.text("USER") == "ada"
-    with pytest.raises(BadSetting, match=r"METAFLOW_PROFILE is 'config_gone.json' .* expected a file"):
+    with pytest.raises(
+        BadSetting, match=r"METAFLOW_PROFILE is 'config_gone.json' .* expected a file"
+    ):
         made.text("SERVICE_URL")
 
 
@@ -51,18 +62,28 @@ def test_a_file_that_is_no_json_object_is_named(tmp_path: Path, content: str) ->
 
 
 def test_kinds_are_checked_when_asked_for(tmp_path: Path) -> None:
-    made = config(tmp_path, METAFLOW_N="many", METAFLOW_H="{", METAFLOW_J='{"a": 1}', METAFLOW_F="False")
-    with pytest.raises(BadSetting, match="METAFLOW_N is 'many' in the environment; expected a number"):
+    made = config(
+        tmp_path, METAFLOW_N="many", METAFLOW_H="{", METAFLOW_J='{"a": 1}', METAFLOW_F="False"
+    )
+    with pytest.raises(
+        BadSetting, match="METAFLOW_N is 'many' in the environment; expected a number"
+    ):
         made.number("N", 1)
     with pytest.raises(BadSetting, match="a JSON object"):
         made.mapping("H")
     assert made.mapping("J") == {"a": 1}
     assert made.number("M", 7) == 7
-    assert (made.flag("F", default=True), made.flag("G", default=True), made.flag("N")) == (False, True, True)
+    assert (made.flag("F", default=True), made.flag("G", default=True), made.flag("N")) == (
+        False,
+        True,
+        True,
+    )
 
 
 def test_values_in_files_may_have_their_kind_already(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"METAFLOW_N": 5, "METAFLOW_J": {"a": 1}, "METAFLOW_L": [1]}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"METAFLOW_N": 5, "METAFLOW_J": {"a": 1}, "METAFLOW_L": [1]})
+    )
     made = config(tmp_path, tmp_path)
     assert (made.number("N", 0), made.mapping("J"), made.text("N")) == (5, {"a": 1}, "5")
     with pytest.raises(BadSetting, match="expected text"):

@@ -64,21 +64,30 @@ def test_names_may_be_anything_but_a_way_out() -> None:
 
 def test_a_record_takes_the_tags_of_its_run() -> None:
     run = Record.of_json(
-        Pathspec(("F", "1")), {"ts_epoch": 5, "user_name": "ada", "tags": ["a"], "system_tags": ["s"]}
+        Pathspec(("F", "1")),
+        {"ts_epoch": 5, "user_name": "ada", "tags": ["a"], "system_tags": ["s"]},
     )
     step = Record.of_json(Pathspec(("F", "1", "s")), {"ts_epoch": 6, "tags": ["ignored"]}, run)
     assert (run.tags, run.system_tags, run.user, run.created) == ({"a"}, {"s"}, "ada", 5)
     assert (step.tags, step.system_tags) == ({"a"}, {"s"})
 
 
-@pytest.mark.parametrize("fields", [{}, {"ts_epoch": None}, {"ts_epoch": "x"}, {"ts_epoch": 1, "tags": 3}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"ts_epoch": None}, {"ts_epoch": "x"}, {"ts_epoch": 1, "tags": 3}]
+)
 def test_json_that_is_no_record_says_so(fields: dict[str, object]) -> None:
     with pytest.raises(UnreadableRecord, match="F/1"):
         Record.of_json(Pathspec(("F", "1")), fields)
 
 
 def test_an_artifact_record_needs_where_its_value_is() -> None:
-    fields = {"ts_epoch": 1, "attempt_id": 2, "sha": "ab", "ds_type": "local", "location": ":root:/r"}
+    fields = {
+        "ts_epoch": 1,
+        "attempt_id": 2,
+        "sha": "ab",
+        "ds_type": "local",
+        "location": ":root:/r",
+    }
     made = ArtifactRecord.of_json(Pathspec(("F", "1", "s", "2", "x")), fields)
     assert (made.attempt, made.sha, made.location, made.encoding) == (2, "ab", ":root:/r", None)
     with pytest.raises(UnreadableRecord, match="sha"):

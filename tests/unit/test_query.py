@@ -27,7 +27,15 @@ def test_times_may_be_given_in_any_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "parts", [{"since": "soon"}, {"limit": -1}, {"limit": 1.5}, {"limit": True}, {"status": "fine"}, {"until": 3.5}]
+    "parts",
+    [
+        {"since": "soon"},
+        {"limit": -1},
+        {"limit": 1.5},
+        {"limit": True},
+        {"status": "fine"},
+        {"until": 3.5},
+    ],
 )
 def test_a_bad_part_gets_a_sentence(parts: dict[str, object]) -> None:
     with pytest.raises((ValueError, TypeError), match="expected"):
@@ -35,7 +43,8 @@ def test_a_bad_part_gets_a_sentence(parts: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "capabilities", [frozenset(), frozenset({"tags"}), frozenset({"tags", "since", "until", "user", "limit"})]
+    "capabilities",
+    [frozenset(), frozenset({"tags"}), frozenset({"tags", "since", "until", "user", "limit"})],
 )
 @pytest.mark.parametrize(
     ("asked", "expected"),
@@ -55,7 +64,10 @@ def test_a_bad_part_gets_a_sentence(parts: dict[str, object]) -> None:
     ],
 )
 def test_the_answer_is_the_same_whatever_the_provider_does(
-    provider: MemoryProvider, capabilities: frozenset[str], asked: dict[str, object], expected: list[str]
+    provider: MemoryProvider,
+    capabilities: frozenset[str],
+    asked: dict[str, object],
+    expected: list[str],
 ) -> None:
     provider.capabilities = Capabilities(query=capabilities)
     client = Client(provider, namespace=None)

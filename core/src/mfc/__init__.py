@@ -3,7 +3,8 @@
 >>> from mfc import Flow, Run, Task, namespace
 """
 
-from mfc._client import Client
+from typing import TYPE_CHECKING, Any
+
 from mfc._entry import (
     default_metadata,
     default_namespace,
@@ -15,6 +16,7 @@ from mfc._entry import (
     unpickle,
 )
 from mfc._objects import (
+    Client,
     DataArtifact,
     Flow,
     Metadata,
@@ -27,7 +29,6 @@ from mfc._objects import (
     Task,
     Trigger,
 )
-from mfc._pickle import Placeholder, Trust
 from mfc.errors import (
     MetaflowException,
     MetaflowInternalError,
@@ -39,6 +40,10 @@ from mfc.errors import (
     MfcWarning,
 )
 from mfc.model import Stats, Status
+from mfc.trust import Trust
+
+if TYPE_CHECKING:
+    from mfc._pickle import Placeholder
 
 #: Metaflow's name for the class in its annotations.
 MetaflowTrigger = Trigger
@@ -87,3 +92,12 @@ for _public in (
     Run, Step, Task, Trigger,
 ):  # fmt: skip
     _public.__module__ = "mfc"
+
+
+def __getattr__(name: str) -> Any:
+    """Load `Placeholder`, and with it all that pickles need, when it is asked for."""
+    if name != "Placeholder":
+        raise AttributeError(f"module 'mfc' has no attribute {name!r}")
+    from mfc._pickle import Placeholder  # 8 ms, and most readers never see one
+
+    return Placeholder

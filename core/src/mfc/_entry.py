@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from mfc._client import current_client
-from mfc._pickle import loads
+from mfc._objects._client import current_client
+from mfc._reader import know_objects
 from mfc.errors import BadAddress
 
 
@@ -82,6 +82,9 @@ def unpickle(pickled: bytes | BinaryIO) -> object:
         UntrustedValue: the client's trust does not allow it.
         UndecodableArtifact: it is no pickle, or it is damaged.
     """
+    from mfc._pickle import loads  # values need it, listings do not
+
+    know_objects()
     blob = pickled if isinstance(pickled, bytes) else pickled.read()
     client = current_client()
     with client:

@@ -28,6 +28,7 @@ import pluggy
 from mfc.config import Config
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.query import Query
+from mfc.trust import Trust
 
 #: Version of this page. A plugin says `MFC_CONTRACT = 1` if it wants to be refused elsewhere.
 CONTRACT = 1
@@ -173,13 +174,13 @@ class Event:
 class ArtifactDecoder(Protocol):
     """Bytes to object."""
 
-    def decode(self, blob: bytes, artifact: ArtifactRecord, trust: Any) -> object:
+    def decode(self, blob: bytes, artifact: ArtifactRecord, trust: Trust) -> object:
         """Return the value that `blob` encodes.
 
         Args:
             blob: the verified bytes, uncompressed.
             artifact: the record that names it.
-            trust: `mfc.Trust` of the client; below `full` no code of the store may run.
+            trust: of the client; below `full` no code of the store may run.
 
         Raises:
             UntrustedValue: `trust` does not allow it.

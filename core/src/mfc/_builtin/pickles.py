@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mfc._pickle import Trust, loads
 from mfc.hookspecs import hookimpl
 from mfc.model import ArtifactRecord
+from mfc.trust import Trust
 
 #: `gzip+` names the datastore's compression, which is gone when a decoder sees the bytes.
 ENCODINGS = frozenset({"pickle-v4", "pickle-v2", "gzip+pickle-v4", "gzip+pickle-v2"})
@@ -17,6 +17,8 @@ class PickleDecoder:
 
     def decode(self, blob: bytes, artifact: ArtifactRecord, trust: Trust) -> object:
         """Return the pickled object, Metaflow's own classes as their equivalents here."""
+        from mfc._pickle import loads  # the plugin must be light, and values are not always read
+
         return loads(blob, trust, subject=str(artifact.path), location=artifact.location)
 
 

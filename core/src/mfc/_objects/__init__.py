@@ -1,7 +1,7 @@
 """The objects of the Client API."""
 
-from mfc._client import STANDINS
 from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
+from mfc._objects._client import Client
 from mfc._objects._code_package import MetaflowCode
 from mfc._objects._flow import Flow, Metaflow
 from mfc._objects._metadata import Metadata
@@ -10,8 +10,10 @@ from mfc._objects._run import Run
 from mfc._objects._step import Step
 from mfc._objects._task import Task
 from mfc._objects._trigger import MetaflowEvent, Trigger
+from mfc._reader import STANDINS
 
 __all__ = [
+    "Client",
     "DataArtifact",
     "Flow",
     "Metadata",

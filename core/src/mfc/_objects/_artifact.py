@@ -39,7 +39,7 @@ class DataArtifact(MetaflowObject):
             UndecodableArtifact: the decoder failed.
         """
         scope = self._scope
-        value = scope.client.value(self._record, scope.provider)
+        value = scope.reader.value(self._record, scope.provider)
         if type(value).__module__ != _STANDINS:
             return value
         from mfc._objects._included_file import included_file, is_included  # few artifacts are
@@ -53,7 +53,7 @@ class DataArtifact(MetaflowObject):
         Raises:
             MetaflowDataMissing, CorruptBlob: as for `data`.
         """
-        return self._scope.client.raw(self._record, self._scope.provider)
+        return self._scope.reader.raw(self._record, self._scope.provider)
 
     @property
     def sha(self) -> str:
@@ -72,7 +72,7 @@ class DataArtifact(MetaflowObject):
             from mfc._objects._included_file import included_size  # few artifacts are files
 
             scope = self._scope
-            value = scope.client.plain(self._record, scope.provider)
+            value = scope.reader.plain(self._record, scope.provider)
             return included_size(scope, value, self.pathspec)
         return int(noted.get("size", 0))
 
@@ -83,9 +83,9 @@ class DataArtifact(MetaflowObject):
 
     def _noted(self) -> dict[str, Any]:
         scope, record = self._scope, self._record
-        where = scope.client.place(record, scope.provider)
+        where = scope.reader.place(record, scope.provider)
         task = record.path.parent
-        info = scope.client.datastore.attempt_info(where, task, record.attempt)
+        info = scope.reader.datastore.attempt_info(where, task, record.attempt)
         noted = info.get(record.path.name)
         if not isinstance(noted, dict):
             location = f"{where.roots[0]}/{task}/{record.attempt}.data.json"

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mfc._client import Scope, current_client
+from mfc._objects._client import current_client
 from mfc._place import place, root_in
+from mfc._reader import Scope
 from mfc.errors import BadCodePackage
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class MetaflowCode:
         subject = f"Code package of {flow_name}"
         root = root_in(self._path, flow_name, subject)
         where = place(ds_type, root, flow_name, scope.provider.root(ds_type))
-        blob = scope.client.datastore.blob(where, noted["sha"], subject, packed=False)
+        blob = scope.reader.datastore.blob(where, noted["sha"], subject, packed=False)
         self._package = CodePackage.read(blob, self._path, noted.get("metadata"))
         self._tarball: TarFile | None = None
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mfc._client import OBJECTS, Client, current_client
+from mfc._objects._client import Client, current_client
 from mfc._objects._listing import FlowList, Listing
 from mfc._objects._object import MetaflowObject
+from mfc._reader import OBJECTS
 from mfc.errors import ChildNotFound
 from mfc.model import Level, Pathspec, Record
 from mfc.query import Query
@@ -86,7 +87,7 @@ class Flow(MetaflowObject):
 
     def is_in_namespace(self) -> bool:
         """Tell whether a run of this flow is in the client's namespace as it is now."""
-        scope = self._scope.client.scope
+        scope = self._scope.reader.scope
         namespace = scope.namespace
         return namespace is None or Flow._of(scope, self._record)._any_run()
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from mfc._client import Scope
 from mfc._objects._metadata import field_by_task
+from mfc._reader import Scope
 from mfc.errors import DatastoreError
 from mfc.model import ArtifactRecord, Level, Pathspec, Record
 from mfc.query import Query
@@ -70,7 +70,7 @@ def graph_of(scope: Scope, run: Pathspec, task: Pathspec | None = None) -> Graph
             continue
         for record in scope.provider.artifacts(path, ("_graph_info",)):
             try:
-                graph = Graph.of_artifact(scope.client.plain(record, scope.provider))
+                graph = Graph.of_artifact(scope.reader.plain(record, scope.provider))
             except DatastoreError:
                 continue  # the other place may still have it
             if graph is not None:
@@ -190,6 +190,6 @@ class _Lineage:
         if not isinstance(record, ArtifactRecord):
             return None
         try:
-            return self._scope.client.plain(record, self._scope.provider)
+            return self._scope.reader.plain(record, self._scope.provider)
         except DatastoreError:
             return None

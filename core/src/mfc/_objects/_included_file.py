@@ -7,9 +7,9 @@ import io
 from typing import Any
 from zlib import error as ZlibError  # noqa: N812 - a class, whatever zlib calls it
 
-from mfc._client import Scope
 from mfc._datastore import gunzip
 from mfc._pickle import IncludedFile
+from mfc._reader import Scope
 from mfc.errors import CorruptBlob, DatastoreError
 
 _SHA1_DIGITS = 40
@@ -76,7 +76,7 @@ def _stored(scope: Scope, descriptor: dict[str, Any], subject: str) -> bytes:
     root = scope.provider.root(ds_type)
     if root is not None and path.count("/") > 1:
         paths.append("/".join([root, "data", *path.rsplit("/", 2)[1:]]))
-    return scope.client.datastore.file(ds_type, tuple(paths), subject)
+    return scope.reader.datastore.file(ds_type, tuple(paths), subject)
 
 
 def _unpacked(stored: bytes, descriptor: dict[str, Any], subject: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mfc._client import Scope
+from mfc._reader import Scope
 from mfc.model import MetadataRecord, Pathspec
 
 if TYPE_CHECKING:

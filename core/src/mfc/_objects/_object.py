@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
-from mfc._client import OBJECTS, Client, Scope, current_client
+from mfc._objects._client import Client, current_client
+from mfc._reader import OBJECTS, Scope
 from mfc.errors import (
     ChildNotFound,
     MetaflowInternalError,
@@ -211,7 +212,7 @@ class MetaflowObject:
 
     def is_in_namespace(self) -> bool:
         """Tell whether this object is in the client's namespace as it is now."""
-        client = self._scope.client
+        client = self._scope.reader
         namespace = client.namespace
         return namespace is None or client.policy.sees(namespace, self._record)
 

@@ -124,7 +124,7 @@ class Run(MetaflowObject):
             task = self[self._endpoint("start")].task
         except KeyError:
             return None
-        events = self._scope.client.events(task.metadata_dict) if task else []
+        events = self._scope.reader.events(task.metadata_dict) if task else []
         return Trigger._of(self._scope, events) if events else None
 
     @property
@@ -184,7 +184,7 @@ class Run(MetaflowObject):
         """
         edit = TagEdit.of(tags_to_remove, tags_to_add)
         scope = self._scope
-        if (refusal := scope.client.policy.may_retag(scope.namespace, self._record)) is not None:
+        if (refusal := scope.reader.policy.may_retag(scope.namespace, self._record)) is not None:
             raise MetaflowTaggingError(f"The tags of {self} may not be changed: {refusal}")
         if not scope.provider.capabilities.retag:
             raise MetaflowTaggingError(f"{scope.provider.address} cannot change tags")

@@ -108,7 +108,7 @@ def _return_code(task: Task, attempt: int, records: list[MetadataRecord]) -> int
     fallback = scope.provider.root(fields["ds-type"])
     where = place(fields["ds-type"], fields["ds-root"], path.components[0], fallback)
     try:
-        noted = scope.client.datastore.task_file(where, path, f"{attempt}.runtime")
+        noted = scope.reader.datastore.task_file(where, path, f"{attempt}.runtime")
         return None if noted is None else int(json.loads(noted)["return_code"])
     except (DatastoreError, ValueError, KeyError, TypeError):
         return None

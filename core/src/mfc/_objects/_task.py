@@ -66,7 +66,7 @@ class Task(MetaflowObject):
         record = self._scope.provider.get(self._record.path.child(name), self._attempt)
         if not isinstance(record, ArtifactRecord):
             return _MISSING
-        return self._scope.client.plain(record, self._scope.provider)
+        return self._scope.reader.plain(record, self._scope.provider)
 
     def _truth(self, name: str) -> bool:
         value = self._internal(name)

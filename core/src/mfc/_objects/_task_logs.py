@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mfc._client import Scope
 from mfc._objects._metadata import newest, of_attempt, origin_of
 from mfc._place import Place, place
+from mfc._reader import Scope
 from mfc.errors import DatastoreError
 from mfc.model import Pathspec
 
@@ -110,13 +110,13 @@ class TaskLogs:
         """Return the size of the files in bytes."""
         if self._where is None:
             return 0
-        size = self._scope.client.datastore.task_file_size
+        size = self._scope.reader.datastore.task_file_size
         return sum(size(self._where, self._task, name) for name in self._names)
 
     def _contents(self) -> list[bytes]:
         if self._where is None:
             return []
-        read = self._scope.client.datastore.task_file
+        read = self._scope.reader.datastore.task_file
         return [read(self._where, self._task, name) or b"" for name in self._names]
 
 

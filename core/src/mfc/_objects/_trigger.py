@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mfc._client import OBJECTS, Scope, current_client
+from mfc._objects._client import current_client
 from mfc._objects._object import local_time
+from mfc._reader import OBJECTS, Scope
 from mfc.errors import MetaflowException
 from mfc.model import Level, Pathspec
 

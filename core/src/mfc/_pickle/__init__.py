@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from mfc._pickle._known import KNOWN_SHA1, UNKNOWN, Unknown, known
 from mfc._pickle._placeholder import Placeholder
 from mfc._pickle._standins import (
     STANDINS,
@@ -17,22 +16,16 @@ from mfc._pickle._standins import (
     MetaflowExceptionWrapper,
     register_standin,
 )
-from mfc._pickle._trust import Trust
 from mfc._pickle._unpickler import loads
 
 __all__ = [
-    "KNOWN_SHA1",
     "STANDINS",
-    "UNKNOWN",
     "ConfigValue",
     "ForeachFrame",
     "IncludedFile",
     "MetaflowEvent",
     "MetaflowExceptionWrapper",
     "Placeholder",
-    "Trust",
-    "Unknown",
-    "known",
     "loads",
     "register_standin",
 ]

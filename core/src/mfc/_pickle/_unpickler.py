@@ -14,7 +14,7 @@ from mfc.errors import UndecodableArtifact, UntrustedValue
 
 if TYPE_CHECKING:
     from mfc._pickle._safe import SafeUnpickler
-    from mfc._pickle._trust import Trust
+    from mfc.trust import Trust
 
 #: First protocol whose content is framed, so that C reads it in pieces and not op by op.
 _FRAMED = 4

@@ -1,4 +1,4 @@
-"""The client: which provider, which namespace, which plugins. The only place with state."""
+"""What a client reads with: provider, namespace, plugins, values. The only place with state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from mfc._pickle import UNKNOWN, Trust, known
+from mfc._known import UNKNOWN, known
 from mfc._place import Place, place_of
 from mfc.config import Config
 from mfc.errors import (
@@ -24,12 +24,12 @@ from mfc.errors import (
 )
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record, Stats
 from mfc.query import Query
+from mfc.trust import Trust
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from mfc._datastore import Datastore
-    from mfc._objects import DataArtifact, Flow, Metaflow, MetaflowObject, Run, Step, Task
     from mfc.hookspecs import (
         Capabilities,
         Filesystem,
@@ -44,14 +44,21 @@ OBJECTS: dict[Level, type[Any]] = {}
 STANDINS: dict[tuple[str, str], type[Any]] = {}
 
 
-class _Unset:
+def know_objects() -> None:
+    """Let client objects in pickles of Metaflow become ours."""
+    from mfc import _pickle  # listings need no values, so not at start-up
+
+    _pickle.STANDINS.update(STANDINS)
+
+
+class Unset:
     """Marks a namespace that nobody chose yet."""
 
     def __repr__(self) -> str:
         return "<default namespace>"
 
 
-DEFAULT: Final = _Unset()
+DEFAULT: Final = Unset()
 
 
 class _Counter:
@@ -134,7 +141,7 @@ def _limited(records: Iterator[Record], limit: int | None) -> Iterator[Record]:
 class Scope:
     """What an object remembers of its making: where it came from and what it may see."""
 
-    client: Client
+    reader: Reader
     provider: MetadataProvider
     #: The namespace at that moment; None sees everything.
     namespace: str | None
@@ -152,41 +159,27 @@ class Scope:
 
     def sees(self, record: Record) -> bool:
         """Tell whether a run, or something below one, is in the namespace that is applied."""
-        return self.filter is None or self.client.policy.sees(self.filter, record)
+        return self.filter is None or self.reader.policy.sees(self.filter, record)
 
     def runs(self, flow: Pathspec, query: Query) -> Iterator[Record]:
         """Yield the runs of a flow that match and are in the namespace, newest first."""
         namespace = self.filter
         if namespace is None:
             return self.provider.children(flow, query)
-        policy = self.client.policy
+        policy = self.reader.policy
         wanted = attrs.evolve(query, tags=query.tags | policy.required(namespace), limit=None)
         found = (r for r in self.provider.children(flow, wanted) if policy.sees(namespace, r))
         return _limited(found, query.limit)
 
 
-class Client:
-    """A reader of Metaflow results with its own provider, namespace and plugins.
-
-    Many can live side by side, each may be used from many threads. The global functions and
-    constructors use the current client: that of the innermost `with client:`, else one per
-    process.
-
-    Args:
-        metadata: address of the metadata (`local@/data`, a path, a URL) or a provider. None
-            takes what the configuration says, found when it is first needed.
-        namespace: what to see; None is everything; by default the user's own.
-        config: settings for this client alone, with or without `METAFLOW_`; or a `Config`.
-        trust: what `.data` may build: `full` (anything, as Metaflow), `safe` (an allow-list),
-            `none`, or a `Trust`.
-        plugins: modules or objects with hook implementations, besides the installed ones.
-    """
+class Reader:
+    """The state of a client, and what it reads with it; `Client` documents the arguments."""
 
     def __init__(
         self,
         metadata: str | MetadataProvider | None = None,
         *,
-        namespace: str | _Unset | None = DEFAULT,
+        namespace: str | Unset | None = DEFAULT,
         config: Config | Mapping[str, Any] | None = None,
         trust: str | Trust = "full",
         plugins: Iterable[object] = (),
@@ -257,7 +250,7 @@ class Client:
         Where nothing tells who the user is (a container's root), it is None, with a warning.
         """
         with self._lock:
-            if isinstance(self._namespace, _Unset):
+            if isinstance(self._namespace, Unset):
                 try:
                     self._namespace = self.policy.default()
                 except MetaflowUnknownUser as unknown:
@@ -367,6 +360,7 @@ class Client:
         encoding = record.encoding or "gzip+pickle-v2"  # what the oldest writers meant
         decoder = self._decoders.get(encoding)
         if decoder is None:
+            know_objects()
             info = self._info(record, provider, encoding)
             try:
                 decoder = self._plugins.decoder(encoding, info)
@@ -392,38 +386,9 @@ class Client:
         info = self.datastore.attempt_info(where, path, record.attempt)
         return info.get(record.path.name) or {}
 
-    # The doors to the objects
-
-    def flows(self) -> Metaflow:
-        """Return all flows, as `Metaflow()` does."""
-        return OBJECTS[Level.ROOT](client=self)  # type: ignore[no-any-return]
-
-    def flow(self, pathspec: str) -> Flow:
-        """Return `Flow(pathspec)` of this client."""
-        return self._object(Level.FLOW, pathspec)  # type: ignore[return-value]
-
-    def run(self, pathspec: str) -> Run:
-        """Return `Run(pathspec)` of this client."""
-        return self._object(Level.RUN, pathspec)  # type: ignore[return-value]
-
-    def step(self, pathspec: str) -> Step:
-        """Return `Step(pathspec)` of this client."""
-        return self._object(Level.STEP, pathspec)  # type: ignore[return-value]
-
-    def task(self, pathspec: str, attempt: int | None = None) -> Task:
-        """Return `Task(pathspec, attempt)` of this client."""
-        return self._object(Level.TASK, pathspec, attempt)  # type: ignore[return-value]
-
-    def artifact(self, pathspec: str, attempt: int | None = None) -> DataArtifact:
-        """Return `DataArtifact(pathspec, attempt)` of this client."""
-        return self._object(Level.ARTIFACT, pathspec, attempt)  # type: ignore[return-value]
-
-    def _object(self, level: Level, pathspec: str, attempt: int | None = None) -> MetaflowObject:
-        return OBJECTS[level](pathspec, attempt, client=self)  # type: ignore[no-any-return]
-
     # The current client
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Reader:
         _CURRENT.set((*_CURRENT.get(), self))
         return self
 
@@ -437,20 +402,14 @@ class Client:
 
     def __repr__(self) -> str:
         where = self._provider.address if self._provider else "default metadata"
-        return f"Client({where!r}, namespace={self._namespace!r})"
+        return f"{type(self).__name__}({where!r}, namespace={self._namespace!r})"
 
 
 #: The clients of the `with` blocks around, innermost last, by thread and task.
-_CURRENT: contextvars.ContextVar[tuple[Client, ...]] = contextvars.ContextVar("mfc", default=())
-_default_lock = threading.Lock()
-_default: list[Client] = []
+_CURRENT: contextvars.ContextVar[tuple[Reader, ...]] = contextvars.ContextVar("mfc", default=())
 
 
-def current_client() -> Client:
-    """Return the client of the innermost `with client:`, else the one of the process."""
-    if clients := _CURRENT.get():
-        return clients[-1]
-    with _default_lock:
-        if not _default:
-            _default.append(Client())
-        return _default[0]
+def innermost() -> Reader | None:
+    """Return the client of the innermost `with client:` around, None if there is none."""
+    clients = _CURRENT.get()
+    return clients[-1] if clients else None
