@@ -152,7 +152,7 @@ def test_tags_change_and_the_object_shows_it(client: Client) -> None:
     with pytest.raises(MetaflowTaggingError, match="at least one"):
         run.add_tags([])
     with pytest.raises(MetaflowTaggingError, match="may not be a string"):
-        run.add_tags("abc")
+        run.remove_tags("abc")
     with pytest.raises(MetaflowTaggingError, match="iterable"):
         run.replace_tags([], 5)
     for bad in (5, b"b", "", "x" * 501, "\ud800"):

@@ -10,7 +10,13 @@ import pluggy
 
 from mfc import _builtin, hookspecs
 from mfc.config import Config
-from mfc.errors import MetaflowException, PluginConflict, PluginError, PluginNotFound
+from mfc.errors import (
+    MetaflowException,
+    PluginConflict,
+    PluginError,
+    PluginNotFound,
+    UnservedAddress,
+)
 from mfc.hookspecs import (
     CONTRACT,
     ArtifactDecoder,
@@ -65,13 +71,18 @@ class Plugins:
         """Return the metadata provider at `address`.
 
         Raises:
-            PluginNotFound: nobody serves it.
+            UnservedAddress: nobody serves it.
             BadAddress: it is somebody's, but leads nowhere.
         """
         kind = address.partition("@")[0]
         described = f"metadata provider {address!r}"
         arguments = {"address": address, "config": config, "meter": meter}
-        answer: MetadataProvider = self._ask("mfc_metadata_provider", kind, described, arguments)
+        try:
+            answer: MetadataProvider = self._ask(
+                "mfc_metadata_provider", kind, described, arguments
+            )
+        except PluginNotFound as missing:
+            raise UnservedAddress(missing.kind, missing.advice) from None
         return answer
 
     def filesystem(self, ds_type: str, config: Config) -> Filesystem:
@@ -93,10 +104,10 @@ class Plugins:
         )
         return answer
 
-    def events(self, metadata: Mapping[str, Any]) -> list[Event]:
-        """Return the events that started a run; none if nobody recognises any."""
+    def events(self, metadata: Mapping[str, Any]) -> list[Event] | None:
+        """Return the events that started a run; None if nobody recognises any."""
         answers = self._answers("mfc_trigger", None, {"metadata": metadata})
-        return [event for _, events in answers for event in events]
+        return [event for _, events in answers for event in events] if answers else None
 
     def decoder(self, encoding: str, info: Mapping[str, Any]) -> ArtifactDecoder:
         """Return the decoder of `encoding`.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mfc._datastore import Datastore
     from mfc.hookspecs import (
         Capabilities,
+        Event,
         Filesystem,
         MetadataProvider,
         NamespacePolicy,
@@ -347,8 +348,8 @@ class Reader:
         """Return a value that Metaflow itself wrote; whatever else is in it runs no code."""
         return self.value(record, provider, Trust.safe(self.trust.allow))
 
-    def events(self, metadata: Mapping[str, Any]) -> list[Any]:
-        """Return the events in the metadata of a start task."""
+    def events(self, metadata: Mapping[str, Any]) -> list[Event] | None:
+        """Return the events in the metadata of a start task, None if nothing is said of any."""
         return self._plugins.events(metadata)
 
     def _extended(self, trust: Trust) -> Trust:

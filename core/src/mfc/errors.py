@@ -26,6 +26,7 @@ Metaflow's client is that builtin too, so code that catches either keeps working
     ├── BadCodePackage                 an archive that is no code package
     └── PluginError                    a plugin is missing, broken or in conflict
         ├── PluginNotFound             nobody serves that kind
+        │   └── UnservedAddress        of metadata (also BadAddress)
         └── PluginConflict             several do
 
 Warnings are `MfcWarning`.
@@ -248,6 +249,10 @@ class PluginNotFound(PluginError):
     def __init__(self, kind: str, advice: str) -> None:
         self.kind, self.advice = kind, advice
         self.message = f"No plugin serves {kind}; {advice}"
+
+
+class UnservedAddress(PluginNotFound, BadAddress):
+    """No installed plugin serves a metadata address."""
 
 
 class PluginConflict(PluginError):

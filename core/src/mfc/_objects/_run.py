@@ -124,8 +124,8 @@ class Run(MetaflowObject):
             task = self[self._endpoint("start")].task
         except KeyError:
             return None
-        events = self._scope.reader.events(task.metadata_dict) if task else []
-        return Trigger._of(self._scope, events) if events else None
+        events = self._scope.reader.events(task.metadata_dict) if task else None
+        return None if events is None else Trigger._of(self._scope, events)
 
     @property
     def origin_pathspec(self) -> str | None:
@@ -143,15 +143,15 @@ class Run(MetaflowObject):
 
     def add_tag(self, tag: str | Iterable[str]) -> None:
         """Add a tag (or several); see `replace_tags`."""
-        self.replace_tags([], [tag] if isinstance(tag, (str, bytes)) else tag)
+        self.replace_tag([], tag)
 
     def add_tags(self, tags: Iterable[str]) -> None:
         """Add tags; see `replace_tags`."""
-        self.replace_tags([], tags)
+        self.replace_tag([], tags)  # as Metaflow, which takes a single tag here, too
 
     def remove_tag(self, tag: str | Iterable[str]) -> None:
         """Remove a tag (or several); see `replace_tags`."""
-        self.replace_tags([tag] if isinstance(tag, (str, bytes)) else tag, [])
+        self.replace_tag(tag, [])
 
     def remove_tags(self, tags: Iterable[str]) -> None:
         """Remove tags; see `replace_tags`."""
