@@ -1,0 +1,1 @@
+"""Real Metaflow and mfc answer the same questions about the same results."""

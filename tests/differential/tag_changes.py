@@ -1,0 +1,87 @@
+"""Changes of a run's tags: by name, the tags before and what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from .canonical import Value
+
+Change: TypeAlias = Callable[[Value], Value]
+
+FEW = ["one", "two", "three"]
+LONG = "x" * 500
+#: as many as a client lets a run have
+FULL = [f"tag {number}" for number in range(50)]
+#: more than a client lets a run have, as old versions of Metaflow did
+OVERFULL = [f"tag {number}" for number in range(60)]
+
+ONE_TAG: dict[str, Change] = {
+    "add_tag(new)": lambda run: run.add_tag("new"),
+    "add_tag(present)": lambda run: run.add_tag("one"),
+    "add_tag(list)": lambda run: run.add_tag(["new", "newer"]),
+    "add_tag(bytes)": lambda run: run.add_tag(b"new"),
+    "add_tag(broken bytes)": lambda run: run.add_tag(b"\xff"),
+    "add_tag('')": lambda run: run.add_tag(""),
+    "add_tag(None)": lambda run: run.add_tag(None),
+    "add_tag(500 characters)": lambda run: run.add_tag(LONG),
+    "add_tag(500 characters of two bytes)": lambda run: run.add_tag("é" * 500),
+    "add_tag(501 characters)": lambda run: run.add_tag(LONG + "x"),
+    "add_tag(surrogate)": lambda run: run.add_tag("\ud800"),
+    "add_tag(odd characters)": lambda run: run.add_tag("naïve ☃ \n'\"/"),
+    "add_tag(system)": lambda run: run.add_tag("user:alice"),
+    "remove_tag(present)": lambda run: run.remove_tag("one"),
+    "remove_tag(absent)": lambda run: run.remove_tag("absent"),
+    "remove_tag(system)": lambda run: run.remove_tag("user:alice"),
+    "remove_tag(list)": lambda run: run.remove_tag(["one", "two"]),
+    "remove_tag('')": lambda run: run.remove_tag(""),
+    "replace_tag(present, new)": lambda run: run.replace_tag("one", "new"),
+    "replace_tag(absent, new)": lambda run: run.replace_tag("absent", "new"),
+    "replace_tag(same)": lambda run: run.replace_tag("one", "one"),
+    "replace_tag(list, list)": lambda run: run.replace_tag(["one", "two"], ["new", "newer"]),
+}
+MANY_TAGS: dict[str, Change] = {
+    "add_tags(list)": lambda run: run.add_tags(["new", "newer", "one"]),
+    "add_tags(tuple)": lambda run: run.add_tags(("new", "newer")),
+    "add_tags(set)": lambda run: run.add_tags({"new"}),
+    "add_tags(dict)": lambda run: run.add_tags({"new": 1}),
+    "add_tags(generator)": lambda run: run.add_tags(name for name in ("new",)),
+    "add_tags(iterator)": lambda run: run.add_tags(iter(["new"])),
+    "add_tags(str)": lambda run: run.add_tags("new"),
+    "add_tags(bytes)": lambda run: run.add_tags(b"new"),
+    "add_tags(None)": lambda run: run.add_tags(None),
+    "add_tags(5)": lambda run: run.add_tags(5),
+    "add_tags([])": lambda run: run.add_tags([]),
+    "add_tags([5])": lambda run: run.add_tags([5]),
+    "add_tags([None])": lambda run: run.add_tags([None]),
+    "add_tags([[]])": lambda run: run.add_tags([[]]),
+    "add_tags(good and empty)": lambda run: run.add_tags(["good", ""]),
+    "add_tags(system and new)": lambda run: run.add_tags(["user:alice", "new"]),
+    "add_tags(60)": lambda run: run.add_tags(OVERFULL),
+    "add_tags(47, so that there are 50)": lambda run: run.add_tags(FULL[:47]),
+    "remove_tags(list)": lambda run: run.remove_tags(["one", "absent"]),
+    "remove_tags(all)": lambda run: run.remove_tags(list(run.user_tags)),
+    "remove_tags(generator)": lambda run: run.remove_tags(name for name in ("one",)),
+    "remove_tags(str)": lambda run: run.remove_tags("one"),
+    "remove_tags([])": lambda run: run.remove_tags([]),
+    "remove_tags(None)": lambda run: run.remove_tags(None),
+    "remove_tags(system and own)": lambda run: run.remove_tags(["user:alice", "one"]),
+    "replace_tags(list, list)": lambda run: run.replace_tags(["one", "two"], ["new"]),
+    "replace_tags(system, new)": lambda run: run.replace_tags(["user:alice"], ["new"]),
+    "replace_tags(list, same list)": lambda run: run.replace_tags(["one"], ["one"]),
+    "replace_tags([], [])": lambda run: run.replace_tags([], []),
+    "replace_tags(str, str)": lambda run: run.replace_tags("one", "new"),
+    "replace_tags(generators)": lambda run: run.replace_tags(
+        (n for n in ("one",)), (n for n in ("new",))
+    ),
+}
+TAG_CHANGES: dict[str, tuple[list[str], Change]] = {
+    **{name: (FEW, change) for name, change in (ONE_TAG | MANY_TAGS).items()},
+    "add to none": ([], lambda run: run.add_tag("new")),
+    "add the 51st": (FULL, lambda run: run.add_tag("one too many")),
+    "add one of 50 again": (FULL, lambda run: run.add_tag("tag 1")),
+    "replace one of 50": (FULL, lambda run: run.replace_tag("tag 1", "in its place")),
+    "remove 5 of 60": (OVERFULL, lambda run: run.remove_tags(FULL[:5])),
+    "replace one of 60": (OVERFULL, lambda run: run.replace_tag("tag 1", "in its place")),
+    "add to 60": (OVERFULL, lambda run: run.add_tag("one too many")),
+}

@@ -1,0 +1,271 @@
+"""Real Metaflow and mfc are asked the same questions about the same results, and have to give the same answers.
+
+`record.py` lets Metaflow record results once; `walk.py` asks one client everything, in a process of its own. A
+difference that is meant is in `differences.py`, with its reason and with what mfc says instead.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+
+import pytest
+
+from .aged import GLOB
+from .canonical import Answer
+from .comparison import compare
+from .differences import DIFFERENCES
+from .record import record
+
+HERE = pathlib.Path(__file__).parent
+#: unlike UTC, so that local time and UTC cannot be mistaken for each other; needs no time zone database
+ZONE = "XYZ-5:30"
+PATIENCE = 120
+#: the files that decide what is asked
+QUESTIONS = (
+    "canonical.py",
+    "objects.py",
+    "scenarios.py",
+    "tag_changes.py",
+    "test_differential.py",
+    "walk.py",
+)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What one process of each client is asked, where, and in which environment."""
+
+    name: str
+    #: which of the questions in `scenarios.py`; the name of the scenario unless given
+    walk: str = ""
+    root: str = "main"
+    #: the root that Metaflow is asked about instead, where it cannot read the one that mfc reads
+    oracle_root: str = ""
+    #: the folder to start in, relative to the folder of recordings
+    start: str = "empty"
+    #: variables to set; `{place}` is the folder of recordings, and None takes the variable away
+    environment: dict[str, str | None] = field(default_factory=dict)
+
+
+PROFILE = {"METAFLOW_HOME": "{place}/home", "METAFLOW_PROFILE": "tried", "USERNAME": None}
+SCENARIOS = (
+    *(
+        Scenario(name)
+        for name in ("objects", "own", "foreign", "production", "attempts", "logs", "spin")
+    ),
+    *(Scenario(name) for name in ("bad_input", "namespaces", "pickles", "two_roots")),
+    Scenario("code"),
+    Scenario("tags", root="tagged"),
+    Scenario("aged objects", "objects", "aged"),
+    Scenario("aged attempts", "attempts", "aged"),
+    Scenario("aged logs", "logs", "aged"),
+    Scenario("aged code", "code", "aged"),
+    Scenario("moved objects", "objects", "moved", oracle_root="main"),
+    Scenario("moved logs", "logs", "moved", oracle_root="main"),
+    Scenario("moved code", "code", "moved", oracle_root="main"),
+    Scenario("glob objects", "objects", GLOB, oracle_root="tagged"),
+    Scenario("settings", start="main"),
+    Scenario("settings deep", "settings", start="main/deep/er"),
+    Scenario("settings without root", "settings", start="empty/deep"),
+    Scenario(
+        "settings of nobody",
+        "settings",
+        start="main",
+        environment={"USERNAME": "root", "USER": "root"},
+    ),
+    Scenario("settings of a user", "settings", start="main", environment={"METAFLOW_USER": "bob"}),
+    Scenario("settings of sudo", "settings", start="main", environment={"SUDO_USER": "bob"}),
+    Scenario(
+        "settings of production",
+        "settings",
+        start="main",
+        environment={"METAFLOW_PRODUCTION_TOKEN": "token"},
+    ),
+    Scenario(
+        "settings of a root",
+        "settings",
+        environment={"METAFLOW_DATASTORE_SYSROOT_LOCAL": "{place}/tagged"},
+    ),
+    Scenario("settings of a profile", "settings", "tagged", environment=PROFILE),
+    Scenario(
+        "settings of a folder",
+        "settings",
+        "configured",
+        start="configured/deep",
+        environment={"USERNAME": None},
+    ),
+    Scenario(
+        "settings of spin",
+        "settings",
+        environment={
+            "METAFLOW_DEFAULT_METADATA": "spin",
+            "METAFLOW_DATASTORE_SYSROOT_SPIN": "{place}/main",
+        },
+    ),
+)
+
+
+def group(scenario: Scenario) -> tuple[pytest.MarkDecorator, ...]:
+    """Keep the tests that share the longest walk in one process."""
+    return (pytest.mark.xdist_group("objects"),) if scenario.name == "objects" else ()
+
+
+@pytest.fixture(scope="session")
+def python() -> str:
+    """Return the interpreter that has Metaflow."""
+    found = os.environ.get("MFC_METAFLOW_PYTHON")
+    if not found:
+        pytest.skip("MFC_METAFLOW_PYTHON names no interpreter with Metaflow; `make test` sets it")
+    return found
+
+
+@pytest.fixture(scope="session")
+def place(request: pytest.FixtureRequest, python: str) -> pathlib.Path:
+    """Return the folder of recordings, made once and kept in pytest's cache."""
+    cache = request.config.cache
+    assert cache is not None
+    return record(cache.mkdir("differential"), python)
+
+
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(s, id=s.name, marks=group(s)) for s in SCENARIOS]
+)
+def test_mfc_answers_as_metaflow(scenario: Scenario, place: pathlib.Path, python: str) -> None:
+    """What Metaflow says is what mfc says, but for the differences that are listed."""
+    metaflow = metaflow_answers(scenario, place, python)
+    mfc = mfc_answers(scenario.name, place)
+    report = compare(scenario.name, metaflow, mfc, DIFFERENCES)
+    if report.wrong or report.idle:
+        pytest.fail(str(report), pytrace=False)
+
+
+@pytest.mark.xdist_group("objects")
+def test_resumed_tasks_have_the_neighbours_of_their_origins(
+    place: pathlib.Path, python: str
+) -> None:
+    """Metaflow knows the neighbours of the failed run's tasks; those of the resumed run are their clones."""
+    metaflow = metaflow_answers(SCENARIOS[0], place, python)
+    mfc = mfc_answers("objects", place)
+    run = "NestedFlow/<nested_resumed>"
+    resumed = [
+        key.rpartition(".")[0] for key in mfc if key.startswith(run) and key.endswith(".index")
+    ]
+    origins = {task: mfc[f"{task}.origin_pathspec"] for task in resumed}
+    cloned = [task for task in resumed if origins[task] and "/_parameters/" not in task]
+    assert len(cloned) == 21  # all but the two that failed or were not reached
+    for task in cloned:
+        ours = {origins[t] for t in mfc[f"{task}.parent_task_pathspecs"]["iterator"]}
+        assert ours == set(metaflow[f"{origins[task]}.parent_task_pathspecs"]["iterator"]), task
+
+
+@pytest.mark.xdist_group("objects")
+@pytest.mark.parametrize("label", ["switch", "switch_failed", "switch_resumed"])
+def test_iterations_of_a_recursive_step_follow_each_other(place: pathlib.Path, label: str) -> None:
+    """The artifact `count` says which iteration a task was, whatever its id and its time."""
+    mfc = mfc_answers("objects", place)
+    step = f"SwitchFlow/<{label}>/again"
+    counts = {
+        mfc[key]: key.rpartition("/")[0]
+        for key in mfc
+        if key.startswith(step) and key.endswith("/count.data")
+    }
+    parents = [mfc[f"{counts[n]}.parent_task_pathspecs"]["iterator"] for n in (2, 3)]
+    assert parents == [[counts[1]], [counts[2]]]
+    children = [mfc[f"{counts[n]}.child_task_pathspecs"]["iterator"] for n in (1, 2)]
+    assert children == [[counts[2]], [counts[3]]]
+
+
+def test_each_difference_names_known_scenarios() -> None:
+    """An entry of the table that names no scenario would never be asserted."""
+    known = {scenario.name for scenario in SCENARIOS}
+    assert [entry for entry in DIFFERENCES if not set(entry.scenarios) <= known] == []
+
+
+@functools.cache
+def mfc_answers(name: str, place: pathlib.Path) -> dict[str, Answer]:
+    """Return mfc's answers, asked once in a session."""
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
+    return walk("mfc", sys.executable, scenario, scenario.root, place)
+
+
+def metaflow_answers(scenario: Scenario, place: pathlib.Path, python: str) -> dict[str, Answer]:
+    """Return Metaflow's answers, asked once for a recording and a version of the questions."""
+    root = scenario.oracle_root or scenario.root
+    asked = (scenario.walk or scenario.name, root, scenario.start, scenario.environment)
+    digest = hashlib.sha256(repr(asked).encode())
+    for name in QUESTIONS:
+        digest.update((HERE / name).read_bytes())
+    kept = place / "answers" / f"{digest.hexdigest()[:16]}.json"
+    kept.parent.mkdir(exist_ok=True)
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            answers = walk("metaflow", python, scenario, root, place)
+            kept.write_text(json.dumps(answers))
+    found: dict[str, Answer] = json.loads(kept.read_text())
+    return found
+
+
+def walk(
+    client: str, python: str, scenario: Scenario, root: str, place: pathlib.Path
+) -> dict[str, Answer]:
+    """Ask one client in a process of its own; run ids in the answers are replaced by the labels of the runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder, "answers.json")
+        arguments = [client, str(place / root), scenario.walk or scenario.name, str(out)]
+        result = subprocess.run(
+            [python, "-m", f"{HERE.name}.walk", *arguments],
+            cwd=place / scenario.start,
+            env=environment(scenario, place, folder),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        if result.returncode:
+            pytest.fail(
+                f"{client} did not come to the end of {scenario.name}:\n{result.stderr[-4000:]}",
+                pytrace=False,
+            )
+        return labelled(out.read_text(), place)
+
+
+def environment(scenario: Scenario, place: pathlib.Path, folder: str) -> dict[str, str]:
+    """Return the environment of one process: what it needs, and what the scenario says."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("PATH", "LANG", "TMPDIR") or name.startswith("COV")
+    }
+    needed = {
+        "PYTHONPATH": str(HERE.parent),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TZ": ZONE,
+        "HOME": folder,
+    }
+    cache = {"METAFLOW_CLIENT_CACHE_PATH": f"{folder}/cache", "USERNAME": "alice"}
+    chosen = {
+        name: value and value.format(place=place) for name, value in scenario.environment.items()
+    }
+    return {
+        name: value
+        for name, value in {**kept, **needed, **cache, **chosen}.items()
+        if value is not None
+    }
+
+
+def labelled(text: str, place: pathlib.Path) -> dict[str, Answer]:
+    """Return answers with the labels of the runs in place of their ids, which are other ones in each recording."""
+    for label, pathspec in json.loads((place / "runs.json").read_text()).items():
+        text = text.replace(pathspec.partition("/")[2], f"<{label}>")
+    found: dict[str, Answer] = json.loads(text.replace(str(place), "<place>"))
+    return found
