@@ -14,7 +14,7 @@ MANIFESTS := constraints.txt pyproject.toml core/pyproject.toml plugins/mfc-loca
 
 ## demo: show the main job on a recorded sample, or on your own results: make demo FROM=/some/dir
 demo: .venv-demo/installed
-	@.venv-demo/bin/python docs/demo.py $(FROM)
+	@.venv-demo/bin/python docs/demo.py $(if $(FROM),"$(FROM)")
 
 .venv-demo/installed: $(MANIFESTS)
 	@echo "Making an environment for the demo (once) …"

@@ -15,16 +15,13 @@ import pytest
 import mfc
 from mfc import errors, hookspecs
 
+from .differential.differences import DIFFERENCES
+
 ROOT = Path(__file__).parents[1]
 SOURCES = [*ROOT.glob("core/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]
 #: What a notebook's users import, by name, from Metaflow.
-OF_METAFLOW = """
-    Metaflow Flow Run Step Task DataArtifact MetaflowData MetaflowCode Trigger MetaflowTrigger
-    MetaflowEvent Metadata namespace get_namespace default_namespace metadata get_metadata
-    default_metadata inspect_spin MetaflowException MetaflowNotFound MetaflowNamespaceMismatch
-    MetaflowInvalidPathspec MetaflowTaggingError MetaflowInternalError MetaflowUnknownUser
-""".split()
-OF_OURS = "Client MfcWarning Placeholder Stats Status Trust unpickle".split()
+OF_METAFLOW = ["Metaflow", "Flow", "Run", "Step", "Task", "DataArtifact", "MetaflowData", "MetaflowCode", "Trigger", "MetaflowTrigger", "MetaflowEvent", "Metadata", "namespace", "get_namespace", "default_namespace", "metadata", "get_metadata", "default_metadata", "inspect_spin", "MetaflowException", "MetaflowNotFound", "MetaflowNamespaceMismatch", "MetaflowInvalidPathspec", "MetaflowTaggingError", "MetaflowInternalError", "MetaflowUnknownUser"]
+OF_OURS = ["Client", "MfcWarning", "Placeholder", "Stats", "Status", "Trust", "unpickle"]
 
 
 def test_the_public_names_are_these() -> None:
@@ -39,19 +36,34 @@ def modules_after(statement: str) -> set[str]:
 
 
 def test_importing_loads_nothing_heavy() -> None:
-    heavy = {"requests", "fsspec", "asyncio", "cattrs", "numpy", "pandas", "importlib.metadata", "tarfile"}
+    heavy = {
+        "requests",
+        "fsspec",
+        "asyncio",
+        "cattrs",
+        "numpy",
+        "pandas",
+        "importlib.metadata",
+        "tarfile",
+    }
     assert not modules_after("import mfc; from mfc import Flow, Run, namespace") & heavy
 
 
 def test_reading_locally_loads_no_more_than_it_needs(tmp_path: Path) -> None:
     (tmp_path / ".metaflow").mkdir()
     heavy = {"requests", "fsspec", "cattrs", "numpy", "pandas", "tarfile"}
-    statement = f"import mfc; mfc.namespace(None); mfc.metadata({str(tmp_path)!r}); list(mfc.Metaflow())"
+    statement = (
+        f"import mfc; mfc.namespace(None); mfc.metadata({str(tmp_path)!r}); list(mfc.Metaflow())"
+    )
     assert not modules_after(statement) & heavy
 
 
 def test_a_plugin_module_is_light() -> None:
-    assert len(modules_after("import mfc.hookspecs, mfc_local")) - len(modules_after("import mfc.hookspecs")) <= 3
+    assert (
+        len(modules_after("import mfc.hookspecs, mfc_local"))
+        - len(modules_after("import mfc.hookspecs"))
+        <= 3
+    )
 
 
 def test_nothing_imports_metaflow() -> None:
@@ -66,7 +78,9 @@ def test_every_error_is_in_the_tree_and_documented() -> None:
     classes = {
         name
         for name, value in vars(errors).items()
-        if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == errors.__name__
+        if inspect.isclass(value)
+        and issubclass(value, Exception)
+        and value.__module__ == errors.__name__
     }
     drawn = set(re.findall(r"^    [│├└─ ]*(\w+)", errors.__doc__ or "", re.MULTILINE))
     assert classes - {"MfcWarning"} == drawn
@@ -74,11 +88,22 @@ def test_every_error_is_in_the_tree_and_documented() -> None:
     assert [name for name in sorted(classes) if name not in page] == []
 
 
+def test_every_difference_from_metaflow_is_documented_with_its_test() -> None:
+    page = (ROOT / "docs/compatibility.md").read_text()
+    reasons = {difference.reason.split(";")[0] for difference in DIFFERENCES}
+    assert [reason for reason in sorted(reasons) if reason not in page] == []
+    tests = "".join(path.read_text() for path in ROOT.glob("**/tests/**/test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert [name for name in sorted(named) if f"def {name}(" not in tests] == []
+
+
 def test_every_hook_is_documented() -> None:
     hooks = [name for name in vars(hookspecs) if name.startswith("mfc_")]
     assert len(hooks) == 6
     page = (ROOT / "docs/plugins.md").read_text()
-    assert [name for name in hooks if name not in page or not getattr(hookspecs, name).__doc__] == []
+    assert [
+        name for name in hooks if name not in page or not getattr(hookspecs, name).__doc__
+    ] == []
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: str(source.relative_to(ROOT)))
@@ -91,10 +116,21 @@ def test_files_and_functions_stay_small(source: Path) -> None:
 
 
 def test_no_file_names_a_host_to_install_from() -> None:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout
     hosts = re.compile(r"pypi\.org|pythonhosted|index-url|npmjs", re.IGNORECASE)
-    texts = (path for path in listed.split("\0") if path.endswith((".toml", ".txt", ".md", ".py", "Makefile", "run")))
-    named = [path for path in texts if path != "tests/test_architecture.py" and hosts.search((ROOT / path).read_text())]
+    texts = (
+        path
+        for path in listed.split("\0")
+        if path.endswith((".toml", ".txt", ".md", ".py", "Makefile", "run"))
+    )
+    named = [
+        path
+        for path in texts
+        if path != "tests/test_architecture.py"
+        and hosts.search((ROOT / path).read_text(errors="replace"))
+    ]
     assert named == []
 
 

@@ -41,7 +41,7 @@ class ForeachFrame(NamedTuple):
     value: str
 
 
-class MetaflowExceptionWrapper(Exception):  # noqa: N818 - Metaflow's name; it is written into pickles
+class MetaflowExceptionWrapper(Exception):
     """Stand-in with the pickled shape of `metaflow.exception.MetaflowExceptionWrapper`."""
 
     def __init__(self, facts: Mapping[str, str] | None = None) -> None:

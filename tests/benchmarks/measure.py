@@ -25,7 +25,7 @@ WORKER = Path(__file__).with_name("worker.py")
 SETTINGS = "METAFLOW_"
 
 
-class MeasurementFailed(Exception):  # noqa: N818 - states the fact
+class MeasurementFailed(Exception):
     """A worker ended with an error, which the message shows."""
 
 

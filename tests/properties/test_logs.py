@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mfc._logs import joined, merged
 
-START = datetime(2026, 11, 23, 8, 39)  # noqa: DTZ001  stamps are naive UTC, as Metaflow's
+START = datetime(2026, 11, 23, 8, 39)
 
 #: Text of a line: anything but its end, and now and then what looks like a header.
 MESSAGES = st.one_of(

@@ -44,7 +44,7 @@ def test_a_profile_that_is_missing_hurts_only_who_looks(tmp_path: Path) -> None:
     made = config(tmp_path, METAFLOW_PROFILE="gone", METAFLOW_USER="ada")
     assert made.text("USER") == "ada"
     with pytest.raises(
-        BadSetting, match=r"METAFLOW_PROFILE is 'config_gone.json' .* expected a file"
+        BadSetting, match=r"config_gone.json cannot be read: METAFLOW_PROFILE names it"
     ):
         made.text("SERVICE_URL")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import itertools
 import threading
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -20,7 +21,6 @@ from mfc.errors import (
     MfcWarning,
     PluginNotFound,
     UnknownEncoding,
-    UntrustedValue,
 )
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record, Stats
 from mfc.query import Query
@@ -131,11 +131,7 @@ def _matching(records: Iterator[Record], query: Query) -> Iterator[Record]:
 
 
 def _limited(records: Iterator[Record], limit: int | None) -> Iterator[Record]:
-    if limit is None:
-        yield from records
-    else:
-        for _, record in zip(range(limit), records, strict=False):
-            yield record
+    return records if limit is None else itertools.islice(records, limit)
 
 
 @attrs.frozen(eq=False)
@@ -162,15 +158,22 @@ class Scope:
         """Tell whether a run, or something below one, is in the namespace that is applied."""
         return self.filter is None or self.reader.policy.sees(self.filter, record)
 
+    def seen(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Return those of `records`, of runs or below, that are in the namespace applied."""
+        namespace = self.filter
+        if namespace is None:
+            return records
+        sees = self.reader.policy.sees
+        return (record for record in records if sees(namespace, record))
+
     def runs(self, flow: Pathspec, query: Query) -> Iterator[Record]:
         """Yield the runs of a flow that match and are in the namespace, newest first."""
         namespace = self.filter
         if namespace is None:
             return self.provider.children(flow, query)
-        policy = self.reader.policy
-        wanted = attrs.evolve(query, tags=query.tags | policy.required(namespace), limit=None)
-        found = (r for r in self.provider.children(flow, wanted) if policy.sees(namespace, r))
-        return _limited(found, query.limit)
+        required = self.reader.policy.required(namespace)
+        wanted = attrs.evolve(query, tags=query.tags | required, limit=None)
+        return _limited(self.seen(self.provider.children(flow, wanted)), query.limit)
 
 
 class Reader:
@@ -331,14 +334,9 @@ class Reader:
             DatastoreError: the value cannot be had.
         """
         trust = trust or self.trust
-        if trust.level != "none" and (value := known(record.sha)) is not UNKNOWN:
+        trust.require_any(str(record.path), record.store)
+        if (value := known(record.sha)) is not UNKNOWN:
             return value
-        if trust.level == "none":
-            raise UntrustedValue(
-                str(record.path),
-                record.location,
-                "the client has trust='none'; .raw gives its bytes",
-            )
         decoder = self._decoder(record, provider)
         blob = self.raw(record, provider)
         with self:  # client objects inside the value belong to this client
@@ -370,7 +368,7 @@ class Reader:
                 written = f", written by {source}," if source else ""
                 raise UnknownEncoding(
                     str(record.path),
-                    record.location,
+                    record.store,
                     f"its encoding {encoding!r}{written} has no decoder; {missing.advice}",
                 ) from missing
             if not info.get("serializer_info"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from mfc.errors import BadSetting
+from mfc.errors import BadSetting, BadSettingsFile
 
 #: Metaflow's directory, which holds results and, if somebody wants, a `config.json`.
 DIRECTORY = ".metaflow"
@@ -50,7 +50,7 @@ class Config:
             name: name without `METAFLOW_`.
 
         Raises:
-            BadSetting: a file that must be read is missing (a profile's) or is not JSON.
+            BadSettingsFile: a file that must be read is missing (a profile's) or is not JSON.
         """
         full = f"METAFLOW_{name}"
         for key in (full, name):
@@ -156,14 +156,10 @@ def _settings_in(path: str, *, required: bool) -> dict[str, Any]:
             settings = json.load(file)
     except (FileNotFoundError, NotADirectoryError):
         if required:
-            raise BadSetting(
-                "METAFLOW_PROFILE", os.path.basename(path), "the environment", f"a file {path}"
-            ) from None
+            raise BadSettingsFile(path, "METAFLOW_PROFILE names it, and it is missing") from None
         return {}
     except (OSError, ValueError) as cause:
-        raise BadSetting(
-            "METAFLOW_HOME", path, "the environment", f"a JSON file ({cause})"
-        ) from cause
+        raise BadSettingsFile(path, f"not JSON, or no permission ({cause})") from cause
     if not isinstance(settings, dict):
-        raise BadSetting("METAFLOW_HOME", path, "the environment", "a file with a JSON object")
+        raise BadSettingsFile(path, "not a JSON object")
     return settings

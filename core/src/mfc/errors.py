@@ -13,7 +13,9 @@ Metaflow's client is that builtin too, so code that catches either keeps working
     ├── MetaflowUnknownUser            no environment variable names the user
     ├── MetaflowTaggingError           tags refused, or not written
     ├── MetaflowInternalError          a record contradicts itself
+    ├── BadArgument                    an argument of a method (also ValueError)
     ├── BadSetting                     a configuration value (also ValueError)
+    │   └── BadSettingsFile            a whole file of them
     ├── BadAddress                     metadata("…") leads nowhere (also ValueError)
     ├── UnreadableRecord               metadata that cannot be read or understood
     ├── DatastoreError                 the value behind a record
@@ -151,6 +153,25 @@ class BadSetting(MetaflowException, ValueError):
     def __init__(self, name: str, value: object, source: str, expected: str) -> None:
         self.name, self.value, self.source, self.expected = name, value, source, expected
         self.message = f"{name} is {value!r} in {source}; expected {expected}"
+
+
+class BadSettingsFile(BadSetting):
+    """A file with settings is missing, unreadable or no JSON object.
+
+    Args:
+        path: the file.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        self.message = f"Settings in {path} cannot be read: {reason}"
+
+
+class BadArgument(MetaflowException, ValueError):
+    """An argument is not one of the values that are possible."""
+
+    headline = "Invalid argument"
 
 
 class BadAddress(MetaflowException, ValueError):

@@ -158,14 +158,12 @@ class Record:
             Metaflow 2.19, `_self.json` and the service's answers.
         """
         try:
-            tagged = fields if run is None else None
-            return cls(
-                path,
-                int(fields["ts_epoch"]),
-                fields.get("user_name"),
-                run.tags if run else frozenset((tagged or {}).get("tags") or ()),
-                run.system_tags if run else frozenset((tagged or {}).get("system_tags") or ()),
-            )
+            if run is None:
+                tags = frozenset(fields.get("tags") or ())
+                system_tags = frozenset(fields.get("system_tags") or ())
+            else:
+                tags, system_tags = run.tags, run.system_tags
+            return cls(path, int(fields["ts_epoch"]), fields.get("user_name"), tags, system_tags)
         except (KeyError, TypeError, ValueError, AttributeError) as cause:
             raise UnreadableRecord(str(path), f"not a Metaflow record ({cause!r})") from cause
 
@@ -184,6 +182,11 @@ class ArtifactRecord(Record):
     location: str = ""
     #: How the value became bytes, such as `pickle-v4`; None in the oldest records.
     encoding: str | None = None
+
+    @property
+    def store(self) -> str:
+        """The location as a person reads it, without Metaflow's mark."""
+        return self.location.removeprefix(":root:")
 
     @classmethod
     def of_json(

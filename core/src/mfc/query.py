@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 
 import attrs
 
+from mfc.errors import BadArgument
 from mfc.model import Record
 
 #: The words of `status=`.
@@ -23,13 +24,15 @@ def _milliseconds(moment: datetime | date | timedelta | str | int | None) -> int
         try:
             moment = datetime.fromisoformat(moment)
         except ValueError:
-            raise ValueError(
+            raise BadArgument(
                 f"{moment!r} is no time; expected ISO 8601 such as '2026-03-01T12:00'"
             ) from None
     elif isinstance(moment, date) and not isinstance(moment, datetime):
         moment = datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001 - local midnight
     if not isinstance(moment, datetime):
-        raise TypeError(f"{moment!r} is no time; expected a datetime, date, timedelta or ISO text")
+        raise BadArgument(
+            f"{moment!r} is no time; expected a datetime, date, timedelta or ISO text"
+        )
     return int(moment.timestamp() * 1000)
 
 
@@ -39,12 +42,12 @@ def _tags(tags: Iterable[str]) -> frozenset[str]:
 
 def _limit(_: object, __: object, value: int | None) -> None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise ValueError(f"limit is {value!r}; expected a number of objects, 0 or more")
+        raise BadArgument(f"limit is {value!r}; expected a number of objects, 0 or more")
 
 
 def _status(_: object, __: object, value: str | None) -> None:
     if value is not None and value not in STATUSES:
-        raise ValueError(f"status is {value!r}; expected one of {', '.join(STATUSES)}")
+        raise BadArgument(f"status is {value!r}; expected one of {', '.join(STATUSES)}")
 
 
 def _has_tag(tag: str) -> Callable[[Record], bool]:
@@ -56,7 +59,7 @@ class Query:
     """Which children of an object are wanted. Every part must hold; None asks for nothing.
 
     Raises:
-        ValueError, TypeError: a part is not what it should be; the text says which.
+        BadArgument: a part is not what it should be; the text says which.
     """
 
     #: All of these are among the user and system tags.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from attrs import frozen
 
-from mfc.errors import BadSetting
+from mfc.errors import BadSetting, UntrustedValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Level = Literal["full", "safe", "none"]
 
 _SOURCE = "Client(trust=…)"
+_UNREAD = (
+    "trust='none' loads no values; .raw gives its bytes, "
+    "Client(trust='safe') loads plain data, Client(trust='full') anything"
+)
 
 
 @frozen
@@ -60,6 +64,19 @@ class Trust:
     def none(cls) -> Trust:
         """Build nothing; only the raw bytes of a value can be had."""
         return cls("none")
+
+    def require_any(self, subject: str, location: str) -> None:
+        """Do nothing if some values may be built.
+
+        Args:
+            subject: the value wanted, for the error.
+            location: where it is, for the error.
+
+        Raises:
+            UntrustedValue: the level is `none`.
+        """
+        if self.level == "none":
+            raise UntrustedValue(subject, location, _UNREAD)
 
     @classmethod
     def of(cls, value: object) -> Trust:

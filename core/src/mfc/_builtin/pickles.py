@@ -19,7 +19,7 @@ class PickleDecoder:
         """Return the pickled object, Metaflow's own classes as their equivalents here."""
         from mfc._pickle import loads  # the plugin must be light, and values are not always read
 
-        return loads(blob, trust, subject=str(artifact.path), location=artifact.location)
+        return loads(blob, trust, subject=str(artifact.path), location=artifact.store)
 
 
 _DECODER = PickleDecoder()

@@ -138,7 +138,7 @@ class Flow(MetaflowObject):
             limit: at most so many.
 
         Raises:
-            ValueError, TypeError: an argument is not of its kind.
+            BadArgument: an argument is not of its kind; a ValueError.
         """
         query = Query(tags, since=since, until=until, status=status, user=user, limit=limit)
         return Listing(self._selected(query), described=f"runs of {self}", scope=self._scope)

@@ -17,6 +17,7 @@ from mfc.errors import (
     MetaflowNotFound,
 )
 from mfc.model import MAX_ATTEMPTS, Level, Pathspec, Record, is_name
+from mfc.query import Query
 
 Self = TypeVar("Self", bound="MetaflowObject")
 
@@ -222,11 +223,12 @@ class MetaflowObject:
         """Yield the objects one level down, newest first, those whose names begin with `_` too?"""
         make, scope, attempt = OBJECTS[Level(self._level + 1)]._of, self._scope, self._attempt
         for record in self._child_records():
-            if (hidden or record.path.name[0] != "_") and scope.sees(record):
+            if hidden or record.path.components[-1][0] != "_":
                 yield make(scope, record, attempt, self)
 
     def _child_records(self) -> Iterator[Record]:
-        raise NotImplementedError
+        """Yield the records one level down that are in the namespace, newest first."""
+        return self._scope.seen(self._scope.provider.children(self._record.path, Query()))
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the children in the namespace, newest first."""

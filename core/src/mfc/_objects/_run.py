@@ -15,8 +15,7 @@ from mfc._objects._status import run_status
 from mfc._objects._tags import TagEdit
 from mfc._objects._trigger import Trigger
 from mfc.errors import MetaflowTaggingError
-from mfc.model import Level, Record, Status
-from mfc.query import Query
+from mfc.model import Level, Status
 
 if TYPE_CHECKING:
     from mfc._objects._artifact import MetaflowData
@@ -33,9 +32,6 @@ class Run(MetaflowObject):
     _level = Level.RUN
     if TYPE_CHECKING:
         parent: Flow
-
-    def _child_records(self) -> Iterator[Record]:
-        return self._scope.provider.children(self._record.path, Query())
 
     def __iter__(self) -> Iterator[Step]:
         """Yield the steps, newest first, but for those whose names begin with `_`."""

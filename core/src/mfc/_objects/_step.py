@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfc._objects._graph import Graph, graph_of
 from mfc._objects._object import MetaflowObject
-from mfc.model import Level, Record
-from mfc.query import Query
+from mfc.model import Level
 
 if TYPE_CHECKING:
     from mfc._objects._run import Run
@@ -25,9 +24,6 @@ class Step(MetaflowObject):
     _level = Level.STEP
     if TYPE_CHECKING:
         parent: Run
-
-    def _child_records(self) -> Iterator[Record]:
-        return self._scope.provider.children(self._record.path, Query())
 
     def __iter__(self) -> Iterator[Task]:
         """Yield the tasks, newest first."""

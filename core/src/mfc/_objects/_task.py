@@ -34,7 +34,8 @@ class Task(MetaflowObject):
         parent: Step
 
     def _child_records(self) -> Iterator[Record]:
-        return self._scope.provider.artifacts(self._record.path, None, self._attempt)
+        scope = self._scope
+        return scope.seen(scope.provider.artifacts(self._record.path, None, self._attempt))
 
     def __iter__(self) -> Iterator[DataArtifact]:
         """Yield the artifacts, newest first, but for those whose names begin with `_`."""

@@ -12,7 +12,7 @@ import attrs
 from mfc._objects._metadata import newest, of_attempt, origin_of
 from mfc._place import Place, place
 from mfc._reader import Scope
-from mfc.errors import DatastoreError
+from mfc.errors import BadArgument, DatastoreError
 from mfc.model import Pathspec
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ class TaskLogs:
             meta_dict: its metadata, if known.
 
         Raises:
-            ValueError: `stream` is neither.
+            BadArgument: `stream` is neither; a ValueError.
         """
         if stream not in ("stdout", "stderr"):
-            raise ValueError(f"stream is {stream!r}; expected 'stdout' or 'stderr'")
+            raise BadArgument(f"stream is {stream!r}; expected 'stdout' or 'stderr'")
         scope, path, attempt = task._scope, task._record.path, task._attempt
         fields = dict(meta_dict) if meta_dict is not None else _fields(scope, path, stream, attempt)
         seen = {path}

@@ -66,8 +66,7 @@ def loads(
         UntrustedValue: `trust` does not extend to what the pickle holds.
         UndecodableArtifact: the bytes are no pickle, or building the object failed.
     """
-    if trust.level == "none":
-        raise UntrustedValue(subject, location, _UNREAD)
+    trust.require_any(subject, location)
     unpickler: FullUnpickler | SafeUnpickler | None = None
     try:
         if trust.level == "full":
@@ -100,12 +99,6 @@ def _reader(blob: bytes) -> BinaryIO:
         return BytesIO(blob)
     # C asks for every opcode of an older protocol in turn, unless it may peek.
     return cast("BinaryIO", BufferedReader(cast("Any", BytesIO(blob)), _READ_AHEAD))
-
-
-_UNREAD = (
-    "trust='none' loads no values; .raw gives its bytes, "
-    "Client(trust='safe') loads plain data, Client(trust='full') anything"
-)
 
 
 def _refusal(refused: Refused) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Collection, Iterator
 from operator import attrgetter
@@ -68,8 +69,10 @@ class LocalProvider:
         if self._place.root is None:
             return iter(())
         if path.level is Level.FLOW:
-            return _first(runs(self._directory(path), path, query, self._meter), query.limit)
-        return _first(iter(self._below(path, query)), query.limit)
+            return itertools.islice(
+                runs(self._directory(path), path, query, self._meter), query.limit
+            )
+        return itertools.islice(self._below(path, query), query.limit)
 
     def metadata(
         self, path: Pathspec, names: Collection[str] | None = None
@@ -160,9 +163,3 @@ class LocalProvider:
         for name in names_in(self._directory(path)):
             if name != META:
                 yield from self._tasks(path.child(name))
-
-
-def _first(records: Iterator[Record], limit: int | None) -> Iterator[Record]:
-    if limit is None:
-        return records
-    return (record for _, record in zip(range(limit), records, strict=False))

@@ -12,7 +12,8 @@ from mfc.errors import BadAddress
 
 #: The directory with the results, by kind of provider.
 DIRECTORIES = {"local": ".metaflow", "spin": ".metaflow_spin"}
-_OTHER_KIND = re.compile(r"[A-Za-z][\w.-]*@|https?:|\w+://")
+#: Addresses of other plugins, unless there is a directory of that name: `kind@…`, a URL, a word.
+_OTHER_KIND = re.compile(r"[A-Za-z][\w.-]*@|\w+:|\w+$")
 
 
 @attrs.frozen

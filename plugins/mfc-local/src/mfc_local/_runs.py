@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
-from operator import itemgetter
+from collections.abc import Iterable, Iterator
+from operator import attrgetter, itemgetter
 
 from mfc.errors import UnreadableRecord
 from mfc.hookspecs import Meter
@@ -19,6 +19,8 @@ _TIME_DIGITS = 16
 #: A run's record is written within this time, in ms, of its id. One that claims to be younger
 #: was written again when Metaflow changed its tags.
 _REWRITTEN = 60_000
+#: Runs that are put in order before all others.
+_FIRST = 64
 
 
 def created_at(run_id: str, recorded: int) -> int:
@@ -37,7 +39,7 @@ def created_at(run_id: str, recorded: int) -> int:
 
 
 def _is_time(run_id: str) -> bool:
-    return len(run_id) == _TIME_DIGITS and run_id.isdigit() and run_id[0] != "0"
+    return len(run_id) == _TIME_DIGITS and run_id.isdigit()
 
 
 def run_record(run: Pathspec, content: bytes, file: str) -> Record:
@@ -65,39 +67,49 @@ def runs(directory: str, flow: Pathspec, query: Query, meter: Meter) -> Iterator
     Raises:
         UnreadableRecord: the directory may not be listed.
     """
-    names = [name for name in names_in(directory) if name not in _NO_RUNS]
+    names = names_in(directory)
     meter.add(reads=1)
-    timed = [name for name in names if _is_time(name)]
-    timed.sort(reverse=True)  # of equal length, so text sorts as the times do
+    timed = [name for name in names if len(name) == _TIME_DIGITS and name.isdigit()]
+    in_order = _newest_first(_in_window(timed, query))
     # Other ids, of schedulers, say nothing: those runs must be read to be put in order.
-    others = list(_read(directory, flow, [n for n in names if not _is_time(n)], query, meter))
+    others = list(
+        _read(directory, flow, sorted({*names}.difference(timed, _NO_RUNS)), query, meter)
+    )
     if not others:
-        yield from _read(directory, flow, _in_window(timed, query), query, meter)
+        yield from _read(directory, flow, in_order, query, meter)
         return
-    others.sort(key=lambda record: record.created, reverse=True)
+    others.sort(key=attrgetter("created"), reverse=True)
     keyed_others = ((record.created, record) for record in others)
     keyed_timed = (
         (int(record.path.name) // 1000, record)
-        for record in _read(directory, flow, _in_window(timed, query), query, meter)
+        for record in _read(directory, flow, in_order, query, meter)
     )
     for _, record in heapq.merge(keyed_timed, keyed_others, key=itemgetter(0), reverse=True):
         yield record
 
 
-def _in_window(names: list[str], query: Query) -> Iterator[str]:
-    """Yield the ids that may have been created in the time asked for, without reading them."""
-    since = 0 if query.since is None else (query.since - _REWRITTEN) * 1000
-    until = None if query.until is None else query.until * 1000
-    for name in names:
-        moment = int(name) if since or until else 0
-        if moment < since:
-            return
-        if until is None or moment < until:
-            yield name
+def _newest_first(timed: list[str]) -> Iterator[str]:
+    """Yield ids that are times, newest first; a few of them before all are sorted."""
+    # Of equal length, so as text they sort as the times do.
+    first = heapq.nlargest(_FIRST, timed)
+    yield from first
+    if len(timed) > _FIRST:
+        yield from sorted({*timed}.difference(first), reverse=True)
+
+
+def _in_window(names: list[str], query: Query) -> list[str]:
+    """Return the ids that may have been created in the time asked for, without reading them."""
+    if query.since is not None:
+        earliest = (query.since - _REWRITTEN) * 1000
+        names = [name for name in names if int(name) >= earliest]
+    if query.until is not None:
+        end = query.until * 1000
+        names = [name for name in names if int(name) < end]
+    return names
 
 
 def _read(
-    directory: str, flow: Pathspec, names: Iterator[str] | list[str], query: Query, meter: Meter
+    directory: str, flow: Pathspec, names: Iterable[str], query: Query, meter: Meter
 ) -> Iterator[Record]:
     tests, child = query.tests(), flow.child
     reads = size = 0

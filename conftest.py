@@ -1,0 +1,94 @@
+"""The examples in the documents and docstrings are tests, run on the recorded sample."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import tempfile
+import time
+from contextlib import ExitStack
+from doctest import ELLIPSIS
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from sybil import Sybil
+from sybil.document import PythonDocStringDocument
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+from sybil.parsers.rest import DocTestParser
+from sybil.sybil import SybilCollection
+
+from mfc import Client
+
+ROOT = Path(__file__).parent
+SAMPLE = ROOT / "tests" / "sample" / "sample.tgz"
+#: What decides about users and settings; nothing of the developer's own may reach an example.
+FOREIGN = ("METAFLOW_", "SUDO_USER", "USER")
+
+
+def unpack(target: str | Path) -> None:
+    """Put the sample's `.metaflow` into a directory."""
+    with tarfile.open(SAMPLE) as tar:
+        if hasattr(tarfile, "data_filter"):
+            tar.extractall(target, filter="data")
+        else:
+            tar.extractall(target)  # noqa: S202 - old Pythons have no filter, the sample is ours
+
+
+def set_zone() -> None:
+    """Let the variable TZ decide what local time is; Windows has no such thing."""
+    if hasattr(time, "tzset"):
+        time.tzset()
+
+
+def begin(namespace: dict[str, Any]) -> None:
+    """Start a document as ada would: in a directory with results, with a client of her own."""
+    stack = namespace["_stack"] = ExitStack()
+    directory = stack.enter_context(tempfile.TemporaryDirectory())
+    unpack(directory)
+    stack.callback(os.chdir, os.getcwd())
+    os.chdir(directory)
+    stack.callback(set_zone)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    hers = {"USERNAME": "ada", "HOME": directory, "TZ": "UTC"}
+    stack.enter_context(patch.dict(os.environ, {**clean, **hers}, clear=True))
+    set_zone()
+    stack.enter_context(Client())
+
+
+def end(namespace: dict[str, Any]) -> None:
+    """Undo `begin`."""
+    namespace["_stack"].close()
+
+
+documents = Sybil(
+    parsers=[PythonCodeBlockParser(doctest_optionflags=ELLIPSIS), SkipParser()],
+    patterns=["*.md"],
+    setup=begin,
+    teardown=end,
+)
+docstrings = [
+    Sybil(
+        parsers=[DocTestParser(ELLIPSIS)],
+        patterns=["*.py"],
+        path=path,
+        document_types={".py": PythonDocStringDocument},
+    )
+    for path in ("core/src", "plugins/mfc-local/src")
+]
+
+pytest_collect_file = SybilCollection([documents, *docstrings]).pytest()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the examples of one document together when tests run in several processes."""
+    from xdist.scheduler import LoadGroupScheduling
+
+    class ByDocument(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file.endswith(".md") else str(super()._split_scope(nodeid))
+
+    return ByDocument(config, log)
