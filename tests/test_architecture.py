@@ -20,7 +20,34 @@ from .differential.differences import DIFFERENCES
 ROOT = Path(__file__).parents[1]
 SOURCES = [*ROOT.glob("core/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]
 #: What a notebook's users import, by name, from Metaflow.
-OF_METAFLOW = ["Metaflow", "Flow", "Run", "Step", "Task", "DataArtifact", "MetaflowData", "MetaflowCode", "Trigger", "MetaflowTrigger", "MetaflowEvent", "Metadata", "namespace", "get_namespace", "default_namespace", "metadata", "get_metadata", "default_metadata", "inspect_spin", "MetaflowException", "MetaflowNotFound", "MetaflowNamespaceMismatch", "MetaflowInvalidPathspec", "MetaflowTaggingError", "MetaflowInternalError", "MetaflowUnknownUser"]
+OF_METAFLOW = [
+    "Metaflow",
+    "Flow",
+    "Run",
+    "Step",
+    "Task",
+    "DataArtifact",
+    "MetaflowData",
+    "MetaflowCode",
+    "Trigger",
+    "MetaflowTrigger",
+    "MetaflowEvent",
+    "Metadata",
+    "namespace",
+    "get_namespace",
+    "default_namespace",
+    "metadata",
+    "get_metadata",
+    "default_metadata",
+    "inspect_spin",
+    "MetaflowException",
+    "MetaflowNotFound",
+    "MetaflowNamespaceMismatch",
+    "MetaflowInvalidPathspec",
+    "MetaflowTaggingError",
+    "MetaflowInternalError",
+    "MetaflowUnknownUser",
+]
 OF_OURS = ["Client", "MfcWarning", "Placeholder", "Stats", "Status", "Trust", "unpickle"]
 
 
