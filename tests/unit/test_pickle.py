@@ -855,3 +855,34 @@ def test_import_is_light() -> None:
         [sys.executable, "-c", code], env=paths, capture_output=True, text=True, check=True
     )
     assert out.stdout.strip() == "[]"
+
+
+class TestLargePickles:
+    def test_they_load_as_small_ones_do(self) -> None:
+        value = {
+            "text": "ü" * 200_000,
+            "bytes": b"x" * 300_000,
+            "list": [*range(50_000)],
+            "array": bytearray(b"y" * 99),
+        }
+        for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+            assert loads(pickle.dumps(value, protocol), Trust.full()) == value
+
+    def test_names_in_lines_are_found(self) -> None:
+        blob = (
+            pickle.PROTO
+            + b"\x04"
+            + b"ccollections\nOrderedDict\n)R"
+            + pickle.POP
+            + b"]"
+            + b"N"
+            + b"N0" * 200_000
+            + b"a."
+        )
+        assert loads(blob, Trust.full()) == [None]
+
+    def test_one_that_is_cut_short_says_so(self) -> None:
+        blob = pickle.dumps(["x" * 300_000], 4)
+        for end in (len(blob) // 2, len(blob) - 1):
+            with pytest.raises(UndecodableArtifact):
+                loads(blob[:end], Trust.full())

@@ -169,7 +169,7 @@ def gunzip(packed: bytes) -> bytes:
     Raises:
         zlib.error: it is no gzip data, or it is cut short.
     """
-    # The last four bytes are the size: with it, one allocation is enough. They cannot be trusted
-    # further than deflate can expand, 1032 times.
+    # The last four bytes are the size. A buffer of just this size is handed out as it is, one
+    # of any other is copied. They cannot be trusted further than deflate can expand, 1032 times.
     size = min(int.from_bytes(packed[-4:], "little"), 1032 * len(packed))
-    return zlib.decompress(packed, 31, bufsize=size + 1)
+    return zlib.decompress(packed, 31, bufsize=max(size, 1))

@@ -21,6 +21,8 @@ _FRAMED = 4
 _READ_AHEAD = 1 << 17
 #: Bytes below which making a buffer costs more than it saves.
 _SMALL = 256
+#: Bytes from which copies of frames cost more than calls into Python.
+_LARGE = 1 << 18
 
 
 class FullUnpickler(pickle.Unpickler):
@@ -92,11 +94,32 @@ def loads(
         raise UndecodableArtifact(subject, location, reason) from error
 
 
+class _Views:
+    """A file over bytes that hands out views: copies of frames would leave holes in the heap."""
+
+    def __init__(self, blob: bytes) -> None:
+        self._blob, self._view, self._at = blob, memoryview(blob), 0
+
+    def read(self, size: int) -> memoryview:
+        start = self._at
+        self._at = start + size
+        return self._view[start : self._at]
+
+    def readinto(self, buffer: memoryview) -> int:
+        found = self.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+    def readline(self) -> bytes:
+        end = self._blob.find(b"\n", self._at) + 1 or len(self._blob)
+        return bytes(self.read(end - self._at))
+
+
 def _reader(blob: bytes) -> BinaryIO:
-    if len(blob) > 1 and blob[0] == pickle.PROTO[0] and blob[1] >= _FRAMED:
-        return BytesIO(blob)
     if len(blob) < _SMALL:
         return BytesIO(blob)
+    if blob[0] == pickle.PROTO[0] and blob[1] >= _FRAMED:
+        return BytesIO(blob) if len(blob) < _LARGE else cast("BinaryIO", _Views(blob))
     # C asks for every opcode of an older protocol in turn, unless it may peek.
     return cast("BinaryIO", BufferedReader(cast("Any", BytesIO(blob)), _READ_AHEAD))
 

@@ -135,6 +135,7 @@ class LocalProvider:
             state = (status.st_ino, status.st_mtime_ns, status.st_size)
             known = self._runs.get(path)
             if known is not None and known[0] == state:
+                self._meter.add(cache_hits=1)
                 return known[1]
         content = read_bytes(file)
         self._meter.add(reads=1, size=len(content or b""))
