@@ -48,7 +48,7 @@ OF_METAFLOW = [
     "MetaflowInternalError",
     "MetaflowUnknownUser",
 ]
-OF_OURS = ["Client", "MfcWarning", "Placeholder", "Stats", "Status", "Trust", "unpickle"]
+OF_OURS = ["Client", "MfcWarning", "Placeholder", "Stats", "Status", "Trust", "plugins", "unpickle"]
 
 
 def test_the_public_names_are_these() -> None:

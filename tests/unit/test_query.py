@@ -6,7 +6,7 @@ import pytest
 
 from mfc import Client
 from mfc.errors import BadArgument
-from mfc.hookspecs import Capabilities
+from mfc.hookspecs import Capabilities, Support
 from mfc.model import Record
 from mfc.query import Query
 from mfc.testing import MemoryProvider
@@ -43,9 +43,18 @@ def test_a_bad_part_gets_a_sentence(parts: dict[str, object]) -> None:
         Query(**parts)
 
 
+EVERYTHING = {"tags", "since", "until", "user", "names", "metadata", "limit"}
+
+
 @pytest.mark.parametrize(
     "capabilities",
-    [frozenset(), frozenset({"tags"}), frozenset({"tags", "since", "until", "user", "limit"})],
+    [
+        Capabilities(),
+        Capabilities(tags=Support.FULL, limit=Support.FULL),
+        Capabilities(**dict.fromkeys(EVERYTHING, Support.FULL)),
+        Capabilities(**dict.fromkeys(EVERYTHING, Support.PARTIAL)),
+        Capabilities(order=Support.UNSUPPORTED, attempts=Support.UNSUPPORTED),
+    ],
 )
 @pytest.mark.parametrize(
     ("asked", "expected"),
@@ -62,15 +71,16 @@ def test_a_bad_part_gets_a_sentence(parts: dict[str, object]) -> None:
         ({"status": "failed"}, ["1"]),
         ({"status": "failed", "limit": 1}, ["1"]),
         ({"status": "running"}, []),
+        ({"status": "completed", "user": "ada", "since": 3_000, "limit": 1}, ["2"]),
     ],
 )
 def test_the_answer_is_the_same_whatever_the_provider_does(
     provider: MemoryProvider,
-    capabilities: frozenset[str],
+    capabilities: Capabilities,
     asked: dict[str, object],
     expected: list[str],
 ) -> None:
-    provider.capabilities = Capabilities(query=capabilities)
+    provider.capabilities = capabilities
     client = Client(provider, namespace=None)
     assert [run.id for run in client.flow("Train").runs(**asked)] == expected
 

@@ -13,6 +13,7 @@ from mfc._entry import (
     inspect_spin,
     metadata,
     namespace,
+    plugins,
     unpickle,
 )
 from mfc._objects import (
@@ -83,6 +84,7 @@ __all__ = [
     "inspect_spin",
     "metadata",
     "namespace",
+    "plugins",
     "unpickle",
 ]
 

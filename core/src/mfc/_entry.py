@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from mfc._objects._client import current_client
 from mfc._reader import know_objects
 from mfc.errors import BadAddress
+
+if TYPE_CHECKING:
+    from mfc._discovery import PluginInfo
 
 
 def metadata(ms: str) -> str:
@@ -68,6 +71,14 @@ def inspect_spin(datastore_root: str = ".") -> None:
         BadAddress: there are none.
     """
     metadata(f"spin@{datastore_root}")
+
+
+def plugins() -> list[PluginInfo]:
+    """Return all plugins that the current client has, in use or not; loads them all.
+
+    `python -m mfc plugins` shows the same.
+    """
+    return current_client().plugins()
 
 
 def unpickle(pickled: bytes | BinaryIO) -> object:

@@ -7,13 +7,14 @@ import functools
 import itertools
 import threading
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
 from mfc._known import UNKNOWN, known
 from mfc._place import Place, place_of
+from mfc._provider import CompletedProvider, Counter
 from mfc.config import Config
 from mfc.errors import (
     BadSetting,
@@ -22,7 +23,7 @@ from mfc.errors import (
     PluginNotFound,
     UnknownEncoding,
 )
-from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record, Stats
+from mfc.model import ArtifactRecord, Level, Pathspec, Record, Stats
 from mfc.query import Query
 from mfc.trust import Trust
 
@@ -30,14 +31,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from mfc._datastore import Datastore
+    from mfc._discovery import PluginInfo
     from mfc.hookspecs import (
-        Capabilities,
         Event,
         Filesystem,
         MetadataProvider,
         NamespacePolicy,
-        TagChange,
     )
+
+Self = TypeVar("Self", bound="Reader")
 
 #: The classes of the Client API by the level that they stand for; `mfc._objects` fills it.
 OBJECTS: dict[Level, type[Any]] = {}
@@ -60,78 +62,6 @@ class Unset:
 
 
 DEFAULT: Final = Unset()
-
-
-class _Counter:
-    """A `Meter` that many threads may use."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._calls = self._reads = self._bytes = self._hits = 0
-
-    def add(self, *, reads: int = 0, size: int = 0, cache_hits: int = 0) -> None:
-        with self._lock:
-            self._reads += reads
-            self._bytes += size
-            self._hits += cache_hits
-
-    def call(self) -> None:
-        with self._lock:
-            self._calls += 1
-
-    def snapshot(self) -> Stats:
-        with self._lock:
-            return Stats(self._calls, self._reads, self._bytes, self._hits)
-
-
-class _CountedProvider:
-    """A provider that counts the questions put to it, and completes what it does not do."""
-
-    def __init__(self, provider: MetadataProvider, counter: _Counter) -> None:
-        self._provider, self._counter = provider, counter
-        self.address: str = provider.address
-        self.capabilities: Capabilities = provider.capabilities
-        self.root = provider.root
-
-    def get(self, path: Pathspec, attempt: int | None = None) -> Record | None:
-        self._counter.call()
-        return self._provider.get(path, attempt)
-
-    def children(self, path: Pathspec, query: Query) -> Iterator[Record]:
-        """Answer every part of `query` but status, which needs more than records."""
-        self._counter.call()
-        unanswered = query.parts() - self.capabilities.query
-        if unanswered <= {"status"}:
-            asked = query if not unanswered else attrs.evolve(query, limit=None)
-            return self._provider.children(path, asked)
-        asked = attrs.evolve(query, limit=None)
-        found = self._provider.children(path, asked)
-        return _limited(_matching(found, query), None if "status" in unanswered else query.limit)
-
-    def metadata(
-        self, path: Pathspec, names: Collection[str] | None = None
-    ) -> Iterator[MetadataRecord]:
-        self._counter.call()
-        return self._provider.metadata(path, names)
-
-    def artifacts(
-        self, path: Pathspec, names: Collection[str] | None = None, attempt: int | None = None
-    ) -> Iterator[ArtifactRecord]:
-        self._counter.call()
-        return self._provider.artifacts(path, names, attempt)
-
-    def retag(self, run: Pathspec, change: TagChange) -> frozenset[str]:
-        self._counter.call()
-        return self._provider.retag(run, change)
-
-
-def _matching(records: Iterator[Record], query: Query) -> Iterator[Record]:
-    tests = query.tests()
-    return (record for record in records if all(test(record) for test in tests))
-
-
-def _limited(records: Iterator[Record], limit: int | None) -> Iterator[Record]:
-    return records if limit is None else itertools.islice(records, limit)
 
 
 @attrs.frozen(eq=False)
@@ -173,7 +103,7 @@ class Scope:
             return self.provider.children(flow, query)
         required = self.reader.policy.required(namespace)
         wanted = attrs.evolve(query, tags=query.tags | required, limit=None)
-        return _limited(self.seen(self.provider.children(flow, wanted)), query.limit)
+        return itertools.islice(self.seen(self.provider.children(flow, wanted)), query.limit)
 
 
 class Reader:
@@ -192,15 +122,17 @@ class Reader:
 
         self.config = config if isinstance(config, Config) else Config(config or {})
         self.trust = Trust.of(trust)
-        self._plugins = Plugins(plugins)
+        self._plugins = Plugins(plugins, self.config)
         self._lock = threading.RLock()
-        self._counter = _Counter()
+        self._counter = Counter()
         self._filesystems: dict[str, Filesystem] = {}
         self._decoders: dict[str, Any] = {}
         self._policy: NamespacePolicy | None = None
-        self._namespace = namespace
         self._provider: MetadataProvider | None = None
         self._scope: Scope | None = None
+        self._namespace: str | Unset | None = DEFAULT
+        if not isinstance(namespace, Unset):
+            self.namespace = namespace
         if metadata is not None:
             self.use(metadata)
 
@@ -228,8 +160,8 @@ class Reader:
         if metadata is None:
             metadata = self.config.text("DEFAULT_METADATA", "local") or "local"
         if isinstance(metadata, str):
-            metadata = self._plugins.provider(metadata, self.config, self._counter)
-        return _CountedProvider(metadata, self._counter)
+            metadata = self._plugins.provider(metadata, self._counter)
+        return CompletedProvider(metadata, self._counter)
 
     @property
     def provider(self) -> MetadataProvider:
@@ -244,7 +176,7 @@ class Reader:
         """The rules of namespaces."""
         with self._lock:
             if self._policy is None:
-                self._policy = self._plugins.policy(self.config)
+                self._policy = self._plugins.policy()
             return self._policy
 
     @property
@@ -289,6 +221,10 @@ class Reader:
                 self._scope = Scope(self, self.provider, namespace, namespace is not None)
             return self._scope
 
+    def plugins(self) -> list[PluginInfo]:
+        """Return all plugins, in use or not, with what is known of each; loads them all."""
+        return self._plugins.infos()
+
     @property
     def stats(self) -> Stats:
         """What this client's reading has cost so far."""
@@ -312,7 +248,7 @@ class Reader:
         found = self._filesystems.get(ds_type)
         if found is None:
             with self._lock:
-                found = self._plugins.filesystem(ds_type, self.config)
+                found = self._plugins.filesystem(ds_type, self._counter)
                 self._filesystems[ds_type] = found
         return found
 
@@ -324,27 +260,29 @@ class Reader:
         """Return the verified bytes of an artifact's encoded value."""
         return self.datastore.blob(self.place(record, provider), record.sha, str(record.path))
 
-    def value(
-        self, record: ArtifactRecord, provider: MetadataProvider, trust: Trust | None = None
-    ) -> object:
-        """Return the value of an artifact, at this client's trust or the one given.
+    def value(self, record: ArtifactRecord, provider: MetadataProvider) -> object:
+        """Return the value of an artifact, at this client's trust.
 
         Raises:
             UntrustedValue: the trust is not enough.
             DatastoreError: the value cannot be had.
         """
-        trust = trust or self.trust
-        trust.require_any(str(record.path), record.store)
+        self.trust.require_any(str(record.path), record.store)
         if (value := known(record.sha)) is not UNKNOWN:
             return value
+        return self._decoded(record, provider, self.trust)
+
+    def plain(self, record: ArtifactRecord, provider: MetadataProvider) -> object:
+        """Return a value that Metaflow itself wrote; whatever else is in it runs no code."""
+        if (value := known(record.sha)) is not UNKNOWN:
+            return value
+        return self._decoded(record, provider, Trust.safe(self.trust.allow))
+
+    def _decoded(self, record: ArtifactRecord, provider: MetadataProvider, trust: Trust) -> object:
         decoder = self._decoder(record, provider)
         blob = self.raw(record, provider)
         with self:  # client objects inside the value belong to this client
             return decoder.decode(blob, record, self._extended(trust))
-
-    def plain(self, record: ArtifactRecord, provider: MetadataProvider) -> object:
-        """Return a value that Metaflow itself wrote; whatever else is in it runs no code."""
-        return self.value(record, provider, Trust.safe(self.trust.allow))
 
     def events(self, metadata: Mapping[str, Any]) -> list[Event] | None:
         """Return the events in the metadata of a start task, None if nothing is said of any."""
@@ -387,7 +325,7 @@ class Reader:
 
     # The current client
 
-    def __enter__(self) -> Reader:
+    def __enter__(self: Self) -> Self:
         _CURRENT.set((*_CURRENT.get(), self))
         return self
 

@@ -47,12 +47,12 @@ class Config:
         """Return the value of setting `name` and where it was found, or None.
 
         Args:
-            name: name without `METAFLOW_`.
+            name: name without `METAFLOW_`; or one of ours, `MFC_…`.
 
         Raises:
             BadSettingsFile: a file that must be read is missing (a profile's) or is not JSON.
         """
-        full = f"METAFLOW_{name}"
+        full = name if name.startswith("MFC_") else f"METAFLOW_{name}"
         for key in (full, name):
             if key in self.overrides:
                 return self.overrides[key], "Client(config=…)"

@@ -282,8 +282,9 @@ class PluginConflict(PluginError):
     Args:
         kind: what was wanted.
         claims: who claims it.
+        advice: how to choose one.
     """
 
-    def __init__(self, kind: str, claims: tuple[str, ...]) -> None:
-        self.kind, self.claims = kind, claims
-        self.message = f"Several plugins serve {kind}: {', '.join(claims)}; uninstall all but one"
+    def __init__(self, kind: str, claims: tuple[str, ...], advice: str) -> None:
+        self.kind, self.claims, self.advice = kind, claims, advice
+        self.message = f"Several plugins serve {kind}: {', '.join(claims)}; {advice}"

@@ -10,15 +10,22 @@ serves (`local`, `s3`, …); its value is a module (or object) with functions ma
         if address.startswith("mine@"):
             return MineProvider(address.removeprefix("mine@"))
 
-A hook that is not concerned returns None. Take only the arguments that you need. The module must
-import fast: keep heavy libraries inside the hooks.
+- A hook that is not concerned returns None. Take only the arguments that you need.
+- The module imports fast: heavy libraries are imported inside the hooks.
+- Whatever a hook returns may be called from several threads at once, and in a forked child.
+- Of errors only classes of `mfc.errors` leave a plugin; a library's own are chained to them.
+- The client closes nothing: what a plugin opens, it closes when it is done with the call, or
+  when the object is garbage-collected.
 
-Every provider, filesystem and decoder may be called from several threads at once. Nothing here
-is closed by the client: what a plugin opens, it closes when it is garbage-collected.
+Three names at the top of the module are optional: `MFC_CONTRACT`, the version of this page that
+the plugin is written for (another one is refused); `MFC_CAPABILITIES`, what its provider does, for
+listings; `MFC_HOOKSPECS`, a module or class with hooks of the plugin's own, which other plugins
+implement and it asks through `Hooks`.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
@@ -30,7 +37,7 @@ from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.query import Query
 from mfc.trust import Trust
 
-#: Version of this page. A plugin says `MFC_CONTRACT = 1` if it wants to be refused elsewhere.
+#: Version of this page.
 CONTRACT = 1
 
 hookspec = pluggy.HookspecMarker("mfc")
@@ -38,25 +45,79 @@ hookimpl = pluggy.HookimplMarker("mfc")
 
 
 class Meter(Protocol):
-    """Where a plugin reports what it cost."""
+    """Where a plugin reports what it cost; `client.stats` shows it."""
 
     def add(self, *, reads: int = 0, size: int = 0, cache_hits: int = 0) -> None:
         """Count files opened or requests sent, bytes received, answers from a cache."""
 
 
+class Hooks(Protocol):
+    """The way to hooks that a plugin publishes itself."""
+
+    def ask(self, hook: str, **arguments: Any) -> list[Any]:
+        """Return what other plugins answer, None left out, in the order of registration.
+
+        Raises:
+            PluginError: no plugin publishes `hook`, or one that implements it failed.
+        """
+
+
+class Support(enum.Enum):
+    """How well a provider does something itself."""
+
+    #: Exactly as the contract says; the client relies on it.
+    FULL = "full"
+    #: It helps: it may give too much, never too little; the client goes over the answer.
+    PARTIAL = "partial"
+    #: It is ignored; the client does it.
+    UNSUPPORTED = "unsupported"
+    #: Some versions of the backend do; the client goes over the answer.
+    VERSIONED = "depends on the backend's version"
+
+
 @attrs.frozen
 class Capabilities:
-    """What a provider does itself; the client completes the rest, so the answer is the same."""
+    """What a provider does itself. The client completes the rest: the answer is the same."""
 
-    #: Names of the parts of a `Query` that `children` honours, exactly as `Query` defines them.
-    query: frozenset[str] = frozenset()
+    # Parts of a `Query` that `children` honours.
+    tags: Support = Support.UNSUPPORTED
+    since: Support = Support.UNSUPPORTED
+    until: Support = Support.UNSUPPORTED
+    status: Support = Support.UNSUPPORTED
+    user: Support = Support.UNSUPPORTED
+    names: Support = Support.UNSUPPORTED
+    metadata: Support = Support.UNSUPPORTED
+    #: Only asked for together with parts that are fully supported.
+    limit: Support = Support.UNSUPPORTED
+
+    #: Children come newest first. If not, the client must read all of a listing before the first.
+    order: Support = Support.FULL
+    #: Artifacts of an attempt that is asked for. If not, the backend knows only the last one.
+    attempts: Support = Support.FULL
+    #: `metadata` and `artifacts` of a whole step or run in one call; else task by task.
+    bulk: Support = Support.UNSUPPORTED
     #: Tags can be changed.
-    retag: bool = False
+    retag: Support = Support.UNSUPPORTED
+
+    def full(self, part: str) -> bool:
+        """Tell whether the client may rely on `part`, the name of a field.
+
+        >>> Capabilities(tags=Support.FULL).full("tags")
+        True
+        """
+        return getattr(self, part) is Support.FULL
+
+    def useful(self, part: str) -> bool:
+        """Tell whether it is worth asking for `part`."""
+        return getattr(self, part) is not Support.UNSUPPORTED
 
 
 @runtime_checkable
 class MetadataProvider(Protocol):
-    """Where the records are. Errors: `UnreadableRecord` and other classes of `mfc.errors` only."""
+    """Where the records are.
+
+    Every record of a step, task or artifact carries the tags of its run as they are now.
+    """
 
     @property
     def address(self) -> str:
@@ -79,20 +140,23 @@ class MetadataProvider(Protocol):
             path: of a flow, run, step, task or artifact; never the root.
             attempt: for artifacts, the attempt; None means the one finished last. Other
                 records do not depend on it.
+
+        Raises:
+            UnreadableRecord: there is one, but it cannot be read or understood.
         """
 
     def children(self, path: Pathspec, query: Query) -> Iterator[Record]:
         """Yield the records one level below `path` (root to step), newest first, lazily.
 
         Records of equal time come in an order of the backend's choice, the same at each call.
-        Parts of `query` that the capabilities do not name are ignored. An unreadable record is
-        left out with an `MfcWarning` that names it. No such `path`: nothing.
+        Parts of `query` that are not supported are ignored; the parts hold together. No such
+        `path`: nothing. An unreadable record is left out with an `MfcWarning` that names it.
         """
 
     def metadata(
         self, path: Pathspec, names: Collection[str] | None = None
     ) -> Iterator[MetadataRecord]:
-        """Yield the metadata of all attempts of a task, or of all tasks of a step or run.
+        """Yield the metadata of all attempts of a task; with bulk, of all tasks of a step or run.
 
         The oldest comes first within a task; `names` limits it to these fields.
         """
@@ -100,7 +164,7 @@ class MetadataProvider(Protocol):
     def artifacts(
         self, path: Pathspec, names: Collection[str] | None = None, attempt: int | None = None
     ) -> Iterator[ArtifactRecord]:
-        """Yield the artifacts of a task, or of all tasks of a step or run.
+        """Yield the artifacts of a task; with bulk, of all tasks of a step or run.
 
         Newest first within a task; `names` limits them. `attempt` None means, for each task,
         the attempt that finished last; a task of which none has finished has no artifacts.
@@ -111,6 +175,7 @@ class MetadataProvider(Protocol):
 
         `change` is called with the run's user and system tags as they are at that moment,
         perhaps repeatedly, and returns the user tags wanted or raises MetaflowTaggingError.
+        Nothing else of the run changes.
 
         Raises:
             MetaflowNotFound: no such run.
@@ -189,7 +254,9 @@ class ArtifactDecoder(Protocol):
 
 
 @hookspec
-def mfc_metadata_provider(address: str, config: Config, meter: Meter) -> MetadataProvider | None:
+def mfc_metadata_provider(
+    address: str, config: Config, meter: Meter, hooks: Hooks
+) -> MetadataProvider | None:
     """Whose address is this: `kind`, `kind@where`, a URL, a path?
 
     Raises:
@@ -198,22 +265,27 @@ def mfc_metadata_provider(address: str, config: Config, meter: Meter) -> Metadat
 
 
 @hookspec
-def mfc_filesystem(ds_type: str, config: Config) -> Filesystem | None:
+def mfc_filesystem(ds_type: str, config: Config, meter: Meter, hooks: Hooks) -> Filesystem | None:
     """Who stores datastore type `ds_type` (`local`, `s3`, …)? Asked once per client."""
 
 
 @hookspec
-def mfc_namespace_policy(config: Config) -> NamespacePolicy | None:
-    """Which rules of visibility hold? Asked once per client; the first plugin to answer decides."""
+def mfc_namespace_policy(config: Config, hooks: Hooks) -> NamespacePolicy | None:
+    """Which rules of visibility hold? Asked once per client; Metaflow's if nobody answers."""
 
 
 @hookspec
 def mfc_trigger(metadata: Mapping[str, Any]) -> Iterable[Event] | None:
-    """Which events started the run whose start task has this metadata (newest value by name)?"""
+    """Which events started the run whose start task has this metadata (newest value by name)?
+
+    Events of several plugins add up; `execution-triggers` is read if none of them answers.
+    """
 
 
 @hookspec
-def mfc_artifact_decoder(encoding: str, info: Mapping[str, Any]) -> ArtifactDecoder | None:
+def mfc_artifact_decoder(
+    encoding: str, info: Mapping[str, Any], config: Config
+) -> ArtifactDecoder | None:
     """Who reads this encoding? `info` is what the writer left beside it, `{}` if nothing."""
 
 

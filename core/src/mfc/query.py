@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime, timedelta
 
@@ -10,6 +11,8 @@ import attrs
 from mfc.errors import BadArgument
 from mfc.model import Record
 
+#: The parts of a `Query`, by the names of its fields.
+PARTS = ("tags", "since", "until", "status", "user", "names", "metadata", "limit")
 #: The words of `status=`.
 STATUSES = ("running", "completed", "failed", "unknown")
 
@@ -38,6 +41,24 @@ def _milliseconds(moment: datetime | date | timedelta | str | int | None) -> int
 
 def _tags(tags: Iterable[str]) -> frozenset[str]:
     return frozenset(tags)
+
+
+def _names(names: Iterable[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)
+
+
+def _match(_: object, __: object, value: tuple[str, str] | None) -> None:
+    if value is None:
+        return
+    try:
+        field, pattern = value
+        re.compile(pattern)
+    except (TypeError, ValueError, re.error) as cause:
+        raise BadArgument(
+            f"metadata is {value!r}; expected a field and a regular expression ({cause})"
+        ) from None
+    if not isinstance(field, str):
+        raise BadArgument(f"metadata is {value!r}; expected a field's name first")
 
 
 def _limit(_: object, __: object, value: int | None) -> None:
@@ -72,6 +93,11 @@ class Query:
     status: str | None = attrs.field(default=None, validator=_status)
     #: Made by this user.
     user: str | None = None
+    #: Of these names: run ids, step names, task ids.
+    names: frozenset[str] | None = attrs.field(default=None, converter=_names)
+    #: Tasks for which the newest value of a metadata field matches, wholly: (field, regular
+    #: expression of Python). Values that are not text do not match.
+    metadata: tuple[str, str] | None = attrs.field(default=None, validator=_match)
     #: At most so many, newest first, after all other parts.
     limit: int | None = attrs.field(default=None, validator=_limit)
 
@@ -83,8 +109,9 @@ class Query:
         """
         return frozenset(
             name
-            for name in ("tags", "since", "until", "status", "user", "limit")
-            if getattr(self, name) not in (None, frozenset())
+            for name in PARTS
+            if (name == "tags" and self.tags)
+            or (name != "tags" and getattr(self, name) is not None)
         )
 
     def only(self, parts: Collection[str]) -> Query:
@@ -99,11 +126,16 @@ class Query:
             self.until if "until" in parts else None,
             self.status if "status" in parts else None,
             self.user if "user" in parts else None,
+            self.names if "names" in parts else None,
+            self.metadata if "metadata" in parts else None,
             self.limit if "limit" in parts else None,
         )
 
     def tests(self) -> list[Callable[[Record], bool]]:
-        """Return a test for each part that a record alone can answer: all but status and limit."""
+        """Return a test for each part that a record alone can answer.
+
+        Those are all but status and metadata, which need more, and limit, which counts.
+        """
         made = [_has_tag(tag) for tag in self.tags]
         if (since := self.since) is not None:
             made.append(lambda record: record.created >= since)
@@ -111,4 +143,6 @@ class Query:
             made.append(lambda record: record.created < until)
         if (user := self.user) is not None:
             made.append(lambda record: record.user == user)
+        if (names := self.names) is not None:
+            made.append(lambda record: record.path.name in names)
         return made

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import TypeVar
 
 import attrs
 
 from mfc.errors import MetaflowNotFound
-from mfc.hookspecs import Capabilities, TagChange
+from mfc.hookspecs import Capabilities, Support, TagChange
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record
 from mfc.query import Query
 
 _AnyRecord = TypeVar("_AnyRecord", bound=Record)
 
 
+#: What `MemoryProvider` does unless told otherwise: the least that a provider can.
+IN_MEMORY = Capabilities(bulk=Support.FULL, retag=Support.FULL)
+
+
 class MemoryProvider:
     """A complete metadata provider over lists of records.
 
-    It answers no part of a `Query` itself unless told so: the client completes the rest.
+    It answers no part of a `Query` itself unless told so: the client completes the rest. Of all
+    parts, it has no answer to status.
 
     Args:
         records: flows, runs, steps and tasks; the tags of a run hold for what is below it.
         artifacts: artifact records, of any attempt.
         metadata: metadata records; an attempt counts as finished when `attempt-done` names it.
-        capabilities: what `children` answers itself: any of tags, since, until, user, limit.
+        capabilities: what it does itself; parts of a query that are not full are ignored.
         address: how it is told from others.
     """
 
@@ -34,7 +40,7 @@ class MemoryProvider:
         artifacts: Iterable[ArtifactRecord] = (),
         metadata: Iterable[MetadataRecord] = (),
         *,
-        capabilities: Capabilities = Capabilities(retag=True),  # noqa: B008 - frozen
+        capabilities: Capabilities = IN_MEMORY,
         address: str = "memory@",
     ) -> None:
         self._records = {record.path: record for record in records}
@@ -57,11 +63,18 @@ class MemoryProvider:
     def children(self, path: Pathspec, query: Query) -> Iterator[Record]:
         """Yield the records below `path`, newest first; see the contract."""
         found = [self._tagged(record) for at, record in self._records.items() if _below(at, path)]
-        answered = query.only(self.capabilities.query)
+        answered = query.only([part for part in query.parts() if self.capabilities.full(part)])
         for test in answered.tests():
             found = [record for record in found if test(record)]
+        if answered.metadata is not None:
+            found = [record for record in found if self._matches(record.path, *answered.metadata)]
         found.sort(key=lambda record: record.created, reverse=True)
         return iter(found[: answered.limit])
+
+    def _matches(self, task: Pathspec, field: str, pattern: str) -> bool:
+        values = [record.value for record in self.metadata(task, (field,))]
+        newest = values[-1] if values else None
+        return isinstance(newest, str) and re.fullmatch(pattern, newest) is not None
 
     def metadata(
         self, path: Pathspec, names: Collection[str] | None = None

@@ -30,7 +30,8 @@ class Client(Reader):
         config: settings for this client alone, with or without `METAFLOW_`; or a `Config`.
         trust: what `.data` may build: `full` (anything, as Metaflow), `safe` (an allow-list),
             `none`, or a `Trust`.
-        plugins: modules or objects with hook implementations, besides the installed ones.
+        plugins: rules about the installed plugins, as setting `MFC_PLUGINS` has them, and modules
+            or objects with hook implementations, used besides them.
 
     Raises:
         BadAddress: `metadata` leads nowhere.

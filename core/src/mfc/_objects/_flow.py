@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -145,11 +146,9 @@ class Flow(MetaflowObject):
 
     def _selected(self, query: Query) -> Iterator[Run]:
         make: Any = OBJECTS[Level.RUN]._of
-        left = query.limit
-        for record in self._scope.runs(self._record.path, query):
-            if left == 0:
-                return
-            run = make(self._scope, record, None, self)
-            if query.status is None or run.status == query.status:
-                left = None if left is None else left - 1
-                yield run
+        scope = self._scope
+        runs = (make(scope, record, None, self) for record in scope.runs(self._record.path, query))
+        if query.status is None or scope.provider.capabilities.full("status"):
+            return runs
+        matching = (run for run in runs if run.status == query.status)
+        return itertools.islice(matching, query.limit)

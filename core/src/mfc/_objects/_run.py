@@ -182,7 +182,7 @@ class Run(MetaflowObject):
         scope = self._scope
         if (refusal := scope.reader.policy.may_retag(scope.namespace, self._record)) is not None:
             raise MetaflowTaggingError(f"The tags of {self} may not be changed: {refusal}")
-        if not scope.provider.capabilities.retag:
+        if not scope.provider.capabilities.useful("retag"):
             raise MetaflowTaggingError(f"{scope.provider.address} cannot change tags")
         tags = scope.provider.retag(self._record.path, edit.apply)
         self._record = attrs.evolve(self._record, tags=tags)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mfc.hookspecs import hookimpl
+from mfc.hookspecs import Capabilities, Support, hookimpl
 
 if TYPE_CHECKING:
     from mfc.config import Config
@@ -16,6 +16,17 @@ __version__ = "0.1.0"
 
 #: The version of the plugin contract that this is written for.
 MFC_CONTRACT = 1
+#: What can be told from the names and files of a directory; to match metadata saves nothing.
+MFC_CAPABILITIES = Capabilities(
+    tags=Support.FULL,
+    since=Support.FULL,
+    until=Support.FULL,
+    user=Support.FULL,
+    names=Support.FULL,
+    limit=Support.FULL,
+    bulk=Support.FULL,
+    retag=Support.FULL,
+)
 
 
 @hookimpl

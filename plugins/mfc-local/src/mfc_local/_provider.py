@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterator
 from operator import attrgetter
 
 from mfc.errors import MetaflowNotFound, UnreadableRecord
-from mfc.hookspecs import Capabilities, Meter, TagChange
+from mfc.hookspecs import Meter, TagChange
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record
 from mfc.query import Query
+from mfc_local import MFC_CAPABILITIES
 from mfc_local._json import left_out, names_in, parsed, read_bytes
 from mfc_local._root import Place
 from mfc_local._runs import run_record, runs
@@ -34,9 +35,7 @@ class LocalProvider:
         Metaflow 2.19, `plugins.metadata_providers.local`.
     """
 
-    capabilities = Capabilities(
-        query=frozenset({"tags", "since", "until", "user", "limit"}), retag=True
-    )
+    capabilities = MFC_CAPABILITIES
 
     def __init__(self, place: Place, meter: Meter) -> None:
         self._place, self._meter = place, meter
@@ -108,6 +107,8 @@ class LocalProvider:
         found: list[Record] = []
         size = 0
         names = names_in(directory)
+        if query.names is not None:
+            names = [name for name in names if name in query.names]
         for name in names:
             file = f"{directory}/{name}/{META}/{SELF}"
             try:

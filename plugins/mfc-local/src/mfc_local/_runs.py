@@ -69,6 +69,8 @@ def runs(directory: str, flow: Pathspec, query: Query, meter: Meter) -> Iterator
     """
     names = names_in(directory)
     meter.add(reads=1)
+    if query.names is not None:
+        names = [name for name in names if name in query.names]
     timed = [name for name in names if len(name) == _TIME_DIGITS and name.isdigit()]
     in_order = _newest_first(_in_window(timed, query))
     # Other ids, of schedulers, say nothing: those runs must be read to be put in order.
