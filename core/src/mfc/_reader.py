@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import attrs
 
 from mfc._known import UNKNOWN, known
+from mfc._locks import fork_safe
 from mfc._place import Place, place_of
 from mfc._provider import CompletedProvider, Counter
 from mfc.config import Config
@@ -123,7 +124,7 @@ class Reader:
         self.config = config if isinstance(config, Config) else Config(config or {})
         self.trust = Trust.of(trust)
         self._plugins = Plugins(plugins, self.config)
-        self._lock = threading.RLock()
+        self._lock = fork_safe(threading.RLock())
         self._counter = Counter()
         self._filesystems: dict[str, Filesystem] = {}
         self._decoders: dict[str, Any] = {}
@@ -248,8 +249,10 @@ class Reader:
         found = self._filesystems.get(ds_type)
         if found is None:
             with self._lock:
-                found = self._plugins.filesystem(ds_type, self._counter)
-                self._filesystems[ds_type] = found
+                found = self._filesystems.get(ds_type)
+                if found is None:
+                    found = self._plugins.filesystem(ds_type, self._counter)
+                    self._filesystems[ds_type] = found
         return found
 
     def place(self, record: ArtifactRecord, provider: MetadataProvider) -> Place:

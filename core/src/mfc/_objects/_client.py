@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from mfc._locks import fork_safe
 from mfc._reader import DEFAULT, OBJECTS, Reader, Unset, innermost
 from mfc.model import Level
 
@@ -78,7 +79,7 @@ class Client(Reader):
         return OBJECTS[level](pathspec, attempt, client=self)  # type: ignore[no-any-return]
 
 
-_lock = threading.Lock()
+_lock = fork_safe(threading.Lock())
 _default: list[Client] = []
 
 
