@@ -245,7 +245,8 @@ def test_an_attempt_that_ended_unfinished_has_failed(tree: Tree, task: str) -> N
 
 
 @pytest.mark.parametrize(
-    "address", ["local@/no/such/place", "/no/such/place", "spin@/no/such/place", "no/such"]
+    "address",
+    ["local@/no/such/place", "/no/such/place", "spin@/no/such/place", "no/such", "C:\\no\\such"],
 )
 def test_an_address_that_leads_nowhere_is_a_value_error(address: str) -> None:
     with pytest.raises(BadAddress, match="Could not find directory .metaflow") as caught:

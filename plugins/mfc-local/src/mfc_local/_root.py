@@ -13,7 +13,8 @@ from mfc.errors import BadAddress
 #: The directory with the results, by kind of provider.
 DIRECTORIES = {"local": ".metaflow", "spin": ".metaflow_spin"}
 #: Addresses of other plugins, unless there is a directory of that name: `kind@…`, a URL, a word.
-_OTHER_KIND = re.compile(r"[A-Za-z][\w.-]*@|\w+:|\w+$")
+#: One letter and a colon is a drive of Windows.
+_OTHER_KIND = re.compile(r"[A-Za-z][\w.-]*@|\w{2,}:|\w+$")
 
 
 @attrs.frozen
