@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import copy
 import functools
 import itertools
 import threading
@@ -211,6 +212,15 @@ class Reader:
         """
         self.namespace = self.policy.default()
         return self.namespace
+
+    def within(self, trust: Trust) -> Reader:
+        """Return this client, or one like it that trusts no more than `trust`."""
+        limited = self.trust.within(trust)
+        if limited == self.trust:
+            return self
+        client = copy.copy(self)
+        client.trust, client._scope = limited, None
+        return client
 
     @property
     def scope(self) -> Scope:
