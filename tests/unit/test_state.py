@@ -92,6 +92,13 @@ def test_all_flows_are_those_of_the_namespace_of_now(provider: MemoryProvider) -
         assert "namespace 'user:eve'" in repr(top.flows)
 
 
+def test_all_flows_know_their_names(provider: MemoryProvider) -> None:
+    top = Client(provider, namespace="user:ada").flows()
+    assert "Train" in top
+    assert "Score" not in top  # outside of the namespace
+    assert "Gone" not in top
+
+
 def test_all_flows_can_be_pickled(provider: MemoryProvider) -> None:
     with Client(provider, namespace=None) as client:
         assert list(again(client.flows())) == list(client.flows())
