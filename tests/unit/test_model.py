@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import pickle
 
 import pytest
 
+from mfc import model
 from mfc.errors import EmptyPathspec, MetaflowInvalidPathspec, UnreadableRecord
 from mfc.model import (
     ArtifactRecord,
@@ -111,3 +113,10 @@ def test_a_status_is_its_word_and_knows_why() -> None:
 
 def test_stats_can_be_subtracted() -> None:
     assert Stats(5, 4, 3, 2) - Stats(1, 1, 1, 1) == Stats(4, 3, 2, 1)
+
+
+def test_on_windows_a_backslash_is_no_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert model.is_name("a\\b") == (os.sep == "/")
+    monkeypatch.setattr(model, "_NOT_IN_NAMES", frozenset("/\\\0"))
+    with pytest.raises(MetaflowInvalidPathspec):
+        Pathspec.parse("F/..\\..\\etc", Level.RUN)

@@ -43,6 +43,9 @@ _TOO_LARGE = f"expands to more than {EXPANDED_LIMIT:,} bytes"
 # Longest name of a file, and longest path, that common filesystems take, in bytes.
 _NAME_LIMIT, _PATH_LIMIT = 255, 4096
 
+# What no file's name may hold here: on Windows these lead elsewhere.
+_NO_FILE_HAS = frozenset("\\:") if os.name == "nt" else frozenset()
+
 # Links that one member may go through before it counts as a circle.
 _HOP_LIMIT = 8
 
@@ -300,6 +303,8 @@ def _fault(name: str) -> str | None:
     parts = name.split("/")
     if name.startswith("/") or ".." in parts:
         return "would be written outside the directory"
+    if not _NO_FILE_HAS.isdisjoint(name):
+        return "has a name that cannot be a file's"
     if "" in parts or "." in parts or "\0" in name:
         return "has an unusual name"
     try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextvars
+import copy
 import functools
 import itertools
+import os
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +20,7 @@ from mfc._place import Place, place_of
 from mfc._provider import CompletedProvider, Counter
 from mfc.config import Config
 from mfc.errors import (
+    BadAddress,
     BadSetting,
     MetaflowUnknownUser,
     MfcWarning,
@@ -112,7 +115,7 @@ class Reader:
 
     def __init__(
         self,
-        metadata: str | MetadataProvider | None = None,
+        metadata: str | os.PathLike[str] | MetadataProvider | None = None,
         *,
         namespace: str | Unset | None = DEFAULT,
         config: Config | Mapping[str, Any] | None = None,
@@ -139,7 +142,7 @@ class Reader:
 
     # Where and what
 
-    def use(self, metadata: str | MetadataProvider | None) -> str:
+    def use(self, metadata: str | os.PathLike[str] | MetadataProvider | None) -> str:
         """Read from another metadata provider from now on; return its address.
 
         Objects made before keep theirs. Nothing changes if this raises.
@@ -156,12 +159,18 @@ class Reader:
             self._provider, self._scope = provider, None
         return provider.address
 
-    def provider_at(self, metadata: str | MetadataProvider | None) -> MetadataProvider:
+    def provider_at(
+        self, metadata: str | os.PathLike[str] | MetadataProvider | None
+    ) -> MetadataProvider:
         """Return the provider at an address, without using it from now on."""
         if metadata is None:
             metadata = self.config.text("DEFAULT_METADATA", "local") or "local"
+        if isinstance(metadata, os.PathLike):
+            metadata = os.path.abspath(metadata)
         if isinstance(metadata, str):
             metadata = self._plugins.provider(metadata, self._counter)
+        elif not hasattr(metadata, "address"):
+            raise BadAddress(f"{metadata!r} is no metadata address; expected text or a path")
         return CompletedProvider(metadata, self._counter)
 
     @property
@@ -212,6 +221,15 @@ class Reader:
         """
         self.namespace = self.policy.default()
         return self.namespace
+
+    def within(self, trust: Trust) -> Reader:
+        """Return this client, or one like it that trusts no more than `trust`."""
+        limited = self.trust.within(trust)
+        if limited == self.trust:
+            return self
+        client = copy.copy(self)
+        client.trust, client._scope = limited, None
+        return client
 
     @property
     def scope(self) -> Scope:

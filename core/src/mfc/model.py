@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from mfc.errors import EmptyPathspec, MetaflowInvalidPathspec, UnreadableRecord
 
 #: Attempts of a task are numbered 0 to 5, in Metaflow and here.
 MAX_ATTEMPTS = 6
+
+
+_NOT_IN_NAMES = frozenset(("/", "\0", os.sep))
 
 
 class Level(enum.IntEnum):
@@ -112,15 +116,12 @@ class Pathspec:
 def is_name(name: object) -> bool:
     """Tell whether `name` can name an object: text without `/` or NUL, not `.` or `..`.
 
+    On Windows a backslash separates names as well, and cannot be in one.
+
     >>> is_name("start"), is_name(".."), is_name("a/b"), is_name("")
     (True, False, False, False)
     """
-    return (
-        isinstance(name, str)
-        and name not in ("", ".", "..")
-        and "/" not in name
-        and "\0" not in name
-    )
+    return isinstance(name, str) and name not in ("", ".", "..") and _NOT_IN_NAMES.isdisjoint(name)
 
 
 @attrs.frozen

@@ -119,6 +119,11 @@ class MetaflowData:
     def __init__(self, artifacts: Task) -> None:
         self._task = artifacts
 
+    @property
+    def _artifacts(self) -> dict[str, DataArtifact]:
+        """The artifacts by name; not public in Metaflow, but in the code of its users."""
+        return {artifact.id: artifact for artifact in self._task}
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # not artifacts, and pickle and IPython ask for many
             raise AttributeError(name)
@@ -159,10 +164,15 @@ class MetaflowArtifacts(tuple["DataArtifact", ...]):
     def _asdict(self) -> dict[str, DataArtifact]:
         return {artifact.id: artifact for artifact in self}
 
+    def __getattribute__(self, name: str) -> Any:
+        # As fields of Metaflow's namedtuple, artifacts hide the methods `count` and `index`.
+        if not name.startswith("_"):
+            for artifact in self:
+                if artifact.id == name:
+                    return artifact
+        return super().__getattribute__(name)
+
     def __getattr__(self, name: str) -> DataArtifact:
-        for artifact in self:
-            if artifact.id == name:
-                return artifact
         raise ArtifactNotFound("MetaflowArtifacts", name)
 
     def __dir__(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,7 +43,7 @@ class Client(Reader):
 
     def __init__(
         self,
-        metadata: str | MetadataProvider | None = None,
+        metadata: str | os.PathLike[str] | MetadataProvider | None = None,
         *,
         namespace: str | Unset | None = DEFAULT,
         config: Config | Mapping[str, Any] | None = None,

@@ -74,7 +74,7 @@ class Step(MetaflowObject):
             if (end := task.finished_at) is None:
                 return None
             ends.append(end)
-        return max(ends)
+        return max(ends, key=datetime.timestamp)  # of an hour that comes twice, the right one
 
     @property
     def environment_info(self) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
 from mfc._objects._code_package import MetaflowCode, environment_of
@@ -207,6 +207,27 @@ class Task(MetaflowObject):
     def stderr_size(self) -> int:
         """Size of the recorded `stderr` in bytes, time stamps included."""
         return TaskLogs.of(self, "stderr").size()
+
+    @overload
+    def loglines(
+        self,
+        stream: str,
+        as_unicode: Literal[True] = True,  # noqa: FBT002 - Metaflow's signature
+        meta_dict: Mapping[str, Any] | None = None,
+    ) -> Iterator[tuple[datetime | None, str]]: ...
+
+    @overload
+    def loglines(
+        self, stream: str, as_unicode: Literal[False], meta_dict: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[datetime | None, bytes]]: ...
+
+    @overload
+    def loglines(
+        self,
+        stream: str,
+        as_unicode: bool = True,  # noqa: FBT001, FBT002 - Metaflow's signature
+        meta_dict: Mapping[str, Any] | None = None,
+    ) -> Iterator[tuple[datetime | None, str | bytes]]: ...
 
     def loglines(
         self,

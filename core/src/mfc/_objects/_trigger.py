@@ -64,7 +64,7 @@ class Trigger:
             for name in dict.fromkeys((step, "end")):
                 event = f"metaflow.{flow}.{name}"
                 events.append(MetaflowEvent(event, end.pathspec, run.finished_at, _RUN))
-        trigger = cls(events)
+        trigger = cls(events, ended[0][0]._scope if ended else None)
         trigger._known_runs = [run for run, _ in ended]
         return trigger
 

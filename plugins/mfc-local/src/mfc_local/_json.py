@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
+import time
 import warnings
 from typing import Any
 
@@ -12,6 +14,8 @@ from mfc.errors import MfcWarning, UnreadableRecord
 
 _parse = json.JSONDecoder().raw_decode
 _CHUNK = 1 << 16
+#: Seconds between tries to replace a file that others have open, which Windows forbids.
+_WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if os.name == "nt" else ()
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows translates line ends without it
 
 
@@ -92,7 +96,17 @@ def replace(path: str, fields: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, os.stat(path).st_mode & 0o7777)
-        os.replace(temporary, path)
+        _put(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _put(temporary: str, path: str) -> None:
+    """Rename over a file; on Windows that has to wait until nobody is reading it."""
+    for wait in _WAITS:
+        with contextlib.suppress(PermissionError):
+            os.replace(temporary, path)
+            return
+        time.sleep(wait)
+    os.replace(temporary, path)
