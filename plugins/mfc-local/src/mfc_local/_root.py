@@ -49,7 +49,10 @@ def place_of(address: str, config: Config) -> Place | None:
     elif not mark or not directory:
         return _default(kind, config)
     wanted = os.path.join(os.path.expanduser(directory), DIRECTORIES[kind])
-    root = os.path.realpath(wanted)
+    try:
+        root = os.path.realpath(wanted)
+    except ValueError as cause:  # a NUL, or what no file system can spell
+        raise BadAddress(f"{directory!r} cannot be a directory") from cause
     if not os.path.isdir(root):
         raise BadAddress(f"Could not find directory {DIRECTORIES[kind]} in directory {directory}")
     return Place(kind, f"{kind}@{directory}", root)
