@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -56,6 +56,8 @@ class Plugins:
         self._config = config
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
+        self._lock = threading.RLock()  # plugins are loaded by one thread
+        self._known_keys: frozenset[str] | None = None
         self._loaded: dict[str, PluginInfo] = {}
         self._failures: dict[str, PluginError] = {}
         self._trace = config.flag(_TRACE)
@@ -220,10 +222,16 @@ class Plugins:
     def _names(self) -> list[str]:
         return [name for name in installed() if self._selection.wants(name)]
 
-    @functools.cached_property
+    @property
     def _from_entries(self) -> frozenset[str]:
-        entries = [entry for claims in installed().values() for entry in claims]
-        return frozenset(map(_key, entries))
+        if self._known_keys is None:
+            entries = [entry for claims in installed().values() for entry in claims]
+            self._known_keys = frozenset(map(_key, entries))
+        return self._known_keys
+
+    def renew_lock(self) -> None:
+        """Forget who held the lock; see `Reader`."""
+        self._lock = threading.RLock()
 
     def _load(self, name: str) -> str:
         """Load the installed plugin `name`; return what it is registered as.
@@ -232,6 +240,10 @@ class Plugins:
             PluginConflict: two distributions have that name.
             PluginError: it does not import, is for another contract, or its hooks are wrong.
         """
+        with self._lock:
+            return self._loaded_as(name)
+
+    def _loaded_as(self, name: str) -> str:
         entry = self._selection.entry(name)
         key = _key(entry)
         if key in self._failures:

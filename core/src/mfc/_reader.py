@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextvars
-import functools
 import itertools
+import os
 import threading
 import warnings
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import attrs
 
@@ -133,6 +134,8 @@ class Reader:
         self._namespace: str | Unset | None = DEFAULT
         if not isinstance(namespace, Unset):
             self.namespace = namespace
+        self._datastore: Datastore | None = None
+        _READERS.add(self)
         if metadata is not None:
             self.use(metadata)
 
@@ -232,12 +235,14 @@ class Reader:
 
     # Values
 
-    @functools.cached_property
+    @property
     def datastore(self) -> Datastore:
         """The reader of blobs, and of the files beside tasks."""
-        from mfc._datastore import Datastore  # listings need no values, so not at start-up
+        if self._datastore is None:
+            from mfc._datastore import Datastore  # listings need no values, so not at start-up
 
-        return Datastore(self.filesystem, self._counter)
+            self._datastore = Datastore(self.filesystem, self._counter)
+        return self._datastore
 
     def filesystem(self, ds_type: str) -> Filesystem:
         """Return the filesystem of a datastore type.
@@ -302,7 +307,8 @@ class Reader:
             try:
                 decoder = self._plugins.decoder(encoding, info)
             except PluginNotFound as missing:
-                source = (info.get("serializer_info") or {}).get("source")
+                serializer = info.get("serializer_info")
+                source = serializer.get("source") if isinstance(serializer, dict) else None
                 written = f", written by {source}," if source else ""
                 raise UnknownEncoding(
                     str(record.path),
@@ -321,7 +327,8 @@ class Reader:
             return {}
         where, path = self.place(record, provider), record.path.parent
         info = self.datastore.attempt_info(where, path, record.attempt)
-        return info.get(record.path.name) or {}
+        noted = info.get(record.path.name)
+        return noted if isinstance(noted, dict) else {}
 
     # The current client
 
@@ -337,10 +344,35 @@ class Reader:
     ) -> None:
         _CURRENT.set(_CURRENT.get()[:-1])
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: locks, plugins and the environment stay here."""
+        raise TypeError(
+            f"{self!r} cannot be pickled or copied; make another with Client(…) where it is "
+            "needed. Its objects can be pickled, and are found again by the client there"
+        )
+
+    def _renew_locks(self) -> None:
+        """Forget what threads held at a fork: in the child they are not there to let go."""
+        self._lock = threading.RLock()
+        self._counter.renew_lock()
+        self._plugins.renew_lock()
+
     def __repr__(self) -> str:
         where = self._provider.address if self._provider else "default metadata"
         return f"{type(self).__name__}({where!r}, namespace={self._namespace!r})"
 
+
+#: All clients of this process, for what a fork takes.
+_READERS: weakref.WeakSet[Reader] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for reader in list(_READERS):
+        reader._renew_locks()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 #: The clients of the `with` blocks around, innermost last, by thread and task.
 _CURRENT: contextvars.ContextVar[tuple[Reader, ...]] = contextvars.ContextVar("mfc", default=())

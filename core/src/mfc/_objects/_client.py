@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -80,6 +81,15 @@ class Client(Reader):
 
 _lock = threading.Lock()
 _default: list[Client] = []
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it, and is not in the child
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def current_client() -> Reader:
