@@ -75,7 +75,20 @@ def test_a_record_takes_the_tags_of_its_run() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"ts_epoch": None}, {"ts_epoch": "x"}, {"ts_epoch": 1, "tags": 3}]
+    "fields",
+    [
+        {},
+        {"ts_epoch": None},
+        {"ts_epoch": "x"},
+        {"ts_epoch": float("inf")},
+        {"ts_epoch": -1},
+        {"ts_epoch": 10**15},
+        {"ts_epoch": 1, "tags": 3},
+        {"ts_epoch": 1, "tags": "text"},
+        {"ts_epoch": 1, "tags": [1]},
+        {"ts_epoch": 1, "system_tags": [["a"]]},
+        {"ts_epoch": 1, "user_name": ["ada"]},
+    ],
 )
 def test_json_that_is_no_record_says_so(fields: dict[str, object]) -> None:
     with pytest.raises(UnreadableRecord, match="F/1"):
@@ -96,11 +109,21 @@ def test_an_artifact_record_needs_where_its_value_is() -> None:
         ArtifactRecord.of_json(made.path, {**fields, "sha": None})
 
 
+def test_values_of_metadata_are_not_nested_without_end() -> None:
+    deep: list[object] = []
+    for _ in range(200):
+        deep = [{"a": deep}]
+    fields = {"field_name": "a", "type": "t", "ts_epoch": 1}
+    with pytest.raises(UnreadableRecord, match="deep"):
+        MetadataRecord.of_json(Pathspec(("F", "1", "s", "2")), {**fields, "value": deep})
+
+
 def test_metadata_finds_its_attempt_among_the_tags() -> None:
     task = Pathspec(("F", "1", "s", "2"))
     fields = {"field_name": "a", "value": "b", "type": "t", "ts_epoch": 1}
     assert MetadataRecord.of_json(task, {**fields, "tags": ["x", "attempt_id:3"]}).attempt == 3
     assert MetadataRecord.of_json(task, fields).attempt is None
+    assert MetadataRecord.of_json(task, {**fields, "tags": ["attempt_id:²"]}).attempt is None
 
 
 def test_a_status_is_its_word_and_knows_why() -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextvars
-import copy
-import functools
 import itertools
 import os
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import attrs
 
@@ -137,6 +135,7 @@ class Reader:
         self._namespace: str | Unset | None = DEFAULT
         if not isinstance(namespace, Unset):
             self.namespace = namespace
+        self._datastore: Datastore | None = None
         if metadata is not None:
             self.use(metadata)
 
@@ -227,7 +226,8 @@ class Reader:
         limited = self.trust.within(trust)
         if limited == self.trust:
             return self
-        client = copy.copy(self)
+        client = object.__new__(type(self))
+        client.__dict__.update(self.__dict__)  # shares all but what differs
         client.trust, client._scope = limited, None
         return client
 
@@ -251,12 +251,14 @@ class Reader:
 
     # Values
 
-    @functools.cached_property
+    @property
     def datastore(self) -> Datastore:
         """The reader of blobs, and of the files beside tasks."""
-        from mfc._datastore import Datastore  # listings need no values, so not at start-up
+        if self._datastore is None:
+            from mfc._datastore import Datastore  # listings need no values, so not at start-up
 
-        return Datastore(self.filesystem, self._counter)
+            self._datastore = Datastore(self.filesystem, self._counter)
+        return self._datastore
 
     def filesystem(self, ds_type: str) -> Filesystem:
         """Return the filesystem of a datastore type.
@@ -323,7 +325,8 @@ class Reader:
             try:
                 decoder = self._plugins.decoder(encoding, info)
             except PluginNotFound as missing:
-                source = (info.get("serializer_info") or {}).get("source")
+                serializer = info.get("serializer_info")
+                source = serializer.get("source") if isinstance(serializer, dict) else None
                 written = f", written by {source}," if source else ""
                 raise UnknownEncoding(
                     str(record.path),
@@ -342,7 +345,8 @@ class Reader:
             return {}
         where, path = self.place(record, provider), record.path.parent
         info = self.datastore.attempt_info(where, path, record.attempt)
-        return info.get(record.path.name) or {}
+        noted = info.get(record.path.name)
+        return noted if isinstance(noted, dict) else {}
 
     # The current client
 
@@ -357,6 +361,13 @@ class Reader:
         trace: TracebackType | None,
     ) -> None:
         _CURRENT.set(_CURRENT.get()[:-1])
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: locks, plugins and the environment stay here."""
+        raise TypeError(
+            f"{self!r} cannot be pickled or copied; make another with Client(…) where it is "
+            "needed. Its objects can be pickled, and are found again by the client there"
+        )
 
     def __repr__(self) -> str:
         where = self._provider.address if self._provider else "default metadata"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mfc._objects._object import MetaflowObject
-from mfc.errors import ArtifactNotFound, ChildNotFound, MetaflowDataMissing
+from mfc.errors import ArtifactNotFound, ChildNotFound, CorruptBlob, MetaflowDataMissing
 from mfc.model import ArtifactRecord, Level
 
 if TYPE_CHECKING:
@@ -66,20 +66,25 @@ class DataArtifact(MetaflowObject):
 
         Raises:
             MetaflowDataMissing: the writer's note of the attempt is gone.
+            CorruptBlob: it is damaged.
         """
         noted = self._noted()
-        if str(noted.get("type", "")).find(_INCLUDED) >= 0:
+        if _INCLUDED in _type_in(noted):
             from mfc._objects._included_file import included_size  # few artifacts are files
 
             scope = self._scope
             value = scope.reader.plain(self._record, scope.provider)
             return included_size(scope, value, self.pathspec)
-        return int(noted.get("size", 0))
+        size = noted.get("size", 0)
+        if not isinstance(size, int):
+            location = f"{self._record.path.parent}/{self._record.attempt}.data.json"
+            raise CorruptBlob(self.pathspec, location, "the writer's note of its size is no number")
+        return size
 
     @property
     def type(self) -> str | None:
         """The value's type as the writer noted it, `<class 'dict'>`; None if it did not."""
-        return self._noted().get("type")
+        return _type_in(self._noted()) or None
 
     def _noted(self) -> dict[str, Any]:
         scope, record = self._scope, self._record
@@ -111,6 +116,11 @@ class DataArtifact(MetaflowObject):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(())
+
+
+def _type_in(noted: dict[str, Any]) -> str:
+    found = noted.get("type")
+    return found if isinstance(found, str) else ""
 
 
 class MetaflowData:

@@ -84,6 +84,15 @@ _lock = fork_safe(threading.Lock())
 _default: list[Client] = []
 
 
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it, and is not in the child
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def current_client() -> Reader:
     """Return the client of the innermost `with client:`, else the one of the process."""
     client = innermost()

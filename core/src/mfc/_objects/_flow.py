@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from mfc._objects._listing import FlowList, Listing
 from mfc._objects._object import MetaflowObject
 from mfc._objects._state import provider_for, reader_for, trust_state
 from mfc._reader import OBJECTS, Reader, Scope
-from mfc.errors import ChildNotFound
+from mfc.errors import ChildNotFound, DatastoreError, MfcWarning, UnreadableRecord
 from mfc.model import Level, Pathspec, Record
 from mfc.query import Query
 
@@ -51,7 +52,7 @@ class Metaflow:
         """Yield the flows in the namespace."""
         for record in self._provider.children(Pathspec(), Query()):
             flow = Flow._of(self._scope, record)
-            if flow._in_scope():
+            if _answer(flow, Flow._in_scope):
                 yield flow
 
     def _any_flow(self) -> bool:
@@ -100,6 +101,19 @@ class Metaflow:
 OBJECTS[Level.ROOT] = Metaflow
 
 
+def _successful(run: Run) -> bool:
+    return run.successful
+
+
+def _answer(thing: Any, question: Callable[[Any], bool]) -> bool:
+    """Return an answer about one of many; False, with a warning, where it cannot be read."""
+    try:
+        return question(thing)
+    except (UnreadableRecord, DatastoreError) as unreadable:
+        warnings.warn(f"Left out of a listing: {thing}: {unreadable}", MfcWarning, stacklevel=4)
+        return False
+
+
 class Flow(MetaflowObject):
     """All runs of one flow. `Flow("Name")`; it is in a namespace if one of its runs is."""
 
@@ -142,8 +156,11 @@ class Flow(MetaflowObject):
 
     @property
     def latest_successful_run(self) -> Run | None:
-        """The newest run in the namespace that was successful; None if there is none."""
-        return next((run for run in self if run.successful), None)
+        """The newest run in the namespace that was successful; None if there is none.
+
+        A run of which that cannot be read is passed over, with a warning.
+        """
+        return next((run for run in self if _answer(run, _successful)), None)
 
     def runs(
         self,

@@ -118,7 +118,7 @@ class MetaflowObject:
             raise MetaflowNotFound("Attempts can only be specified for Task or DataArtifact")
         try:
             number = int(attempt)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise MetaflowNotFound(
                 f"Attempt can only be an integer, 0 to {MAX_ATTEMPTS - 1}, got {attempt!r}"
             ) from None
@@ -220,7 +220,7 @@ class MetaflowObject:
         """Yield the objects one level down, newest first, those whose names begin with `_` too?"""
         make, scope, attempt = OBJECTS[Level(self._level + 1)]._of, self._scope, self._attempt
         for record in self._child_records():
-            if hidden or record.path.components[-1][0] != "_":
+            if hidden or not record.path.components[-1].startswith("_"):
                 yield make(scope, record, attempt, self)
 
     def _child_records(self) -> Iterator[Record]:

@@ -52,7 +52,10 @@ def place_of(address: str, config: Config) -> Place | None:
     home = os.path.expanduser(directory)
     if not os.path.isabs(home):
         home = os.path.abspath(home)  # the address has to mean the same in other processes
-    root = os.path.realpath(os.path.join(home, DIRECTORIES[kind]))
+    try:
+        root = os.path.realpath(os.path.join(home, DIRECTORIES[kind]))
+    except ValueError as cause:  # a NUL, or what no file system can spell
+        raise BadAddress(f"{directory!r} cannot be a directory") from cause
     if not os.path.isdir(root):
         raise BadAddress(f"Could not find directory {DIRECTORIES[kind]} in directory {directory}")
     return Place(kind, f"{kind}@{home}", root)
