@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.measure import Figures, MeasurementFailed
+from tests.benchmarks.measure import Figures, MeasurementFailed, compiled
 from tests.benchmarks.operations import Target
 from tests.benchmarks.report import Row
 
@@ -93,14 +93,16 @@ def import_figures(
 def process_ms(interpreter: str, code: str) -> float:
     """Return the milliseconds that a whole process takes to run `code`."""
     start = time.perf_counter()
-    subprocess.run([interpreter, "-c", code], check=True, capture_output=True)
+    subprocess.run([interpreter, "-c", code], check=True, capture_output=True, env=compiled())
     return (time.perf_counter() - start) * 1000
 
 
 def imported_modules(interpreter: str, module: str) -> frozenset[str]:
     """Return the names of the modules that importing `module` adds to bare Python."""
     code = f"import sys; before = set(sys.modules); import {module}; print(*(sys.modules.keys() - before))"
-    shown = subprocess.run([interpreter, "-c", code], check=True, capture_output=True, text=True)
+    shown = subprocess.run(
+        [interpreter, "-c", code], check=True, capture_output=True, text=True, env=compiled()
+    )
     return frozenset(shown.stdout.split())
 
 

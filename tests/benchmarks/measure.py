@@ -102,6 +102,11 @@ def specification(
     }
 
 
+def compiled() -> dict[str, str]:
+    """Return the environment with compiled files allowed: what is installed has them, a checkout may not."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+
+
 def work(interpreter: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """Run the worker once, with an empty configuration and an empty cache.
 
@@ -110,7 +115,7 @@ def work(interpreter: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as empty:
         environment = {
-            key: value for key, value in os.environ.items() if not key.startswith(SETTINGS)
+            key: value for key, value in compiled().items() if not key.startswith(SETTINGS)
         }
         environment |= {
             "METAFLOW_USER": "alice",

@@ -19,6 +19,7 @@ _END = 32_503_680_000_000
 _DIGITS = 9
 #: Lists in lists in a value of metadata; Metaflow's own have one.
 _MAX_DEPTH = 50
+_NO_TAGS: frozenset[str] = frozenset()
 #: What a constructor meets in JSON that is no record.
 _FOREIGN = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
@@ -47,7 +48,7 @@ _EXPECTED = {
 }
 
 
-@attrs.frozen(order=True)
+@attrs.frozen
 class Pathspec:
     """Where an object is: the names from its flow down to itself.
 
@@ -282,7 +283,9 @@ def _moment(fields: Mapping[str, Any]) -> int:
 
 
 def _tags(fields: Mapping[str, Any], name: str) -> frozenset[str]:
-    tags = fields.get(name) or ()
+    tags = fields.get(name)
+    if not tags:
+        return _NO_TAGS
     if not isinstance(tags, (list, tuple)):
         raise TypeError(f"{name} is no list")
     "".join(tags)  # the cheapest test of all being text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -100,6 +99,8 @@ class MetaflowCode:
 
 
 def _noted(code_package: str) -> dict[str, Any]:
+    import json  # few runs have a package
+
     try:
         noted = json.loads(code_package)
         texts = (noted["location"], noted["ds_type"], noted["sha"], noted.get("metadata") or "")
@@ -124,6 +125,8 @@ def environment_of(code: MetaflowCode, metadata: Mapping[str, Any]) -> Any:
     prefix = str(metadata.get("conda_env_prefix") or "").split("/")
     if len(prefix) < 3:  # noqa: PLR2004 - …/<environment>/<platform>
         return {}
+    import json  # few tasks ran in such an environment
+
     try:
         manifest = json.loads(code._package.manifest() or b"{}")
         return manifest[prefix[2]][prefix[1]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
@@ -170,6 +169,8 @@ class MetaflowObject:
 
     def _repr_html_(self) -> str:
         """Show what is already known, as a small table; nothing is read."""
+        import html  # only notebooks need it
+
         rows = [("created", f"{self.created_at:%Y-%m-%d %H:%M:%S}")]
         if self._record.user:
             rows.append(("user", self._record.user))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mfc._objects._client import current_client
 from mfc._reader import Reader, Scope
 from mfc.errors import MetaflowInternalError
-from mfc.hookspecs import MetadataProvider
 from mfc.trust import Trust
+
+if TYPE_CHECKING:
+    from mfc.hookspecs import MetadataProvider
 
 #: How Metaflow marks the layout of a pickled object; the newest one is what is written here.
 _VERSION = "2.12.27"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import reprlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -72,6 +71,8 @@ class TaskLogs:
         Raises:
             DatastoreError: the location is not what Metaflow writes.
         """
+        import json  # only the logs of before mflog need it
+
         try:
             noted = json.loads(location)
             ds_type, full, number = noted["ds_type"], noted["location"], noted["attempt"]
