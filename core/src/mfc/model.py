@@ -172,8 +172,13 @@ class Record:
                 tags, system_tags = _tags(fields, "tags"), _tags(fields, "system_tags")
             else:
                 tags, system_tags = run.tags, run.system_tags
-            user = _optional_text(fields, "user_name")
-            return cls(path, _moment(fields), user, tags, system_tags)
+            # Written out, as listings make thousands: `_moment` and `_optional_text`.
+            created, user = int(fields["ts_epoch"]), fields.get("user_name")
+            if not 0 <= created < _END:
+                raise ValueError("ts_epoch is no time")
+            if user is not None and not isinstance(user, str):
+                raise TypeError("user_name is no text")
+            return cls(path, created, user, tags, system_tags)
         except _FOREIGN as cause:
             raise UnreadableRecord(str(path), f"not a Metaflow record ({cause!r})") from cause
 
@@ -286,7 +291,7 @@ def _tags(fields: Mapping[str, Any], name: str) -> frozenset[str]:
     tags = fields.get(name)
     if not tags:
         return _NO_TAGS
-    if not isinstance(tags, (list, tuple)):
+    if not isinstance(tags, list):
         raise TypeError(f"{name} is no list")
     "".join(tags)  # the cheapest test of all being text
     return frozenset(tags)
