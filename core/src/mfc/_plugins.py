@@ -109,7 +109,7 @@ class Plugins:
 
     def events(self, metadata: Mapping[str, Any]) -> list[Event] | None:
         """Return the events that started a run; None if nobody recognises any."""
-        answers = self._answers("mfc_trigger", None, {"metadata": metadata})
+        answers = self._answers("mfc_trigger", None, {"metadata": metadata}, together=True)
         return [event for _, events in answers for event in events] if answers else None
 
     def decoder(self, encoding: str, info: Mapping[str, Any]) -> ArtifactDecoder:
@@ -166,11 +166,11 @@ class Plugins:
         return answers[0][1]
 
     def _answers(
-        self, hook: str, kind: str | None, arguments: dict[str, Any]
+        self, hook: str, kind: str | None, arguments: dict[str, Any], *, together: bool = False
     ) -> list[tuple[str, Any]]:
         """Return what the plugins answer: that of `kind` alone if it is installed, else all.
 
-        The defaults are asked only if nobody else answers.
+        The defaults are asked only if nobody else answers, or else last, `together` with all.
         """
         alone = None
         if kind is not None and kind in self._names():
@@ -183,7 +183,7 @@ class Plugins:
             name = implementation.plugin_name
             if alone is None or name == alone or name not in self._from_entries:
                 asked[name in self._defaults].append(implementation)
-        for implementations in asked:
+        for implementations in ([*asked[0], *asked[1]],) if together else asked:
             answers = [(i.plugin_name, self._call(i, hook, arguments)) for i in implementations]
             if found := [(name, answer) for name, answer in answers if answer is not None]:
                 return found
