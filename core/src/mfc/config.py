@@ -14,6 +14,10 @@ from mfc.errors import BadSetting, BadSettingsFile
 DIRECTORY = ".metaflow"
 
 
+def _full(name: str) -> str:
+    return name if name.startswith("MFC_") else f"METAFLOW_{name}"
+
+
 def _working_directory() -> str:
     try:
         return os.getcwd()
@@ -52,7 +56,7 @@ class Config:
         Raises:
             BadSettingsFile: a file that must be read is missing (a profile's) or is not JSON.
         """
-        full = name if name.startswith("MFC_") else f"METAFLOW_{name}"
+        full = _full(name)
         for key in (full, name):
             if key in self.overrides:
                 return self.overrides[key], "Client(config=…)"
@@ -75,7 +79,7 @@ class Config:
             return default
         value, source = found
         if isinstance(value, (list, dict)):
-            raise BadSetting(f"METAFLOW_{name}", value, source, "text")
+            raise BadSetting(_full(name), value, source, "text")
         return str(value)
 
     def number(self, name: str, default: float) -> float:
@@ -90,7 +94,7 @@ class Config:
         try:
             return float(found[0])
         except (TypeError, ValueError):
-            raise BadSetting(f"METAFLOW_{name}", *found, "a number") from None
+            raise BadSetting(_full(name), *found, "a number") from None
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         """Return a setting as true or false: `0`, `false` and nothing are false, all else true."""
@@ -114,7 +118,7 @@ class Config:
         except ValueError:
             decoded = None
         if not isinstance(decoded, dict):
-            raise BadSetting(f"METAFLOW_{name}", value, source, "a JSON object")
+            raise BadSetting(_full(name), value, source, "a JSON object")
         return decoded
 
     def above(self, name: str) -> str | None:
