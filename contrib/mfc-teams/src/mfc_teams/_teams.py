@@ -42,12 +42,8 @@ class Organisation:
         People see their own runs, those of their teams, of the teams that these see, and of the
         teams that they look after.
 
-        >>> a = Team("a", frozenset({"ada"}), sees=frozenset({"b"}))
-        >>> b = Team("b", frozenset({"bob", "eve"}), maintainers=frozenset({"eve"}))
-        >>> sorted(Organisation({"a": a, "b": b}).seen_by("ada"))
-        ['ada', 'bob', 'eve']
-        >>> sorted(Organisation({"a": a, "b": b}).seen_by("bob"))
-        ['bob', 'eve']
+        >>> sorted(Organisation({"a": Team("a", frozenset({"ada", "bob"}))}).seen_by("ada"))
+        ['ada', 'bob']
         """
         own = list(self.of(user))
         if user in self.admins or any(ALL in team.sees for team in own):
