@@ -6,8 +6,12 @@ BIN := $(VENV)/bin
 METAFLOW := .venv-metaflow
 export MFC_METAFLOW_PYTHON := $(CURDIR)/$(METAFLOW)/bin/python
 PIP_QUIET := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-DISTRIBUTIONS := core plugins/mfc-local
-MANIFESTS := constraints.txt pyproject.toml core/pyproject.toml plugins/mfc-local/pyproject.toml
+# What a user of the demo needs; all others are installed for the tests.
+BASIC := core plugins/mfc-local
+CONTRIB := $(wildcard contrib/mfc-*)
+DISTRIBUTIONS := $(BASIC) $(CONTRIB)
+manifests = constraints.txt pyproject.toml $(1:%=%/pyproject.toml)
+SOURCES := $(subst $(eval ) ,:,$(DISTRIBUTIONS:%=%/src))
 
 .PHONY: demo test check bench docs format clean
 .DEFAULT_GOAL := demo
@@ -16,10 +20,10 @@ MANIFESTS := constraints.txt pyproject.toml core/pyproject.toml plugins/mfc-loca
 demo: .venv-demo/installed
 	@.venv-demo/bin/python docs/demo.py $(if $(FROM),"$(FROM)")
 
-.venv-demo/installed: $(MANIFESTS)
+.venv-demo/installed: $(call manifests,$(BASIC))
 	@echo "Making an environment for the demo (once) …"
 	@$(PYTHON) -m venv .venv-demo
-	@$(PIP_QUIET) .venv-demo/bin/pip install --quiet --constraint constraints.txt $(DISTRIBUTIONS:%=--editable %)
+	@$(PIP_QUIET) .venv-demo/bin/pip install --quiet --constraint constraints.txt $(BASIC:%=--editable %)
 	@touch $@
 
 ## test: everything that can fail, from nothing
@@ -31,9 +35,9 @@ check: $(VENV)/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	PYTHONPATH=core/src:plugins/mfc-local/src $(BIN)/lint-imports
+	PYTHONPATH=$(SOURCES) $(BIN)/lint-imports
 	$(MAKE) docs
-	$(BIN)/python -m pytest -q docs README.md CONTRIBUTING.md core/README.md plugins
+	$(BIN)/python -m pytest -q docs README.md CONTRIBUTING.md core/README.md plugins $(CONTRIB:%=%/README.md)
 
 ## bench: ratios against real Metaflow and against the floor
 bench: $(VENV)/installed $(METAFLOW)/installed
@@ -48,7 +52,7 @@ format: $(VENV)/installed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-$(VENV)/installed: $(MANIFESTS)
+$(VENV)/installed: $(call manifests,$(DISTRIBUTIONS))
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_QUIET) $(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	$(PIP_QUIET) $(BIN)/pip install --quiet --constraint constraints.txt --group test --group check $(DISTRIBUTIONS:%=--editable %)

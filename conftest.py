@@ -44,6 +44,7 @@ def set_zone() -> None:
 
 def begin(namespace: dict[str, Any]) -> None:
     """Start a document as ada would: in a directory with results, with a client of her own."""
+    namespace["ROOT"] = ROOT  # for invisible blocks that put further results there
     stack = namespace["_stack"] = ExitStack()
     directory = stack.enter_context(tempfile.TemporaryDirectory())
     unpack(directory)
@@ -75,7 +76,7 @@ docstrings = [
         path=path,
         document_types={".py": PythonDocStringDocument},
     )
-    for path in ("core/src", "plugins/mfc-local/src")
+    for path in ("core/src", "plugins/mfc-local/src", *map(str, ROOT.glob("contrib/*/src")))
 ]
 
 pytest_collect_file = SybilCollection([documents, *docstrings]).pytest()

@@ -18,7 +18,9 @@ from mfc import errors, hookspecs
 from .differential.differences import DIFFERENCES
 
 ROOT = Path(__file__).parents[1]
-SOURCES = [*ROOT.glob("core/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]
+#: Folders of the distributions besides the core.
+PLUGINS = [path.parent for kind in ("plugins", "contrib") for path in ROOT.glob(f"{kind}/*/src")]
+SOURCES = [path for where in (ROOT / "core", *PLUGINS) for path in where.glob("src/**/*.py")]
 #: What a notebook's users import, by name, from Metaflow.
 OF_METAFLOW = [
     "Metaflow",
@@ -85,12 +87,11 @@ def test_reading_locally_loads_no_more_than_it_needs(tmp_path: Path) -> None:
     assert not modules_after(statement) & heavy
 
 
-def test_a_plugin_module_is_light() -> None:
-    assert (
-        len(modules_after("import mfc.hookspecs, mfc_local"))
-        - len(modules_after("import mfc.hookspecs"))
-        <= 3
-    )
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: plugin.name)
+def test_a_plugin_module_is_light(plugin: Path) -> None:
+    name = next(plugin.glob("src/mfc_*")).name
+    loaded = modules_after(f"import mfc.hookspecs, {name}") - modules_after("import mfc.hookspecs")
+    assert len(loaded) <= 3, loaded
 
 
 def test_nothing_imports_metaflow() -> None:
@@ -166,7 +167,7 @@ def test_no_file_names_a_host_to_install_from() -> None:
 
 
 def test_readme_and_licence_are_in_every_distribution() -> None:
-    for distribution in (ROOT / "core", *ROOT.glob("plugins/*")):
+    for distribution in (ROOT / "core", *PLUGINS):
         for name in ("README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml"):
             assert (distribution / name).read_text().strip(), distribution / name
         assert list(distribution.glob("src/*/py.typed"))

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import textwrap
+from importlib.metadata import distribution
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +94,20 @@ def client(provider: MemoryProvider) -> Client:
 
 
 class Site:
-    """A directory that looks as if distributions were installed in it; others run beside it."""
+    """A directory that looks as if distributions were installed in it, beside mfc-local alone."""
 
     def __init__(self, directory: Path) -> None:
         self.packages, self.work = directory / "site", directory / "work"
-        self.packages.mkdir()
-        self.work.mkdir()
+        self.needed = directory / "needed"
+        for made in (self.packages, self.work, self.needed):
+            made.mkdir()
+        for name in ("attr", "attrs", "filelock", "fsspec", "pluggy", "mfc", "mfc_local"):
+            spec = find_spec(name)
+            assert spec is not None
+            assert spec.origin is not None
+            (self.needed / name).symlink_to(Path(spec.origin).parent)
+        facts = Path(str(distribution("mfc-local")._path))  # type: ignore[attr-defined]
+        (self.needed / facts.name).symlink_to(facts)
 
     def install(self, distribution: str, kinds: dict[str, str], version: str = "1.0") -> None:
         """Write the metadata of a distribution; `kinds` has its entry points."""
@@ -125,11 +135,11 @@ class Site:
             for name, value in os.environ.items()
             if not name.startswith(("METAFLOW_", "MFC_"))
         }
-        path = [str(self.packages), *map(os.path.abspath, filter(None, sys.path))]
+        path = [str(self.packages), str(self.needed)]
         ours |= {"HOME": str(self.work), "METAFLOW_USER": "ada"}
         ours |= {"PYTHONPATH": os.pathsep.join(path)}
         return subprocess.run(
-            [sys.executable, *arguments],
+            [sys.executable, "-S", *arguments],  # without what is installed for the tests
             cwd=self.work,
             env=ours | environment,
             capture_output=True,

@@ -22,7 +22,7 @@ from mfc.errors import (
 from mfc.model import Record
 from mfc.testing import MemoryProvider
 
-from .conftest import TRUE, artifact
+from .conftest import TRUE, artifact, metadata
 
 NOBODY = {"METAFLOW_HOME": "/nowhere", "USER": "root"}
 
@@ -196,6 +196,27 @@ def test_a_policy_may_forbid_to_change_tags(provider: MemoryProvider) -> None:
     assert [flow.id for flow in client.flows()] == ["Train"]
     with pytest.raises(MetaflowTaggingError, match="read only"):
         client.run("Train/2").add_tag("x")
+
+
+def test_events_of_plugins_and_of_metaflow_add_up(provider: MemoryProvider) -> None:
+    class Plugin:
+        @staticmethod
+        @mfc.hookspecs.hookimpl
+        def mfc_trigger(metadata: dict[str, str]) -> list[mfc.hookspecs.Event] | None:
+            noted = metadata.get("mine")
+            return None if noted is None else [mfc.hookspecs.Event(noted, "1", 1.0, "event")]
+
+    def names(**fields: str) -> list[str | None] | None:
+        records = [metadata("Train/2/start/1", *field, 3_001) for field in fields.items()]
+        known = MemoryProvider(provider._records.values(), metadata=records)
+        trigger = Client(known, namespace=None, plugins=[Plugin]).run("Train/2").trigger
+        return None if trigger is None else [event.name for event in trigger]
+
+    theirs = '[{"name": "theirs", "id": "2", "timestamp": 2, "type": "event"}]'
+    assert names() is None
+    assert names(mine="ours") == ["ours"]
+    assert names(**{"execution-triggers": theirs}) == ["theirs"]
+    assert names(**{"execution-triggers": theirs, "mine": "ours"}) == ["theirs", "ours"]
 
 
 def test_nobody_sees_everything_with_a_warning(provider: MemoryProvider) -> None:

@@ -80,6 +80,14 @@ def test_kinds_are_checked_when_asked_for(tmp_path: Path) -> None:
     )
 
 
+def test_a_setting_of_ours_is_named_as_it_is_spelled(tmp_path: Path) -> None:
+    made = config(tmp_path, MFC_N="many", MFC_H="{")
+    with pytest.raises(BadSetting, match="^MFC_N is 'many'"):
+        made.number("MFC_N", 1)
+    with pytest.raises(BadSetting, match="^MFC_H is"):
+        made.mapping("MFC_H")
+
+
 def test_values_in_files_may_have_their_kind_already(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(
         json.dumps({"METAFLOW_N": 5, "METAFLOW_J": {"a": 1}, "METAFLOW_L": [1]})

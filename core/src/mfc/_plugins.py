@@ -112,7 +112,7 @@ class Plugins:
 
     def events(self, metadata: Mapping[str, Any]) -> list[Event] | None:
         """Return the events that started a run; None if nobody recognises any."""
-        answers = self._answers("mfc_trigger", None, {"metadata": metadata})
+        answers = self._answers("mfc_trigger", None, {"metadata": metadata}, together=True)
         return [event for _, events in answers for event in events] if answers else None
 
     def decoder(self, encoding: str, info: Mapping[str, Any]) -> ArtifactDecoder:
@@ -174,17 +174,18 @@ class Plugins:
         return answers[0]
 
     def _answers(
-        self, hook: str, kind: str | None, arguments: dict[str, Any]
+        self, hook: str, kind: str | None, arguments: dict[str, Any], *, together: bool = False
     ) -> list[tuple[str, Any]]:
-        """Return what the plugins answer; the defaults are asked only if nobody else does.
+        """Return what the plugins answer.
 
-        One that fails hurts nobody who wants another's kind: if another answers, it is a warning.
+        The defaults are asked only if nobody else answers, or else last, `together` with all. One
+        that fails hurts nobody who wants another's kind: if another answers, it is a warning.
         """
         asked: tuple[list[Any], list[Any]] = [], []
         for implementation in self.registry.implementations(hook, kind):
             asked[implementation.plugin_name in self._defaults].append(implementation)
         failures: list[BrokenPlugin] = []
-        for implementations in asked:
+        for implementations in ([*asked[0], *asked[1]],) if together else asked:
             answers = [(i.plugin_name, self._call(i, hook, arguments)) for i in implementations]
             failures += [answer for _, answer in answers if isinstance(answer, BrokenPlugin)]
             if any(self._counts(failure, kind) for failure in failures):

@@ -14,6 +14,10 @@ from mfc.errors import BadSetting, BadSettingsFile
 DIRECTORY = ".metaflow"
 
 
+def _full(name: str) -> str:
+    return name if name.startswith("MFC_") else f"METAFLOW_{name}"
+
+
 def _working_directory() -> str:
     try:
         return os.getcwd()
@@ -146,10 +150,6 @@ class Config:
         if path not in self._files:
             self._files[path] = _settings_in(path, required=required) if path else {}
         return self._files[path]
-
-
-def _full(name: str) -> str:
-    return name if name.startswith("MFC_") else f"METAFLOW_{name}"
 
 
 def _settings_in(path: str, *, required: bool) -> dict[str, Any]:

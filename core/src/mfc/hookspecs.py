@@ -281,7 +281,8 @@ def mfc_namespace_policy(config: Config, hooks: Hooks) -> NamespacePolicy | None
 def mfc_trigger(metadata: Mapping[str, Any]) -> Iterable[Event] | None:
     """Which events started the run whose start task has this metadata (newest value by name)?
 
-    Events of several plugins add up; `execution-triggers` is read if none of them answers.
+    What all plugins answer adds up; Metaflow's own `execution-triggers` is always read, too. An
+    empty answer says that events started it, and that none of them can be told; None says nothing.
     """
 
 

@@ -1,0 +1,150 @@
+"""Who sees whose runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from mfc import Client, MfcWarning
+from mfc.config import Config
+from mfc.errors import BadArgument, MetaflowNamespaceMismatch, MetaflowUnknownUser
+from mfc.testing import MemoryProvider
+
+from .conftest import TEAMS, runs
+
+
+def seen(client: Client) -> str:
+    """Return the numbers of the runs that a client sees, in order."""
+    return "".join(sorted(run.id for flow in client.flows() for run in flow))
+
+
+@pytest.mark.parametrize(
+    ("user", "numbers"),
+    [
+        ("ada", "126"),  # her own and her team's
+        ("grace", "126"),
+        ("bob", "1236"),  # and those of the team that his sees
+        ("chair", "1234567"),  # everybody's, of people in no team too
+        ("root-of-all", "1234567"),
+        ("linus", "126"),  # those of the team that he looks after
+        ("stray", "5"),  # in no team
+        ("nobody", ""),
+        (None, ""),
+    ],
+)
+def test_everybody_is_whom_one_sees(client, user, numbers):
+    assert seen(client(user)) == numbers
+
+
+@pytest.mark.parametrize(
+    ("user", "namespace", "numbers"),
+    [
+        ("ada", "team:forecast", "126"),
+        ("bob", "team:forecast", "126"),
+        ("ada", "team:pricing", ""),  # there are some, and she does not see them
+        ("chair", "team:pricing", "3"),
+        ("ada", "user:grace", "2"),
+        ("ada", "user:bob", ""),
+        ("bob", "user:bob", "3"),  # a tag that somebody set makes nobody an owner
+        ("ada", "spring", "6"),  # any tag is a namespace, as in Metaflow
+        ("stray", "spring", ""),
+        ("ada", "production:t", "6"),
+        ("chair", "nothing has this tag", ""),
+    ],
+)
+def test_a_namespace_is_a_team_a_user_or_a_tag(client, user, namespace, numbers):
+    assert seen(client(user, namespace)) == numbers
+
+
+def test_outside_is_told_from_absent(client):
+    with pytest.raises(MetaflowNamespaceMismatch, match="'team:forecast'"):
+        client("ada", "team:forecast").run("F/3")
+    assert client("ada", "team:forecast").run("F/2").id == "2"
+
+
+def test_no_namespace_asks_no_policy(client):
+    assert seen(client("stray", None)) == "1234567"
+
+
+def test_a_team_that_does_not_exist_is_told(client):
+    with pytest.raises(
+        BadArgument, match="No 'team:forcast' in .*teams.toml; expected one of team:fo"
+    ):
+        seen(client("chair", "team:forcast"))
+
+
+@pytest.mark.parametrize(
+    ("text", "user", "namespace"),
+    [
+        (TEAMS, "ada", "user:ada"),
+        ("default = 'team'" + TEAMS, "ada", "team:forecast"),
+        ("default = 'team'" + TEAMS, "stray", "user:stray"),
+        ("default = 'everybody'" + TEAMS, "ada", "everybody"),
+        ("default = 'everybody'" + TEAMS, None, "everybody"),
+    ],
+)
+def test_the_file_says_where_one_starts(client, text, user, namespace):
+    assert client(user, text=text).reset_namespace() == namespace
+
+
+def test_a_user_is_found_as_in_metaflow(client):
+    assert client("ada", METAFLOW_USER="bob").reset_namespace() == "user:bob"
+    assert client("ada", SUDO_USER="chair").reset_namespace() == "user:chair"
+    assert client("root", USER="ada").reset_namespace() == "user:ada"
+    assert client("ada", METAFLOW_PRODUCTION_TOKEN="t").reset_namespace() == "production:t"
+    with pytest.raises(MetaflowUnknownUser):
+        client("root").reset_namespace()
+
+
+def test_without_the_setting_namespaces_are_metaflows():
+    for setting in ({}, {"MFC_TEAMS_FILE": ""}):
+        config = Config(setting, {"METAFLOW_HOME": "/nowhere", "USER": "bob"}, "/")
+        client = Client(MemoryProvider(runs()), config=config)
+        assert (client.namespace, seen(client)) == ("user:bob", "36")
+
+
+def test_the_setting_may_stand_in_the_environment_or_in_metaflows_file(client, tmp_path):
+    client("ada")  # it writes the file
+    file = str(tmp_path / "teams.toml")
+    home = {"METAFLOW_HOME": str(tmp_path), "USER": "ada"}
+    environment = Config({}, {**home, "MFC_TEAMS_FILE": file}, "/")
+    (tmp_path / "config.json").write_text(
+        '{"MFC_TEAMS_FILE": "~/teams.toml"}'.replace("~", str(tmp_path))
+    )
+    for config in (environment, Config({}, home, "/")):
+        assert seen(Client(MemoryProvider(runs()), namespace="everybody", config=config)) == "126"
+
+
+def test_nobody_known_sees_all_with_a_warning_as_in_metaflow(client):
+    unknown = client("root")
+    fresh = Client(MemoryProvider(runs()), config=unknown.config)
+    with pytest.warns(MfcWarning, match="seeing all runs"):
+        assert fresh.namespace is None
+
+
+def test_below_a_run_all_is_as_the_run(client):
+    # Records below a run carry its tags; the policy has no need to know what they are.
+    policy = client("ada", "team:forecast").policy
+    (ours, theirs) = runs()[1], runs()[3]
+    assert policy.sees("team:forecast", ours)
+    assert not policy.sees("team:forecast", theirs)
+
+
+def test_what_is_required_holds_for_all_that_is_seen(client):
+    policy = client("chair").policy
+    for namespace in ("everybody", "team:forecast", "user:ada", "spring", "production:t"):
+        for record in runs()[1:]:
+            if policy.sees(namespace, record):
+                assert policy.required(namespace) <= record.system_tags | record.tags
+
+
+def test_a_client_without_teams_loads_nothing():
+    code = (
+        "import sys; from mfc.config import Config; import mfc_teams\n"
+        "assert mfc_teams.mfc_namespace_policy(Config({}, {'METAFLOW_HOME': '/nowhere'}, '/')) is None\n"
+        "print({'tomllib', 'tomli', 'mfc_teams._policy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
