@@ -97,6 +97,20 @@ def test_without_the_plugin_the_error_says_who_wrote_it_and_what_is_off(place):
         assert fact in str(caught.value)
 
 
+def test_not_installed_the_error_says_what_to_install(place):
+    code = (
+        "import importlib.metadata as m; found = m.entry_points\n"
+        "m.entry_points = lambda **by: [e for e in found(**by) if e.name != 'safetensors']\n"
+        "from mfc import Client\n"
+        f"run = Client({str(place)!r}, namespace=None).flow('Weigh').latest_run\n"
+        "try: run['start'].task['weights'].data\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for fact in ("UnknownEncoding", "by metaflow-tensors", "pip install mfc-safetensors"):
+        assert fact in done.stdout
+
+
 def test_metaflow_is_not_needed(place):
     code = (
         "import sys; sys.modules['metaflow'] = None; from mfc import Client\n"
