@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import mfc
 from mfc import _pickle
 from mfc._known import UNKNOWN, known
 from mfc._pickle import STANDINS, Placeholder, loads, register_standin
@@ -855,6 +856,13 @@ def test_import_is_light() -> None:
         [sys.executable, "-c", code], env=paths, capture_output=True, text=True, check=True
     )
     assert out.stdout.strip() == "[]"
+
+
+def test_pickles_from_elsewhere_load_at_a_trust_of_their_own() -> None:
+    blob = pickle.dumps({"a": 1})
+    assert mfc.unpickle(blob, trust="safe") == {"a": 1}
+    with pytest.raises(UntrustedValue):
+        mfc.unpickle(blob, trust="none")
 
 
 class TestLargePickles:

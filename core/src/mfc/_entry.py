@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from mfc._objects._client import current_client
 from mfc._reader import know_objects
 from mfc.errors import BadAddress
+from mfc.trust import Trust
 
 if TYPE_CHECKING:
     from mfc._discovery import PluginInfo
@@ -82,16 +83,19 @@ def plugins() -> list[PluginInfo]:
     return current_client().plugins()
 
 
-def unpickle(pickled: bytes | BinaryIO) -> object:
+def unpickle(
+    pickled: bytes | BinaryIO, trust: Literal["full", "safe", "none"] | Trust | None = None
+) -> object:
     """Return what a pickle holds, Metaflow's own classes as their equivalents here.
 
     For pickles that were written where Metaflow is installed; artifacts need no such call.
 
     Args:
         pickled: the bytes of a pickle, or a binary file that holds one.
+        trust: what may be built; by default as the current client.
 
     Raises:
-        UntrustedValue: the client's trust does not allow it.
+        UntrustedValue: the trust does not allow it.
         UndecodableArtifact: it is no pickle, or it is damaged.
     """
     from mfc._pickle import loads  # values need it, listings do not
@@ -100,4 +104,4 @@ def unpickle(pickled: bytes | BinaryIO) -> object:
     blob = pickled if isinstance(pickled, bytes) else pickled.read()
     client = current_client()
     with client:
-        return loads(blob, client.trust, subject="pickle")
+        return loads(blob, Trust.of(trust or client.trust), subject="pickle")

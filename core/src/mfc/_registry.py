@@ -106,7 +106,7 @@ class Registry:
     # What is there
 
     def implementations(self, hook: str, kind: str | None) -> list[Any]:
-        """Return the implementations of a hook in the order of coming in.
+        """Return the implementations of a hook: the registered first, then the installed by name.
 
         They are those of the plugin that serves `kind` by name and of the registered; if none
         does, of all.
@@ -119,7 +119,9 @@ class Registry:
             # A plugin stays for its other kinds when one of them is switched off.
             others = {self._entered.get(claim.plugin, "") for claim in claims} & self._claimed
         found = reversed(getattr(self._manager.hook, hook).get_hookimpls())
-        return [each for each in found if each.plugin_name not in others]
+        wanted = [each for each in found if each.plugin_name not in others]
+        # Who came in first depends on what was asked for first; the answer must not.
+        return sorted(wanted, key=lambda e: e.plugin_name if e.plugin_name in self._claimed else "")
 
     def publishes(self, hook: str) -> bool:
         """Tell whether the contract or a plugin in use has a hook of this name."""

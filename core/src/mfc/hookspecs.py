@@ -57,7 +57,7 @@ class Hooks(Protocol):
     """The way to hooks that a plugin publishes itself."""
 
     def ask(self, hook: str, **arguments: Any) -> list[Any]:
-        """Return what other plugins answer, None left out, in the order of registration.
+        """Return what other plugins answer, None left out: the registered first, then by name.
 
         Raises:
             PluginError: no plugin publishes `hook`, or not with these arguments; or one that
