@@ -21,8 +21,10 @@ from sybil.sybil import SybilCollection
 
 from mfc import Client
 
+#: Prints the contract, clause by clause, also where tests run in several processes.
+pytest_plugins = ["mfc.testing.report"]
 ROOT = Path(__file__).parent
-SAMPLE = ROOT / "tests" / "sample" / "sample.tgz"
+SAMPLE = ROOT / "core/src/mfc/testing/sample/sample.tgz"
 #: What decides about users and settings; nothing of the developer's own may reach an example.
 FOREIGN = ("METAFLOW_", "SUDO_USER", "USER")
 

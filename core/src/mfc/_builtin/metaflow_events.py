@@ -21,7 +21,7 @@ def mfc_trigger(metadata: Mapping[str, Any]) -> list[Event] | None:
     """
     try:
         entries = json.loads(metadata.get(FIELD) or "null")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return None
     if not isinstance(entries, list):
         return None

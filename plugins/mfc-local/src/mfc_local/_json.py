@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -24,12 +25,14 @@ def read_bytes(path: str) -> bytes | None:
     try:
         # Listings read thousands of these: os.open is half the price of open().
         descriptor = os.open(path, os.O_RDONLY | _BINARY)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
         return None
     except PermissionError as cause:
         reason = "no permission; Metaflow writes metadata for its owner alone (mode 0600)"
         raise UnreadableRecord(path, reason) from cause
     except OSError as cause:
+        if cause.errno == errno.ENAMETOOLONG:  # no file can have that name, so none has it
+            return None
         raise UnreadableRecord(path, str(cause)) from cause
     try:
         content = os.read(descriptor, _CHUNK)
@@ -68,9 +71,11 @@ def names_in(directory: str) -> list[str]:
     """
     try:
         return os.listdir(directory)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
         return []
     except OSError as cause:
+        if cause.errno == errno.ENAMETOOLONG:
+            return []
         raise UnreadableRecord(directory, str(cause)) from cause
 
 

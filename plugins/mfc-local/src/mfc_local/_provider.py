@@ -90,7 +90,7 @@ class LocalProvider:
             if names is None:
                 yield from files.artifacts(attempt, run)
             else:
-                found = (files.artifact(name, attempt, run) for name in names)
+                found = (files.artifact(name, attempt, run) for name in set(names))
                 named = [record for record in found if record is not None]
                 yield from sorted(named, key=_created, reverse=True)
 
@@ -129,7 +129,7 @@ class LocalProvider:
         file = f"{self._directory(path)}/{META}/{SELF}"
         try:
             status = os.stat(file)
-        except OSError:
+        except (OSError, UnicodeEncodeError):
             state = None
         else:
             # Files are replaced, never changed in place: a change shows in inode, time or size.
