@@ -124,13 +124,17 @@ def test_every_difference_from_metaflow_is_documented_with_its_test() -> None:
     assert [name for name in sorted(named) if f"def {name}(" not in tests] == []
 
 
-def test_every_hook_is_documented() -> None:
-    hooks = [name for name in vars(hookspecs) if name.startswith("mfc_")]
+def test_every_hook_and_argument_is_documented() -> None:
+    hooks = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("mfc_")}
     assert len(hooks) == 6
-    page = (ROOT / "docs/plugins.md").read_text()
-    assert [
-        name for name in hooks if name not in page or not getattr(hookspecs, name).__doc__
-    ] == []
+    sections = (ROOT / "docs/hooks.md").read_text().split("\n## ")[1:]
+    documented = {section.partition("\n")[0]: section for section in sections}
+    assert [name for name in hooks if name not in documented] == []
+    for name, hook in hooks.items():
+        assert hook.__doc__
+        rows = re.findall(r"^\| `(\w+)` \|", documented[name], re.MULTILINE)
+        assert rows == list(inspect.signature(hook).parameters), name
+        assert name in (ROOT / "docs/plugins.md").read_text()
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: str(source.relative_to(ROOT)))

@@ -66,7 +66,7 @@ def test_sample_is_shown_with_every_part():
 >>> sorted(run.user_tags)
 ['model:bikes', 'nightly']
 """,
-        "cache_hits=0)",
+        "cache_hits=",
         "UntrustedValue: ",
     ):
         assert part in shown.stdout

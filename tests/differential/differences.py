@@ -69,6 +69,12 @@ OBJECT_DIFFERENCES = (
         lambda metaflow, mfc: raised_name(metaflow) == "ValueError" and "MetaflowArtifacts" in mfc,
     ),
     Difference(
+        MAIN,
+        "ValuesFlow/*.artifacts[[]*]",
+        "an artifact whose name is no identifier does not hide the others",
+        answered,
+    ),
+    Difference(
         ("attempts",),
         "Task('ValuesFlow/*.artifacts",
         "an artifact whose name is no identifier does not hide the others",
@@ -328,7 +334,7 @@ INPUT_DIFFERENCES = (
         raises("ValueError"),
     ),
     Difference(
-        ("namespaces", "pickles"),
+        ("namespaces", "switching", "pickles"),
         "*Flow(*.is_in_namespace*",
         "a flow answers for the namespace of now, as its runs do",
         instead(True, False),

@@ -145,6 +145,8 @@ def ask_task(ask: Ask, task: Value) -> None:
     ask_properties(ask, key, task, OF_TASK + LINEAGE)
     ask_data(ask, f"{key}.data", task)
     ask_code(ask, f"{key}.code", task)
+    for name in ("count", "index", "name"):
+        ask(f"{key}.artifacts[{name}]", lambda name=name: getattr(task.artifacts, name))
     artifacts = ask_children(ask, key, task)
     for name in INTERNAL:
         ask(f"{key}.contains({name!r})", lambda name=name: name in task)
@@ -183,6 +185,7 @@ def ask_data(ask: Ask, key: str, owner: Value) -> None:
     ask(f"{key}.contains('_success')", lambda: "_success" in data)
     ask(f"{key}.name", lambda: data.name)
     ask(f"{key}.absent", lambda: data.absent)
+    ask(f"{key}._artifacts", lambda: data._artifacts)
     ask(f"{key}._success", lambda: data._success)
     ask(f"{key}.repr", lambda: repr(data))
 

@@ -6,6 +6,7 @@ may return further texts that stand for the root in its answers.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import os
@@ -245,6 +246,41 @@ def namespaces(client: Value, root: str, ask: Ask) -> None:
                 ask(f"{key}: {name}.latest_run", lambda thing=thing: thing.latest_run)
 
 
+def switching(client: Value, root: str, ask: Ask) -> None:
+    """Choose another namespace while an iteration goes on, and for what was made before."""
+    client.namespace(None)
+    client.metadata(root)
+    bob = next(client.Flow("SingleFlow").runs("user:bob")).pathspec
+    for made, chosen in itertools.permutations(("user:alice", "user:bob", None, "user:nobody"), 2):
+        _ask_switching(client, ask, bob, made, chosen)
+
+
+def _ask_switching(client: Value, ask: Ask, bob: str, made: str | None, chosen: str | None) -> None:
+    key = f"from {made!r} to {chosen!r}"
+    client.namespace(made)
+    top, flow = client.Metaflow(), client.Flow("SingleFlow", _namespace_check=False)
+    run = client.Run(bob, _namespace_check=False)
+    begun = {
+        "runs": iter(flow),
+        "tagged runs": flow.runs("runtime:dev"),
+        "steps": iter(run),
+        "tasks": run["only"].tasks("user:bob"),
+    }
+    for name, iteration in begun.items():
+        ask(f"{key}: first of {name}", lambda iteration=iteration: next(iteration, None))
+    client.namespace(chosen)
+    ask(f"{key}: Metaflow().flows", lambda: sorted(map(str, top.flows)))
+    ask(f"{key}: Metaflow()['SingleFlow']", lambda: top["SingleFlow"])
+    ask(f"{key}: pickled Metaflow()", lambda: sorted(map(str, pickle.loads(pickle.dumps(top)))))
+    for name, iteration in begun.items():
+        ask(f"{key}: more {name}", lambda iteration=iteration: list(iteration))
+    for name, thing in (("Flow()", flow), ("Run()", run), ("Step()", run["only"])):
+        ask(f"{key}: copy of {name}", lambda thing=thing: copy.copy(thing))
+        ask(f"{key}: parent of {name}", lambda thing=thing: thing.parent)
+        ask(f"{key}: {name}.is_in_namespace()", thing.is_in_namespace)
+        ask(f"{key}: children of {name}", lambda thing=thing: list(thing))
+
+
 def pickles(client: Value, root: str, ask: Ask) -> None:
     """Pickle every kind of object and read it back; read what older Metaflow pickled."""
     for namespace in (None, "user:alice"):
@@ -382,7 +418,18 @@ def tags(client: Value, root: str, ask: Ask) -> list[str]:
         for name, (before, change) in TAG_CHANGES.items():
             record.write_text(json.dumps({**content, "tags": before}))
             _ask_change(client, ask, name, oldest, change)
+        _ask_whether_lazy(client, ask, oldest.partition("/")[2])
     return [copy]
+
+
+def _ask_whether_lazy(client: Value, ask: Ask, oldest: str) -> None:
+    """Begin to select by a tag before any run has it."""
+    flow = client.Flow("SingleFlow")
+    listings = {"iter": iter(flow), "runs": flow.runs("late"), "steps": flow[oldest].steps("late")}
+    flow[oldest].add_tag("late")
+    for name, listing in listings.items():
+        ask(f"{name} begun before a tag came", lambda listing=listing: list(listing))
+        ask(f"{name} for the second time", lambda listing=listing: list(listing))
 
 
 def _ask_change(
@@ -419,6 +466,7 @@ SCENARIOS: dict[str, Scenario] = {
     "spin": spin,
     "bad_input": bad_input,
     "namespaces": namespaces,
+    "switching": switching,
     "pickles": pickles,
     "two_roots": two_roots,
     "settings": settings,

@@ -62,7 +62,7 @@ SCENARIOS = (
         Scenario(name)
         for name in ("objects", "own", "foreign", "production", "attempts", "logs", "spin")
     ),
-    *(Scenario(name) for name in ("bad_input", "namespaces", "pickles", "two_roots")),
+    *(Scenario(name) for name in ("bad_input", "namespaces", "switching", "pickles", "two_roots")),
     Scenario("code"),
     Scenario("tags", root="tagged"),
     Scenario("aged objects", "objects", "aged"),
@@ -247,7 +247,7 @@ def environment(scenario: Scenario, place: pathlib.Path, folder: str) -> dict[st
         if name in ("PATH", "LANG", "TMPDIR") or name.startswith("COV")
     }
     needed = {
-        "PYTHONPATH": str(HERE.parent),
+        "PYTHONPATH": os.pathsep.join((str(HERE.parent), os.environ.get("PYTHONPATH", ""))),
         "PYTHONDONTWRITEBYTECODE": "1",
         "TZ": ZONE,
         "HOME": folder,

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from mfc import Client
@@ -81,3 +89,83 @@ def provider() -> MemoryProvider:
 @pytest.fixture
 def client(provider: MemoryProvider) -> Client:
     return Client(provider, namespace=None)
+
+
+class Site:
+    """A directory that looks as if distributions were installed in it; others run beside it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.packages, self.work = directory / "site", directory / "work"
+        self.packages.mkdir()
+        self.work.mkdir()
+
+    def install(self, distribution: str, kinds: dict[str, str], version: str = "1.0") -> None:
+        """Write the metadata of a distribution; `kinds` has its entry points."""
+        folder = self.packages / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir()
+        facts = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+        (folder / "METADATA").write_text(facts)
+        entries = "".join(f"{kind} = {value}\n" for kind, value in kinds.items())
+        (folder / "entry_points.txt").write_text(f"[mfc]\n{entries}" if kinds else "")
+
+    def module(self, name: str, source: str) -> None:
+        """Write a module; hooks are marked by `hookimpl`, which it has already."""
+        text = f"from mfc.hookspecs import hookimpl, hookspec\n{textwrap.dedent(source)}"
+        (self.packages / f"{name}.py").write_text(text)
+
+    def plugin(self, kind: str, source: str, version: str = "1.0") -> None:
+        """Install distribution `mfc-KIND` with module `mfc_KIND`, which serves `kind`."""
+        self.install(f"mfc-{kind}", {kind: f"mfc_{kind}"}, version)
+        self.module(f"mfc_{kind}", source)
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run Python in an empty directory, with these distributions and no settings but these."""
+        ours = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("METAFLOW_", "MFC_"))
+        }
+        path = [str(self.packages), *map(os.path.abspath, filter(None, sys.path))]
+        ours |= {"HOME": str(self.work), "METAFLOW_USER": "ada"}
+        ours |= {"PYTHONPATH": os.pathsep.join(path)}
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.work,
+            env=ours | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def run(self, code: str, **environment: str) -> Any:
+        """Return what `code` gives to `show`; `said` gives the error of a call."""
+        done = self.command("-c", PRELUDE + textwrap.dedent(code), **environment)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+PRELUDE = """
+import json, sys, warnings
+import mfc
+from mfc import Client
+
+def show(value):
+    print(json.dumps(value))
+
+def said(function):
+    try:
+        return function()
+    except Exception as error:
+        cause = type(error.__cause__).__name__ if error.__cause__ else None
+        return [type(error).__name__, str(error), cause]
+
+def infos(client):
+    return {plugin.name: plugin for plugin in client.plugins()}
+
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)

@@ -22,6 +22,8 @@ from mfc.errors import (
 from mfc.model import Record
 from mfc.testing import MemoryProvider
 
+from .conftest import TRUE, artifact
+
 NOBODY = {"METAFLOW_HOME": "/nowhere", "USER": "root"}
 
 
@@ -262,6 +264,22 @@ def test_completion_offers_children(client: Client) -> None:
     assert client.run("Train/2")._ipython_key_completions_() == ["end", "start"]
     assert client.task("Train/2/end/2")._ipython_key_completions_() == ["x"]
     assert "x" in dir(client.task("Train/2/end/2").data)
+    assert set(mfc.__all__) < set(dir(mfc))
+
+
+def test_artifacts_hide_methods_of_their_names(provider: MemoryProvider) -> None:
+    provider._artifacts.append(artifact("Train/2/end/2/count", 3_004, TRUE))
+    artifacts = Client(provider, namespace=None).task("Train/2/end/2").artifacts
+    assert artifacts.count.data is True
+    assert artifacts.index(artifacts.x) == 0
+    assert artifacts._fields == ("x", "count")
+    with pytest.raises(AttributeError, match="no artifact 'gone'"):
+        artifacts.gone  # noqa: B018
+
+
+def test_values_know_their_artifacts(client: Client) -> None:
+    task = client.task("Train/2/end/2")
+    assert task.data._artifacts == {"x": task["x"]}
 
 
 def test_attempts_are_for_tasks_and_artifacts(client: Client) -> None:
@@ -279,8 +297,6 @@ def test_any_fsspec_protocol_stores_artifacts(tmp_path: Path, provider: MemoryPr
     import pickle
 
     import fsspec
-
-    from .conftest import artifact
 
     value = pickle.dumps({"deep": [1, 2]}, protocol=4)
     key = hashlib.sha1(value).hexdigest()

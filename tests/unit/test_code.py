@@ -247,6 +247,16 @@ def test_an_unsafe_member_is_refused_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["..\\escaped.py", "C:\\escaped.py", "C:escaped.py", "a:b"])
+def test_on_windows_no_name_leads_elsewhere(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_code, "_NO_FILE_HAS", frozenset("\\:"))
+    with pytest.raises(BadCodePackage, match="cannot be a file's"):
+        package((name, b"x")).extract(tmp_path / "inside")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_link_within_the_package_is_written_as_the_file_it_means(tmp_path: Path) -> None:
     """Metaflow follows links when it packs; its first releases did not."""
     code = package(

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import pickle
 
 import pytest
 
+from mfc import model
 from mfc.errors import EmptyPathspec, MetaflowInvalidPathspec, UnreadableRecord
 from mfc.model import (
     ArtifactRecord,
@@ -73,7 +75,20 @@ def test_a_record_takes_the_tags_of_its_run() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"ts_epoch": None}, {"ts_epoch": "x"}, {"ts_epoch": 1, "tags": 3}]
+    "fields",
+    [
+        {},
+        {"ts_epoch": None},
+        {"ts_epoch": "x"},
+        {"ts_epoch": float("inf")},
+        {"ts_epoch": -1},
+        {"ts_epoch": 10**15},
+        {"ts_epoch": 1, "tags": 3},
+        {"ts_epoch": 1, "tags": "text"},
+        {"ts_epoch": 1, "tags": [1]},
+        {"ts_epoch": 1, "system_tags": [["a"]]},
+        {"ts_epoch": 1, "user_name": ["ada"]},
+    ],
 )
 def test_json_that_is_no_record_says_so(fields: dict[str, object]) -> None:
     with pytest.raises(UnreadableRecord, match="F/1"):
@@ -94,11 +109,21 @@ def test_an_artifact_record_needs_where_its_value_is() -> None:
         ArtifactRecord.of_json(made.path, {**fields, "sha": None})
 
 
+def test_values_of_metadata_are_not_nested_without_end() -> None:
+    deep: list[object] = []
+    for _ in range(200):
+        deep = [{"a": deep}]
+    fields = {"field_name": "a", "type": "t", "ts_epoch": 1}
+    with pytest.raises(UnreadableRecord, match="deep"):
+        MetadataRecord.of_json(Pathspec(("F", "1", "s", "2")), {**fields, "value": deep})
+
+
 def test_metadata_finds_its_attempt_among_the_tags() -> None:
     task = Pathspec(("F", "1", "s", "2"))
     fields = {"field_name": "a", "value": "b", "type": "t", "ts_epoch": 1}
     assert MetadataRecord.of_json(task, {**fields, "tags": ["x", "attempt_id:3"]}).attempt == 3
     assert MetadataRecord.of_json(task, fields).attempt is None
+    assert MetadataRecord.of_json(task, {**fields, "tags": ["attempt_id:²"]}).attempt is None
 
 
 def test_a_status_is_its_word_and_knows_why() -> None:
@@ -111,3 +136,10 @@ def test_a_status_is_its_word_and_knows_why() -> None:
 
 def test_stats_can_be_subtracted() -> None:
     assert Stats(5, 4, 3, 2) - Stats(1, 1, 1, 1) == Stats(4, 3, 2, 1)
+
+
+def test_on_windows_a_backslash_is_no_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert model.is_name("a\\b") == (os.sep == "/")
+    monkeypatch.setattr(model, "_NOT_IN_NAMES", frozenset("/\\\0"))
+    with pytest.raises(MetaflowInvalidPathspec):
+        Pathspec.parse("F/..\\..\\etc", Level.RUN)

@@ -102,3 +102,18 @@ def test_record_tests_leave_status_and_limit_to_others() -> None:
     assert Query(status="failed", limit=2).tests() == []
     record = Record(path("F/1"), 5, "ada", frozenset("a"), frozenset("s"))
     assert all(test(record) for test in Query(tags="as", since=5, until=6, user="ada").tests())
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"since": timedelta.max},
+        {"until": datetime.min},
+        {"since": "0001-01-01"},
+        {"tags": [["a"]]},
+        {"tags": 5},
+    ],
+)
+def test_what_no_time_or_tag_can_be_is_a_bad_argument(asked: dict[str, object]) -> None:
+    with pytest.raises(BadArgument):
+        Query(**asked)

@@ -96,10 +96,15 @@ for _public in (
     _public.__module__ = "mfc"
 
 
-def __getattr__(name: str) -> Any:
-    """Load `Placeholder`, and with it all that pickles need, when it is asked for."""
-    if name != "Placeholder":
-        raise AttributeError(f"module 'mfc' has no attribute {name!r}")
-    from mfc._pickle import Placeholder  # 8 ms, and most readers never see one
+if not TYPE_CHECKING:  # else every misspelt name would be fine to a type checker
 
-    return Placeholder
+    def __getattr__(name: str) -> Any:
+        """Load `Placeholder`, and with it all that pickles need, when it is asked for."""
+        if name != "Placeholder":
+            raise AttributeError(f"module 'mfc' has no attribute {name!r}")
+        from mfc._pickle import Placeholder  # 8 ms, and most readers never see one
+
+        return Placeholder
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -5,15 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 
 from mfc._discovery import PluginInfo, values
 from mfc._objects import Client
 from mfc.errors import MetaflowException
+from mfc.hookspecs import Support
+
+_WIDTH, _INDENT = 100, 16
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status.
+
+    0 is fine; 1 a problem that `--check` found, or rules about plugins that cannot be read; 2 a
+    command line that is none.
 
     Args:
         arguments: without the program's name; by default those of the process.
@@ -25,41 +32,74 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plugins.add_argument("--check", action="store_true", help="exit with 1 if one has a problem")
     plugins.add_argument("--trace", action="store_true", help="show every hook that is called")
     chosen = parser.parse_args(arguments)
+    settings = {"MFC_STRICT_PLUGINS": False}  # a listing shows what is broken, whoever minds
     try:
-        client = Client(namespace=None, config={"MFC_TRACE_PLUGINS": chosen.trace})
-        found = client.plugins()
-        if chosen.trace:
-            client.use(None)  # a question to trace: who serves the metadata of the settings?
+        client = Client(config=settings | ({"MFC_TRACE_PLUGINS": True} if chosen.trace else {}))
+        found, idle = client.plugins(), client._plugins.registry.selection.idle()
     except MetaflowException as problem:
-        print(problem, file=sys.stderr)  # noqa: T201 - this is a command
+        _say(str(problem))
         return 1
-    print(_json(found) if chosen.json else _table(found))  # noqa: T201
-    return 1 if chosen.check and any(plugin.error for plugin in found) else 0
+    if chosen.trace:
+        _ask(client)
+    print(_json(found) if chosen.json else _text(found))  # noqa: T201 - this is a command
+    for name in idle:
+        _say(f"No installed plugin is named {name!r}, which a rule about plugins names")
+    return 1 if chosen.check and (idle or any(plugin.error for plugin in found)) else 0
+
+
+def _ask(client: Client) -> None:
+    """Ask for what every client needs, so that there is something to trace."""
+    datastore = client.config.text("DEFAULT_DATASTORE") or "local"
+    _try(lambda: client.use(None))
+    _try(lambda: client.policy)
+    _try(lambda: client.filesystem(datastore))
+
+
+def _try(question: Callable[[], object]) -> None:
+    try:
+        question()
+    except MetaflowException as problem:
+        _say(str(problem))
+
+
+def _say(problem: str) -> None:
+    print(problem, file=sys.stderr)  # noqa: T201 - this is a command
 
 
 def _json(found: list[PluginInfo]) -> str:
     return json.dumps([values(plugin) for plugin in found], indent=2)
 
 
-def _table(found: list[PluginInfo]) -> str:
-    rows = [("kinds", "distribution", "hooks", "load", "state")]
-    rows += [
-        (
-            ", ".join(plugin.kinds) or "-",
-            f"{plugin.distribution} {plugin.version}".strip() or "built in or registered",
-            ", ".join(hook.removeprefix("mfc_") for hook in plugin.hooks) or "-",
-            f"{plugin.load_ms:.1f} ms" if plugin.kinds and plugin.file else "-",
-            "off" if plugin.off else "broken" if plugin.error else "ok",
-        )
-        for plugin in found
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    problems = [f"  {plugin.error}" for plugin in found if plugin.error]
-    return "\n".join([*lines, *(["", "problems:", *problems] if problems else [])])
+def _text(found: list[PluginInfo]) -> str:
+    broken = sum(plugin.error is not None for plugin in found)
+    summary = f"{len(found)} plugins, {broken or 'none'} with a problem"
+    return "\n".join([*("\n".join(_block(plugin)) + "\n" for plugin in found), summary])
+
+
+def _block(plugin: PluginInfo) -> Iterator[str]:
+    """Yield the lines on a plugin, none longer than 100 characters but for a long path."""
+    state = "off" if plugin.off else "broken" if plugin.error else "ok"
+    title = f"{plugin.distribution} {plugin.version}".strip() or plugin.name
+    yield from _line(", ".join(plugin.kinds) or "(every kind)", f"{title}: {state}")
+    if plugin.error:
+        yield from _line("  problem", plugin.error)
+    if plugin.hooks:
+        yield from _line("  hooks", ", ".join(plugin.hooks))
+    if plugin.capabilities is not None:
+        supports = values(plugin)["capabilities"]
+        for support in Support:
+            parts = [name for name, value in supports.items() if value == support.value]
+            if parts:
+                yield from _line(f"  {support.name.lower()}", ", ".join(parts))
+    if plugin.file:
+        yield f"{'  file':{_INDENT}}{plugin.file}"
+    if plugin.load_ms:
+        yield from _line("  loaded in", f"{plugin.load_ms:.1f} ms")
+
+
+def _line(label: str, text: str) -> list[str]:
+    head = f"{label:{_INDENT - 2}}  "
+    return textwrap.wrap(text, _WIDTH, initial_indent=head, subsequent_indent=" " * _INDENT)
 
 
 if __name__ == "__main__":

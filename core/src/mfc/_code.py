@@ -43,18 +43,20 @@ _TOO_LARGE = f"expands to more than {EXPANDED_LIMIT:,} bytes"
 # Longest name of a file, and longest path, that common filesystems take, in bytes.
 _NAME_LIMIT, _PATH_LIMIT = 255, 4096
 
+# What no file's name may hold here: on Windows these lead elsewhere.
+_NO_FILE_HAS = frozenset("\\:") if os.name == "nt" else frozenset()
+
 # Links that one member may go through before it counts as a circle.
 _HOP_LIMIT = 8
 
 _MARKER = ".mf_install"
+_MANIFEST = "conda.manifest"
 _INFO = {0: "INFO", 1: ".mf_meta/INFO"}
 
 # First components of what Metaflow itself puts into a package. The files uv.lock and
 # pyproject.toml of v0 are not among them: they are the user's own, as Metaflow added them.
 _NOT_THE_USERS = {
-    0: frozenset(
-        {"INFO", "CONFIG", "metaflow", "metaflow_extensions", "conda.manifest", "condav2-1.cnd"}
-    ),
+    0: frozenset({"INFO", "CONFIG", "metaflow", "metaflow_extensions", _MANIFEST, "condav2-1.cnd"}),
     1: frozenset({_MARKER, ".mf_meta", ".mf_code"}),
 }
 
@@ -125,6 +127,12 @@ class CodePackage:
         import tarfile  # heavier than all else here, and seldom needed
 
         return tarfile.open(fileobj=BytesIO(self._blob), mode="r:gz")
+
+    def manifest(self) -> bytes | None:
+        """Return what the archive says of conda environments, None if it says nothing."""
+        archive = _Archive.opened(self._blob, self.location)
+        names = [name for name in archive.members if name.endswith(_MANIFEST)]
+        return archive.content(names[0]) if names else None
 
     def user_files(self) -> list[str]:
         """Return the names of the user's own files in the package, in its order.
@@ -300,6 +308,8 @@ def _fault(name: str) -> str | None:
     parts = name.split("/")
     if name.startswith("/") or ".." in parts:
         return "would be written outside the directory"
+    if not _NO_FILE_HAS.isdisjoint(name):
+        return "has a name that cannot be a file's"
     if "" in parts or "." in parts or "\0" in name:
         return "has an unusual name"
     try:
@@ -324,6 +334,8 @@ def _check_targets(names: Collection[str], root: Path, location: str) -> None:
             if above in files:
                 raise BadCodePackage(location, f"member {above!r} is both file and directory")
             above = posixpath.dirname(above)
+        if len(os.fsencode(root / folder)) > _PATH_LIMIT - _NAME_LIMIT:
+            raise BadCodePackage(location, f"the path of {folder!r} is too long below {root}")
         if os.path.realpath(root / folder) != str(root / folder):
             reason = f"{folder!r} is a link in {root}, and might lead out of it"
             raise BadCodePackage(location, reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,15 +50,20 @@ class Datastore:
         Source:
             Metaflow 2.19, content-addressed store versions 0 and 1.
         """
-        if len(key) != 40:  # noqa: PLR2004 - hex digits of a SHA-1
-            raise CorruptBlob(subject, "", f"its key {key!r} is no SHA-1")
+        # Only names: what else stands there could lead out of the datastore.
+        if len(key) != 40 or not key.isalnum():  # noqa: PLR2004 - hex digits of a SHA-1
+            raise CorruptBlob(subject, "", f"its key {reprlib.repr(key)} is no SHA-1")
         path = f"{where.flow}/data/{key[:2]}/{key}"
         stored = self._first(where, path, subject)
         if not stored:
             raise MetaflowDataMissing(subject, f"{where.roots[0]}/{path}", "its blob is empty")
-        for content in _readings(stored, packed=packed):
-            if hashlib.sha1(content, usedforsecurity=False).hexdigest() == key:
-                return content
+        try:
+            for content in _readings(stored, packed=packed):
+                if hashlib.sha1(content, usedforsecurity=False).hexdigest() == key:
+                    return content
+        except MemoryError as cause:
+            reason = "there is not enough memory to decompress it"
+            raise UnreadableBlob(subject, f"{where.roots[0]}/{path}", reason) from cause
         raise CorruptBlob(subject, f"{where.roots[0]}/{path}", "its bytes do not match their SHA-1")
 
     def task_file(self, where: Place, task: Pathspec, name: str) -> bytes | None:
@@ -98,7 +104,7 @@ class Datastore:
             return {}
         try:
             info = json.loads(found)["info"]
-        except (ValueError, KeyError, TypeError) as cause:
+        except (ValueError, KeyError, TypeError, RecursionError) as cause:
             raise CorruptBlob(f"Task {task}", name, "it is not the JSON of an attempt") from cause
         return info if isinstance(info, dict) else {}
 

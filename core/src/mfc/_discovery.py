@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mfc._locks import fork_safe
 from mfc.errors import BadSetting, PluginConflict
 
 if TYPE_CHECKING:
@@ -19,24 +22,73 @@ GROUP = "mfc"
 #: The setting with rules about plugins, separated by commas; see `Selection`.
 SETTING = "MFC_PLUGINS"
 _EXPECTED = "names: 'local' for only these, '-teams' to switch off, 's3=mfc-s3' to pin"
+_LISTING = fork_safe(threading.RLock())
+
+
+@attrs.frozen
+class Claim:
+    """An entry point: that a distribution serves a kind."""
+
+    kind: str
+    distribution: str
+    version: str
+    entry: EntryPoint = attrs.field(eq=False)
+
+    @classmethod
+    def of(cls, entry: EntryPoint) -> Claim:
+        """Return the claim that an entry point is; damaged metadata makes for empty texts."""
+        try:
+            facts: Any = entry.dist.metadata if entry.dist else {}  # parsed anew at each access
+            name, version = facts["Name"], facts["Version"]
+        except Exception:  # noqa: BLE001 - one damaged installation must not hurt the others
+            name = version = None
+        return cls(entry.name, name or "", version or "", entry)
+
+    @property
+    def title(self) -> str:
+        """Distribution and version, as errors name them."""
+        return f"{self.distribution} {self.version}".strip() or self.entry.value
+
+    @property
+    def plugin(self) -> str:
+        """What several claims on one module or object have in common."""
+        return f"{self.title} ({self.entry.value})"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What a rule may call it: its kind, its distribution."""
+        return frozenset((_plain(self.kind), _plain(self.distribution)))
+
+
+def installed() -> Mapping[str, tuple[Claim, ...]]:
+    """Return what all installed plugins claim, by kind; listed once per process."""
+    with _LISTING:
+        return _listed()
 
 
 @functools.cache
-def installed() -> Mapping[str, tuple[EntryPoint, ...]]:
-    """Return the entry points of all installed plugins by name; listed once per process."""
-    from importlib.metadata import entry_points  # 30 ms, and only clients that ask need it
-
-    found: dict[str, dict[str, EntryPoint]] = {}
-    for entry in entry_points(group=GROUP):
+def _listed() -> Mapping[str, tuple[Claim, ...]]:
+    found: dict[str, dict[str, Claim]] = {}
+    for claim in sorted(map(Claim.of, _entries()), key=lambda claim: (claim.kind, claim.plugin)):
         # The same distribution may be found twice, when it lies in two places of the path.
-        found.setdefault(entry.name, {}).setdefault(described(entry), entry)
-    return {name: tuple(claims.values()) for name, claims in found.items()}
+        found.setdefault(claim.kind, {}).setdefault(claim.title, claim)
+    return {kind: tuple(claims.values()) for kind, claims in found.items()}
 
 
-def described(entry: EntryPoint) -> str:
-    """Return the distribution that an entry point is of, and its version."""
-    distribution = entry.dist
-    return f"{distribution.name} {distribution.version}" if distribution else entry.value
+def _entries() -> Iterator[EntryPoint]:
+    from importlib import metadata  # 30 ms, and only clients that ask need it
+
+    try:
+        yield from metadata.entry_points(group=GROUP)
+    except Exception:  # noqa: BLE001 - somebody's entry points are damaged: go one by one
+        for distribution in metadata.distributions():
+            with contextlib.suppress(Exception):  # it is nobody's plugin that can be read
+                yield from distribution.entry_points.select(group=GROUP)
+
+
+def _plain(name: str) -> str:
+    """Return a name as installers compare them: `Mfc_S3` is `mfc-s3`."""
+    return name.strip().lower().replace("_", "-").replace(".", "-")
 
 
 @attrs.frozen
@@ -44,12 +96,16 @@ class Selection:
     """Which of the installed plugins a client uses.
 
     Rules are texts: `local` restricts to the plugins named so, `-teams` switches one off,
-    `s3=mfc-s3` says which distribution serves a name that several have.
+    `s3=mfc-s3` says which distribution serves a kind that several claim. A plugin is named by a
+    kind that it serves or by its distribution.
     """
 
     only: frozenset[str] = frozenset()
     off: frozenset[str] = frozenset()
+    #: Distribution by kind.
     pins: Mapping[str, str] = attrs.field(factory=dict)
+    #: Where the rules come from, for errors.
+    source: str = ""
 
     @classmethod
     def of(cls, rules: Iterable[str], source: str) -> Selection:
@@ -67,57 +123,69 @@ class Selection:
         """
         only, off, pins = set(), set(), {}
         for rule in rules:
-            name, mark, distribution = rule.strip().partition("=")
+            name, mark, distribution = (part.strip() for part in rule.partition("="))
             bare = name.removeprefix("-")
             if not bare or (mark and not distribution) or (mark and bare != name):
                 raise BadSetting(SETTING, rule, source, _EXPECTED)
             if mark:
-                pins[name] = distribution
+                pins[_plain(name)] = _plain(distribution)
             elif bare != name:
-                off.add(bare)
+                off.add(_plain(bare))
             else:
-                only.add(name)
-        return cls(frozenset(only), frozenset(off), pins)
+                only.add(_plain(name))
+        return cls(frozenset(only), frozenset(off), pins, source)
 
-    def wants(self, name: str) -> bool:
-        """Tell whether the plugin of this name is used."""
-        return name not in self.off and (not self.only or name in self.only)
+    def wants(self, claim: Claim) -> bool:
+        """Tell whether a claim counts, as far as it is not settled by a pin."""
+        return not claim.names & self.off and (not self.only or bool(claim.names & self.only))
 
-    def entry(self, name: str) -> EntryPoint:
-        """Return the entry point of a name.
+    def kinds(self) -> list[str]:
+        """Return the kinds that installed plugins serve and that are wanted, sorted."""
+        return [kind for kind, claims in installed().items() if any(map(self.wants, claims))]
+
+    def claim(self, kind: str) -> Claim:
+        """Return the claim on a kind that counts.
 
         Raises:
             PluginConflict: several distributions have it, and none is pinned.
+            BadSetting: one is pinned that has not.
         """
-        claims = installed()[name]
-        if name in self.pins:
-            claims = tuple(e for e in claims if e.dist and e.dist.name == self.pins[name])
-            if not claims:
-                raise BadSetting(
-                    SETTING,
-                    f"{name}={self.pins[name]}",
-                    "the rules about plugins",
-                    f"one of {', '.join(map(described, installed()[name]))}",
-                )
+        claims = [claim for claim in installed()[kind] if self.wants(claim)]
+        pin = self.pins.get(_plain(kind))
+        if pin is not None:
+            pinned = [claim for claim in claims if _plain(claim.distribution) == pin]
+            if not pinned:
+                known = ", ".join(claim.title for claim in claims)
+                raise BadSetting(SETTING, f"{kind}={pin}", self.source, f"one of {known}")
+            claims = pinned
         if len(claims) > 1:
+            rule = f"'{kind}={claims[0].distribution}'"
             raise PluginConflict(
-                repr(name),
-                tuple(sorted(map(described, claims))),
-                f"pin one with {SETTING}='{name}=DISTRIBUTION' or "
-                f"Client(plugins=['{name}=DISTRIBUTION'])",
+                repr(kind),
+                tuple(sorted(claim.title for claim in claims)),
+                f"pin one with {SETTING}={rule} or Client(plugins=[{rule}])",
             )
         return claims[0]
+
+    def idle(self) -> list[str]:
+        """Return the names in rules that no installed plugin has: typing errors, perhaps."""
+        claims = [claim for found in installed().values() for claim in found]
+        known = frozenset[str]().union(*(claim.names for claim in claims))
+        return sorted({*self.only, *self.off, *self.pins} - known)
 
 
 @attrs.frozen
 class PluginInfo:
     """What is known of a plugin; `mfc.plugins()` lists them."""
 
+    #: What errors and traces call it.
+    name: str
     #: The kinds that it serves: names of its entry points.
-    kinds: tuple[str, ...]
-    distribution: str
-    version: str
-    #: The module's file; None if it did not load.
+    kinds: tuple[str, ...] = ()
+    #: Empty for what was registered in the process.
+    distribution: str = ""
+    version: str = ""
+    #: The module's file; None if it did not load, or has none.
     file: str | None = None
     #: The hooks that it implements.
     hooks: tuple[str, ...] = ()
@@ -125,10 +193,16 @@ class PluginInfo:
     capabilities: Capabilities | None = None
     #: Milliseconds that it took to load.
     load_ms: float = 0.0
-    #: Switched off, or left out by a restriction to others.
+    #: Switched off, left out by a restriction to others, or another one is pinned.
     off: bool = False
-    #: Why it cannot be used.
+    #: Why it cannot be used, or what failed.
     error: str | None = None
+
+    @classmethod
+    def of(cls, claim: Claim, *, off: bool = False, error: str | None = None) -> PluginInfo:
+        """Return what is known of a plugin that is not loaded."""
+        kinds = (claim.kind,)
+        return cls(claim.plugin, kinds, claim.distribution, claim.version, off=off, error=error)
 
 
 def advice(kind: str | None) -> str:

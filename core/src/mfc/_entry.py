@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, BinaryIO
 
 from mfc._objects._client import current_client
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from mfc._discovery import PluginInfo
 
 
-def metadata(ms: str) -> str:
+def metadata(ms: str | os.PathLike[str]) -> str:
     """Read from another metadata provider from now on; return its address.
 
     Objects made before keep theirs. If this raises, nothing has changed.
@@ -25,7 +26,7 @@ def metadata(ms: str) -> str:
         BadAddress: it leads nowhere; a ValueError.
         PluginNotFound: no plugin serves it.
     """
-    if not isinstance(ms, str):
+    if not isinstance(ms, (str, os.PathLike)):
         raise BadAddress(f"{ms!r} is no metadata address; expected text such as 'local@/data'")
     return current_client().use(ms)
 

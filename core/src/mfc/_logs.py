@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-# Any header that Metaflow takes for one, if its stamp can be read.
-_HEADER = re.compile(rb"(?:\[!)?\[MFLOG\|0\|(.+?)Z\|.+?\|.+?\]")
+# How a header begins that Metaflow takes for one, if its stamp can be read.
+_HEADER = re.compile(rb"(?:\[!)?\[MFLOG\|0\|")
+# The longest text that can be a stamp.
+_STAMP_LIMIT = 40
 
 # The header as Metaflow's writer makes it. Such stamps are right without parsing them, are all
 # of one length, and sort as bytes; anything less usual takes the slow way through `_HEADER`.
@@ -129,9 +131,17 @@ def _parsed(line: bytes) -> tuple[bytes, bytes]:
     header = _HEADER.match(line)
     if header is None:
         return b"", line
+    # Metaflow's pattern goes on with `(.+?)Z\|.+?\|.+?\]`; on a line made for it, that takes
+    # time of its length to the third. The first of each mark decides, so these say the same.
+    start = header.end()
+    end = line.find(b"Z|", start + 1)
+    bar = line.find(b"|", end + 3) if end > 0 else -1
+    bracket = line.find(b"]", bar + 2) if bar > 0 else -1
+    if bracket < 0 or end - start > _STAMP_LIMIT:
+        return b"", line
     try:
         # Naive on purpose: the pattern has no zone, and Metaflow's answer is naive UTC.
-        stamp = datetime.strptime(header[1].decode("utf-8"), "%Y-%m-%dT%H:%M:%S.%f")  # noqa: DTZ007
+        stamp = datetime.strptime(line[start:end].decode(), "%Y-%m-%dT%H:%M:%S.%f")  # noqa: DTZ007
     except ValueError:
         return b"", line
-    return stamp.isoformat(timespec="microseconds").encode("ascii"), line[header.end() :]
+    return stamp.isoformat(timespec="microseconds").encode("ascii"), line[bracket + 1 :]

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import functools
+import reprlib
 import sys
 import time
+import types
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
-import pluggy
-
-from mfc import _builtin, hookspecs
-from mfc._discovery import GROUP, SETTING, PluginInfo, Selection, advice, described, installed
+from mfc import _builtin
+from mfc._discovery import SETTING, PluginInfo, Selection, advice, installed
+from mfc._registry import Registry
 from mfc.config import Config
 from mfc.errors import (
+    BrokenPlugin,
     MetaflowException,
+    MfcWarning,
     PluginConflict,
     PluginError,
     PluginNotFound,
     UnservedAddress,
 )
 from mfc.hookspecs import (
-    CONTRACT,
     ArtifactDecoder,
     Event,
     Filesystem,
@@ -32,6 +33,10 @@ from mfc.hookspecs import (
 )
 
 _STRICT, _TRACE = "MFC_STRICT_PLUGINS", "MFC_TRACE_PLUGINS"
+#: Arguments that are the same at every call, and hold everybody's settings.
+_UNTRACED = ("config", "meter", "hooks")
+_SHORT = reprlib.Repr()
+_SHORT.maxother = _SHORT.maxstring = 200
 
 
 class Plugins:
@@ -40,7 +45,7 @@ class Plugins:
     Args:
         chosen: rules about the installed plugins (see `Selection`), and modules or objects with
             hook implementations, used besides them.
-        config: where more rules are found, in setting `MFC_PLUGINS`.
+        config: where rules are found if none are given, in setting `MFC_PLUGINS`.
 
     Raises:
         BadSetting: a rule is none.
@@ -49,26 +54,15 @@ class Plugins:
 
     def __init__(self, chosen: Iterable[object], config: Config) -> None:
         chosen = list(chosen)
-        own = [rule for rule in chosen if isinstance(rule, str)]
-        setting = config.text(SETTING) or ""
-        source = "Client(plugins=…)" if own else f"setting {SETTING}"
-        self._selection = Selection.of(own or filter(None, setting.split(",")), source)
         self._config = config
-        self._manager = pluggy.PluginManager(GROUP)
-        self._manager.add_hookspecs(hookspecs)
-        self._loaded: dict[str, PluginInfo] = {}
-        self._failures: dict[str, PluginError] = {}
-        self._trace = config.flag(_TRACE)
-        for plugin in _builtin.PLUGINS:
-            self._register(plugin, plugin.__name__)
-        self._defaults = frozenset(plugin.__name__ for plugin in _builtin.PLUGINS)
-        for registered in chosen:
-            if not isinstance(registered, str):
-                name = getattr(registered, "__name__", None) or repr(registered)
-                self._register(registered, name)
-        if config.flag(_STRICT):
-            for name in self._names():
-                self._load(name)
+        self._trace, self._strict = config.flag(_TRACE), config.flag(_STRICT)
+        self.registry = Registry(_selection(chosen, config))
+        self._defaults = frozenset(map(self.registry.register, _builtin.PLUGINS))
+        for plugin in chosen:
+            if not isinstance(plugin, str):
+                self.registry.register(plugin)
+        if self._strict:
+            self.registry.require_all()
 
     # What the client asks
 
@@ -101,11 +95,20 @@ class Plugins:
         return answer
 
     def policy(self) -> NamespacePolicy:
-        """Return the namespace policy."""
-        answer: NamespacePolicy = self._ask(
-            "mfc_namespace_policy", None, "namespaces", self._arguments()
-        )
-        return answer
+        """Return the namespace policy.
+
+        Where a default decides because a plugin does not load, a warning says so: that plugin may
+        have had stricter rules.
+        """
+        name, answer = self._only("mfc_namespace_policy", None, "namespaces", self._arguments())
+        if name in self._defaults and (broken := self.registry.load_all()):
+            warnings.warn(
+                f"Namespaces are decided without plugins that cannot be used: {'; '.join(broken)}",
+                MfcWarning,
+                stacklevel=2,
+            )
+        policy: NamespacePolicy = answer
+        return policy
 
     def events(self, metadata: Mapping[str, Any]) -> list[Event] | None:
         """Return the events that started a run; None if nobody recognises any."""
@@ -131,193 +134,133 @@ class Plugins:
 
     def ask(self, hook: str, **arguments: Any) -> list[Any]:
         """Return what plugins answer to a hook that one of them publishes; see `Hooks`."""
-        if getattr(self._manager.hook, hook, None) is None:
+        self.registry.load_all()
+        published = self.registry.arguments_of(hook)
+        if published is None:
             raise PluginError(f"No plugin publishes hook {hook}")
+        if published != arguments.keys():
+            wanted, given = ", ".join(sorted(published)), ", ".join(sorted(arguments))
+            raise PluginError(f"Hook {hook} is asked with ({given}), published with ({wanted})")
         return [answer for _, answer in self._answers(hook, None, arguments)]
 
     def infos(self) -> list[PluginInfo]:
         """Return all plugins, installed or registered, in use or not; loads them."""
-        for name in self._names():
-            self._load_quietly(name)
-        left_out = [
-            PluginInfo((name,), entry.dist.name if entry.dist else "", _version(entry), off=True)
-            for name, entries in installed().items()
-            if not self._selection.wants(name)
-            for entry in entries
-        ]
-        return [*self._loaded.values(), *left_out]
+        return self.registry.infos()
 
     # How plugins are asked
 
     def _arguments(self, **arguments: Any) -> dict[str, Any]:
         return {**arguments, "config": self._config, "hooks": self}
 
-    def _ask(self, hook: str, kind: str | None, what: str, arguments: dict[str, Any]) -> Any:
+    def _ask(self, hook: str, kind: str, what: str, arguments: dict[str, Any]) -> Any:
+        return self._only(hook, kind, what, arguments)[1]
+
+    def _only(
+        self, hook: str, kind: str | None, what: str, arguments: dict[str, Any]
+    ) -> tuple[str, Any]:
+        """Return the plugin that answers, and its answer."""
         answers = self._answers(hook, kind, arguments)
         if not answers:
             raise PluginNotFound(what, self._advice(kind))
         if len(answers) > 1:
             claims = tuple(sorted(name for name, _ in answers))
+            rules = [rule for name in claims if (rule := self.registry.rule_against(name))]
+            rule = rules[0] if rules else "-NAME"
             raise PluginConflict(
                 what,
                 claims,
-                f"switch the others off with {SETTING}='-NAME' or Client(plugins=['-NAME'])",
+                f"switch one off with {SETTING}='{rule}' or Client(plugins=['{rule}'])",
             )
-        return answers[0][1]
+        return answers[0]
 
     def _answers(
         self, hook: str, kind: str | None, arguments: dict[str, Any]
     ) -> list[tuple[str, Any]]:
-        """Return what the plugins answer: that of `kind` alone if it is installed, else all.
+        """Return what the plugins answer; the defaults are asked only if nobody else does.
 
-        The defaults are asked only if nobody else answers.
+        One that fails hurts nobody who wants another's kind: if another answers, it is a warning.
         """
-        alone = None
-        if kind is not None and kind in self._names():
-            alone = self._load(kind)
-        else:
-            for name in self._names():
-                self._load_quietly(name)
         asked: tuple[list[Any], list[Any]] = [], []
-        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
-            name = implementation.plugin_name
-            if alone is None or name == alone or name not in self._from_entries:
-                asked[name in self._defaults].append(implementation)
+        for implementation in self.registry.implementations(hook, kind):
+            asked[implementation.plugin_name in self._defaults].append(implementation)
+        failures: list[BrokenPlugin] = []
         for implementations in asked:
             answers = [(i.plugin_name, self._call(i, hook, arguments)) for i in implementations]
-            if found := [(name, answer) for name, answer in answers if answer is not None]:
+            failures += [answer for _, answer in answers if isinstance(answer, BrokenPlugin)]
+            if any(self._counts(failure, kind) for failure in failures):
+                break
+            found = [
+                (name, answer)
+                for name, answer in answers
+                if answer is not None and not isinstance(answer, BrokenPlugin)
+            ]
+            if found:
+                self._pass_over(failures)
                 return found
+        if failures:
+            raise failures[0]
         return []
 
+    def _counts(self, failure: BrokenPlugin, kind: str | None) -> bool:
+        """Tell whether it was up to the plugin that failed to answer."""
+        return self._strict or kind is None or kind in self.registry.info(failure.plugin).kinds
+
+    def _pass_over(self, failures: Iterable[BrokenPlugin]) -> None:
+        for failure in failures:
+            self.registry.note(failure)
+            warnings.warn(f"{failure}; another plugin answered", MfcWarning, stacklevel=2)
+
     def _call(self, implementation: Any, hook: str, arguments: dict[str, Any]) -> Any:
-        name, answer, started = implementation.plugin_name, None, time.perf_counter()
+        """Return what one plugin answers, or the error that it failed; refusals are raised."""
+        answer, started = None, time.perf_counter()
+        given = {name: arguments[name] for name in implementation.argnames}
         try:
-            answer = implementation.function(*[arguments[n] for n in implementation.argnames])
+            answer = implementation.function(**given)
+            if isinstance(answer, types.GeneratorType):
+                answer = list(answer) or None  # a hook that yields cannot return None
         except MetaflowException as refusal:
             answer = refusal
             raise
-        except Exception as cause:
-            answer = cause
-            raise PluginError(f"Plugin {name} failed in {hook}: {cause!r}") from cause
+        except (Exception, SystemExit) as cause:  # noqa: BLE001 - somebody else's code
+            answer = self._broken(implementation.plugin_name, hook, cause)
         finally:
             if self._trace:
-                shown = ", ".join(
-                    f"{argument}={arguments[argument]!r}"
-                    for argument in implementation.argnames
-                    if argument not in ("config", "meter", "hooks")
-                )
                 spent = (time.perf_counter() - started) * 1000
-                print(f"mfc: {hook}({shown}) {name}: {answer!r}, {spent:.1f} ms", file=sys.stderr)  # noqa: T201
+                _show(hook, given, implementation.plugin_name, answer, spent)
         return answer
 
+    def _broken(self, name: str, hook: str, cause: BaseException) -> BrokenPlugin:
+        info = self.registry.info(name)
+        reason = f"hook {hook} failed: {type(cause).__name__}: {cause}"
+        failure = BrokenPlugin(name, reason, info.distribution, info.version)
+        failure.__cause__ = cause
+        return failure
+
     def _advice(self, kind: str | None) -> str:
-        names = ", ".join(sorted(self._names())) or "none"
-        failed = "".join(f"; broken: {failure}" for failure in self._failures.values())
-        return f"{advice(kind)}installed plugins: {names}{failed}"
-
-    # How plugins come in
-
-    def _names(self) -> list[str]:
-        return [name for name in installed() if self._selection.wants(name)]
-
-    @functools.cached_property
-    def _from_entries(self) -> frozenset[str]:
-        entries = [entry for claims in installed().values() for entry in claims]
-        return frozenset(map(_key, entries))
-
-    def _load(self, name: str) -> str:
-        """Load the installed plugin `name`; return what it is registered as.
-
-        Raises:
-            PluginConflict: two distributions have that name.
-            PluginError: it does not import, is for another contract, or its hooks are wrong.
-        """
-        entry = self._selection.entry(name)
-        key = _key(entry)
-        if key in self._failures:
-            raise self._failures[key]
-        if self._manager.get_plugin(key) is not None:
-            known = self._loaded[key]
-            if name not in known.kinds:
-                self._loaded[key] = _with_kind(known, name)
-            return key
-        started = time.perf_counter()
-        try:
-            self._register(entry.load(), key)
-        except Exception as cause:
-            self._failures[key] = failure = PluginError(
-                f"Plugin {name!r} of {described(entry)} cannot be used: {cause}"
-            )
-            self._loaded[key] = PluginInfo(
-                (name,), _distribution(entry), _version(entry), error=str(failure)
-            )
-            raise failure from cause
-        spent = (time.perf_counter() - started) * 1000
-        self._loaded[key] = self._facts(key, (name,), _distribution(entry), _version(entry), spent)
-        return key
-
-    def _load_quietly(self, name: str) -> None:
-        """Load the plugin of `name`; one that is broken must not hurt who does not need it."""
-        try:
-            self._load(name)
-        except PluginError as failure:
-            self._failures.setdefault(name, failure)
-            if isinstance(failure, PluginConflict):
-                self._loaded.setdefault(name, PluginInfo((name,), "", "", error=str(failure)))
-
-    def _register(self, plugin: object, name: str) -> None:
-        wanted = getattr(plugin, "MFC_CONTRACT", CONTRACT)
-        if wanted != CONTRACT:
-            raise PluginError(
-                f"it is written for contract {wanted}, this mfc-core has contract {CONTRACT}; "
-                f"upgrade {'mfc-core' if wanted > CONTRACT else 'the plugin'}"
-            )
-        if (own := getattr(plugin, "MFC_HOOKSPECS", None)) is not None:
-            self._manager.add_hookspecs(own)
-        try:
-            self._manager.register(plugin, name)
-        except pluggy.PluginValidationError as cause:
-            self._manager.unregister(name=name)
-            raise PluginError(str(cause)) from cause
-        if not self._manager.get_hookcallers(plugin):
-            raise PluginError(f"{name} implements no hook; are its functions marked @hookimpl?")
-        self._loaded[name] = self._facts(name, (), "", "", 0.0)
-
-    def _facts(
-        self, key: str, kinds: tuple[str, ...], distribution: str, version: str, spent: float
-    ) -> PluginInfo:
-        plugin = self._manager.get_plugin(key)
-        callers = self._manager.get_hookcallers(plugin) or []
-        return PluginInfo(
-            kinds,
-            distribution,
-            version,
-            getattr(plugin, "__file__", None),
-            tuple(sorted(caller.name for caller in callers)),
-            getattr(plugin, "MFC_CAPABILITIES", None),
-            round(spent, 1),
-            error=_unknown_hooks([caller.name for caller in callers if not caller.has_spec()]),
-        )
+        selection = self.registry.selection
+        names = ", ".join(selection.kinds()) or "none"
+        switched_off = sorted(set(installed()).difference(selection.kinds()))
+        off = f"; switched off in {selection.source}: {', '.join(switched_off)}"
+        failed = "".join(f"; broken: {failure}" for failure in self.registry.load_all())
+        to_install = "" if kind in switched_off else advice(kind)
+        return f"{to_install}installed plugins: {names}{off if switched_off else ''}{failed}"
 
 
-def _key(entry: Any) -> str:
-    return f"{described(entry)} ({entry.value})"
+def _selection(chosen: Iterable[object], config: Config) -> Selection:
+    """Return what the rules among `chosen` select, or else the setting's."""
+    if own := [rule for rule in chosen if isinstance(rule, str)]:
+        return Selection.of(own, "Client(plugins=…)")
+    rules = (config.text(SETTING) or "").split(",")
+    _, source = config.find(SETTING) or (None, "")
+    return Selection.of([rule for rule in rules if rule.strip()], source)
 
 
-def _distribution(entry: Any) -> str:
-    return str(entry.dist.name) if entry.dist else ""
-
-
-def _version(entry: Any) -> str:
-    return str(entry.dist.version) if entry.dist else ""
-
-
-def _with_kind(info: PluginInfo, name: str) -> PluginInfo:
-    return attrs.evolve(info, kinds=(*info.kinds, name))
-
-
-def _unknown_hooks(names: list[str]) -> str | None:
-    """Return what is wrong with hooks that nobody publishes, None if there are none."""
-    if not names:
-        return None
-    return f"it implements {', '.join(sorted(names))}, which no plugin in use publishes"
+def _show(hook: str, given: Mapping[str, Any], name: str, answer: object, spent: float) -> None:
+    """Print a call of a hook to standard error."""
+    arguments = ", ".join(
+        f"{argument}={_SHORT.repr(value)}"
+        for argument, value in given.items()
+        if argument not in _UNTRACED
+    )
+    shown = f"{hook}({arguments}) {name}: {_SHORT.repr(answer)}, {spent:.1f} ms"
+    print(f"mfc: {shown}", file=sys.stderr)  # noqa: T201

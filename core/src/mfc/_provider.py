@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from mfc._locks import fork_safe
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record, Stats
 from mfc.query import Query
 
@@ -23,7 +24,7 @@ class Counter:
     """A `Meter` that many threads may use."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = fork_safe(threading.Lock())
         self._calls = self._reads = self._bytes = self._hits = 0
 
     def add(self, *, reads: int = 0, size: int = 0, cache_hits: int = 0) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextvars
-import functools
 import itertools
+import os
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import attrs
 
 from mfc._known import UNKNOWN, known
+from mfc._locks import fork_safe
 from mfc._place import Place, place_of
 from mfc._provider import CompletedProvider, Counter
 from mfc.config import Config
 from mfc.errors import (
+    BadAddress,
     BadSetting,
     MetaflowUnknownUser,
     MfcWarning,
@@ -111,7 +113,7 @@ class Reader:
 
     def __init__(
         self,
-        metadata: str | MetadataProvider | None = None,
+        metadata: str | os.PathLike[str] | MetadataProvider | None = None,
         *,
         namespace: str | Unset | None = DEFAULT,
         config: Config | Mapping[str, Any] | None = None,
@@ -123,7 +125,7 @@ class Reader:
         self.config = config if isinstance(config, Config) else Config(config or {})
         self.trust = Trust.of(trust)
         self._plugins = Plugins(plugins, self.config)
-        self._lock = threading.RLock()
+        self._lock = fork_safe(threading.RLock())
         self._counter = Counter()
         self._filesystems: dict[str, Filesystem] = {}
         self._decoders: dict[str, Any] = {}
@@ -133,12 +135,13 @@ class Reader:
         self._namespace: str | Unset | None = DEFAULT
         if not isinstance(namespace, Unset):
             self.namespace = namespace
+        self._datastore: Datastore | None = None
         if metadata is not None:
             self.use(metadata)
 
     # Where and what
 
-    def use(self, metadata: str | MetadataProvider | None) -> str:
+    def use(self, metadata: str | os.PathLike[str] | MetadataProvider | None) -> str:
         """Read from another metadata provider from now on; return its address.
 
         Objects made before keep theirs. Nothing changes if this raises.
@@ -155,12 +158,18 @@ class Reader:
             self._provider, self._scope = provider, None
         return provider.address
 
-    def provider_at(self, metadata: str | MetadataProvider | None) -> MetadataProvider:
+    def provider_at(
+        self, metadata: str | os.PathLike[str] | MetadataProvider | None
+    ) -> MetadataProvider:
         """Return the provider at an address, without using it from now on."""
         if metadata is None:
             metadata = self.config.text("DEFAULT_METADATA", "local") or "local"
+        if isinstance(metadata, os.PathLike):
+            metadata = os.path.abspath(metadata)
         if isinstance(metadata, str):
             metadata = self._plugins.provider(metadata, self._counter)
+        elif not hasattr(metadata, "address"):
+            raise BadAddress(f"{metadata!r} is no metadata address; expected text or a path")
         return CompletedProvider(metadata, self._counter)
 
     @property
@@ -212,6 +221,16 @@ class Reader:
         self.namespace = self.policy.default()
         return self.namespace
 
+    def within(self, trust: Trust) -> Reader:
+        """Return this client, or one like it that trusts no more than `trust`."""
+        limited = self.trust.within(trust)
+        if limited == self.trust:
+            return self
+        client = object.__new__(type(self))
+        client.__dict__.update(self.__dict__)  # shares all but what differs
+        client.trust, client._scope = limited, None
+        return client
+
     @property
     def scope(self) -> Scope:
         """Provider and namespace as they are now; objects keep it."""
@@ -232,12 +251,14 @@ class Reader:
 
     # Values
 
-    @functools.cached_property
+    @property
     def datastore(self) -> Datastore:
         """The reader of blobs, and of the files beside tasks."""
-        from mfc._datastore import Datastore  # listings need no values, so not at start-up
+        if self._datastore is None:
+            from mfc._datastore import Datastore  # listings need no values, so not at start-up
 
-        return Datastore(self.filesystem, self._counter)
+            self._datastore = Datastore(self.filesystem, self._counter)
+        return self._datastore
 
     def filesystem(self, ds_type: str) -> Filesystem:
         """Return the filesystem of a datastore type.
@@ -248,8 +269,10 @@ class Reader:
         found = self._filesystems.get(ds_type)
         if found is None:
             with self._lock:
-                found = self._plugins.filesystem(ds_type, self._counter)
-                self._filesystems[ds_type] = found
+                found = self._filesystems.get(ds_type)
+                if found is None:
+                    found = self._plugins.filesystem(ds_type, self._counter)
+                    self._filesystems[ds_type] = found
         return found
 
     def place(self, record: ArtifactRecord, provider: MetadataProvider) -> Place:
@@ -302,7 +325,8 @@ class Reader:
             try:
                 decoder = self._plugins.decoder(encoding, info)
             except PluginNotFound as missing:
-                source = (info.get("serializer_info") or {}).get("source")
+                serializer = info.get("serializer_info")
+                source = serializer.get("source") if isinstance(serializer, dict) else None
                 written = f", written by {source}," if source else ""
                 raise UnknownEncoding(
                     str(record.path),
@@ -321,7 +345,8 @@ class Reader:
             return {}
         where, path = self.place(record, provider), record.path.parent
         info = self.datastore.attempt_info(where, path, record.attempt)
-        return info.get(record.path.name) or {}
+        noted = info.get(record.path.name)
+        return noted if isinstance(noted, dict) else {}
 
     # The current client
 
@@ -336,6 +361,13 @@ class Reader:
         trace: TracebackType | None,
     ) -> None:
         _CURRENT.set(_CURRENT.get()[:-1])
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: locks, plugins and the environment stay here."""
+        raise TypeError(
+            f"{self!r} cannot be pickled or copied; make another with Client(…) where it is "
+            "needed. Its objects can be pickled, and are found again by the client there"
+        )
 
     def __repr__(self) -> str:
         where = self._provider.address if self._provider else "default metadata"

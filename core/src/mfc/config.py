@@ -35,8 +35,8 @@ class Config:
         Metaflow 2.19, `metaflow_config_funcs`.
     """
 
-    #: Settings of this client alone, by full name or without `METAFLOW_`.
-    overrides: Mapping[str, Any] = attrs.field(factory=dict)
+    #: Settings of this client alone, by full name or without `METAFLOW_`; they may be secret.
+    overrides: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     #: The process's environment; a copy of its Metaflow part, user names and home.
     environment: Mapping[str, str] = attrs.field(factory=lambda: dict(os.environ), repr=False)
     #: The working directory.
@@ -52,7 +52,7 @@ class Config:
         Raises:
             BadSettingsFile: a file that must be read is missing (a profile's) or is not JSON.
         """
-        full = name if name.startswith("MFC_") else f"METAFLOW_{name}"
+        full = _full(name)
         for key in (full, name):
             if key in self.overrides:
                 return self.overrides[key], "Client(config=…)"
@@ -75,7 +75,7 @@ class Config:
             return default
         value, source = found
         if isinstance(value, (list, dict)):
-            raise BadSetting(f"METAFLOW_{name}", value, source, "text")
+            raise BadSetting(_full(name), value, source, "text")
         return str(value)
 
     def number(self, name: str, default: float) -> float:
@@ -90,7 +90,7 @@ class Config:
         try:
             return float(found[0])
         except (TypeError, ValueError):
-            raise BadSetting(f"METAFLOW_{name}", *found, "a number") from None
+            raise BadSetting(_full(name), *found, "a number") from None
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         """Return a setting as true or false: `0`, `false` and nothing are false, all else true."""
@@ -114,7 +114,7 @@ class Config:
         except ValueError:
             decoded = None
         if not isinstance(decoded, dict):
-            raise BadSetting(f"METAFLOW_{name}", value, source, "a JSON object")
+            raise BadSetting(_full(name), value, source, "a JSON object")
         return decoded
 
     def above(self, name: str) -> str | None:
@@ -146,6 +146,10 @@ class Config:
         if path not in self._files:
             self._files[path] = _settings_in(path, required=required) if path else {}
         return self._files[path]
+
+
+def _full(name: str) -> str:
+    return name if name.startswith("MFC_") else f"METAFLOW_{name}"
 
 
 def _settings_in(path: str, *, required: bool) -> dict[str, Any]:

@@ -27,6 +27,7 @@ Metaflow's client is that builtin too, so code that catches either keeps working
     │   └── UntrustedValue             loading it would run code that the client does not trust
     ├── BadCodePackage                 an archive that is no code package
     └── PluginError                    a plugin is missing, broken or in conflict
+        ├── BrokenPlugin               it does not load, is for another contract, or failed
         ├── PluginNotFound             nobody serves that kind
         │   └── UnservedAddress        of metadata (also BadAddress)
         └── PluginConflict             several do
@@ -257,6 +258,22 @@ class PluginError(MetaflowException):
     """A plugin could not be used."""
 
     headline = "Plugin error"
+
+
+class BrokenPlugin(PluginError):
+    """A plugin does not load, is written for another contract, or one of its hooks failed.
+
+    Args:
+        plugin: what listings and traces call it.
+        reason: what is wrong with it; a library's exception is the cause of this one.
+        distribution: what it was installed with; empty if it was not.
+        version: of the distribution.
+    """
+
+    def __init__(self, plugin: str, reason: str, distribution: str = "", version: str = "") -> None:
+        self.plugin, self.reason = plugin, reason
+        self.distribution, self.version = distribution, version
+        self.message = f"Plugin {plugin}: {reason}"
 
 
 class PluginNotFound(PluginError):

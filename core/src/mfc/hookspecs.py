@@ -10,7 +10,8 @@ serves (`local`, `s3`, …); its value is a module (or object) with functions ma
         if address.startswith("mine@"):
             return MineProvider(address.removeprefix("mine@"))
 
-- A hook that is not concerned returns None. Take only the arguments that you need.
+- A hook that is not concerned returns None, or yields nothing. Take only the arguments that you
+  need. Wrappers (`hookimpl(wrapper=True)`) are refused: hooks answer.
 - The module imports fast: heavy libraries are imported inside the hooks.
 - Whatever a hook returns may be called from several threads at once, and in a forked child.
 - Of errors only classes of `mfc.errors` leave a plugin; a library's own are chained to them.
@@ -20,7 +21,8 @@ serves (`local`, `s3`, …); its value is a module (or object) with functions ma
 Three names at the top of the module are optional: `MFC_CONTRACT`, the version of this page that
 the plugin is written for (another one is refused); `MFC_CAPABILITIES`, what its provider does, for
 listings; `MFC_HOOKSPECS`, a module or class with hooks of the plugin's own, which other plugins
-implement and it asks through `Hooks`.
+implement and it asks through `Hooks`; `hookimpl(optionalhook=True)` marks one that waits for a
+publisher who need not be installed.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ class Hooks(Protocol):
         """Return what other plugins answer, None left out, in the order of registration.
 
         Raises:
-            PluginError: no plugin publishes `hook`, or one that implements it failed.
+            PluginError: no plugin publishes `hook`, or not with these arguments; or one that
+                implements it failed.
         """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,17 @@ from mfc.errors import EmptyPathspec, MetaflowInvalidPathspec, UnreadableRecord
 
 #: Attempts of a task are numbered 0 to 5, in Metaflow and here.
 MAX_ATTEMPTS = 6
+#: The end of time, in ms since 1970: the year 3000, up to which every system can show a time.
+_END = 32_503_680_000_000
+#: Digits of the largest number that metadata can mean, as an attempt or an index.
+_DIGITS = 9
+#: Lists in lists in a value of metadata; Metaflow's own have one.
+_MAX_DEPTH = 50
+#: What a constructor meets in JSON that is no record.
+_FOREIGN = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+
+
+_NOT_IN_NAMES = frozenset(("/", "\0", os.sep))
 
 
 class Level(enum.IntEnum):
@@ -112,15 +124,12 @@ class Pathspec:
 def is_name(name: object) -> bool:
     """Tell whether `name` can name an object: text without `/` or NUL, not `.` or `..`.
 
+    On Windows a backslash separates names as well, and cannot be in one.
+
     >>> is_name("start"), is_name(".."), is_name("a/b"), is_name("")
     (True, False, False, False)
     """
-    return (
-        isinstance(name, str)
-        and name not in ("", ".", "..")
-        and "/" not in name
-        and "\0" not in name
-    )
+    return isinstance(name, str) and name not in ("", ".", "..") and _NOT_IN_NAMES.isdisjoint(name)
 
 
 @attrs.frozen
@@ -159,12 +168,12 @@ class Record:
         """
         try:
             if run is None:
-                tags = frozenset(fields.get("tags") or ())
-                system_tags = frozenset(fields.get("system_tags") or ())
+                tags, system_tags = _tags(fields, "tags"), _tags(fields, "system_tags")
             else:
                 tags, system_tags = run.tags, run.system_tags
-            return cls(path, int(fields["ts_epoch"]), fields.get("user_name"), tags, system_tags)
-        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+            user = _optional_text(fields, "user_name")
+            return cls(path, _moment(fields), user, tags, system_tags)
+        except _FOREIGN as cause:
             raise UnreadableRecord(str(path), f"not a Metaflow record ({cause!r})") from cause
 
 
@@ -200,17 +209,17 @@ class ArtifactRecord(Record):
         try:
             return cls(
                 path,
-                int(fields["ts_epoch"]),
-                fields.get("user_name"),
-                run.tags if run else frozenset(fields.get("tags") or ()),
-                run.system_tags if run else frozenset(fields.get("system_tags") or ()),
+                _moment(fields),
+                _optional_text(fields, "user_name"),
+                run.tags if run else _tags(fields, "tags"),
+                run.system_tags if run else _tags(fields, "system_tags"),
                 int(fields.get("attempt_id") or 0),
                 _text(fields, "sha"),
                 _text(fields, "ds_type"),
                 _text(fields, "location"),
-                fields.get("content_type"),
+                _optional_text(fields, "content_type"),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+        except _FOREIGN as cause:
             raise UnreadableRecord(str(path), f"not an artifact record ({cause!r})") from cause
 
 
@@ -243,27 +252,77 @@ class MetadataRecord:
             return cls(
                 task,
                 _text(fields, "field_name"),
-                fields.get("value"),
-                fields.get("type"),
-                int(fields["ts_epoch"]),
+                _shallow(fields.get("value")),
+                _optional_text(fields, "type"),
+                _moment(fields),
                 _attempt_of(fields.get("tags") or ()),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+        except _FOREIGN as cause:
             raise UnreadableRecord(str(task), f"not a metadata record ({cause!r})") from cause
+
+
+def whole_number(value: object) -> int | None:
+    """Return the number, from 0, that a value of metadata spells; None if it spells none.
+
+    >>> whole_number("2"), whole_number(0), whole_number("soon"), whole_number([1])
+    (2, 0, None, None)
+    """
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() and len(value) <= _DIGITS else None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**_DIGITS:
+        return value
+    return None
+
+
+def _moment(fields: Mapping[str, Any]) -> int:
+    created = int(fields["ts_epoch"])
+    if not 0 <= created < _END:
+        raise ValueError("ts_epoch is no time")
+    return created
+
+
+def _tags(fields: Mapping[str, Any], name: str) -> frozenset[str]:
+    tags = fields.get(name) or ()
+    if not isinstance(tags, (list, tuple)):
+        raise TypeError(f"{name} is no list")
+    "".join(tags)  # the cheapest test of all being text
+    return frozenset(tags)
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields[name]
     if not isinstance(value, str):
-        raise TypeError(f"{name} is {value!r}, not text")
+        raise TypeError(f"{name} is no text")
+    return value
+
+
+def _optional_text(fields: Mapping[str, Any], name: str) -> str | None:
+    value = fields.get(name)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name} is no text")
+    return value
+
+
+def _shallow(value: Any) -> Any:
+    """Return a value as it is, unless it is nested so deeply that showing it could fail."""
+    if isinstance(value, str):
+        return value
+    level, depth = [value], 0
+    while level := [item for item in level if isinstance(item, (list, dict))]:
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise ValueError("value is nested too deeply")
+        level = [
+            inner for item in level for inner in (item.values() if isinstance(item, dict) else item)
+        ]
     return value
 
 
 def _attempt_of(tags: Any) -> int | None:
     for tag in tags:
         name, _, number = tag.partition(":")
-        if name == "attempt_id" and number.isdigit():
-            return int(number)
+        if name == "attempt_id" and (attempt := whole_number(number)) is not None:
+            return attempt
     return None
 
 

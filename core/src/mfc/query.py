@@ -22,7 +22,10 @@ def _milliseconds(moment: datetime | date | timedelta | str | int | None) -> int
     if moment is None or isinstance(moment, int):
         return moment
     if isinstance(moment, timedelta):
-        moment = datetime.now().astimezone() - moment
+        try:
+            moment = datetime.now().astimezone() - moment
+        except OverflowError:
+            raise BadArgument(f"{moment!r} ago there was no time") from None
     elif isinstance(moment, str):
         try:
             moment = datetime.fromisoformat(moment)
@@ -36,11 +39,17 @@ def _milliseconds(moment: datetime | date | timedelta | str | int | None) -> int
         raise BadArgument(
             f"{moment!r} is no time; expected a datetime, date, timedelta or ISO text"
         )
-    return int(moment.timestamp() * 1000)
+    try:
+        return int(moment.timestamp() * 1000)
+    except (OverflowError, ValueError, OSError):
+        raise BadArgument(f"{moment!r} is too far away to be a time") from None
 
 
 def _tags(tags: Iterable[str]) -> frozenset[str]:
-    return frozenset(tags)
+    try:
+        return frozenset(tags)
+    except TypeError:
+        raise BadArgument(f"tags are {tags!r}; expected text") from None
 
 
 def _names(names: Iterable[str] | None) -> frozenset[str] | None:

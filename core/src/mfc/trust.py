@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 #: `full` builds any object, `safe` what an allow-list names, `none` nothing.
 Level = Literal["full", "safe", "none"]
 
+_WIDER: tuple[Level, ...] = ("none", "safe", "full")
 _SOURCE = "Client(trust=…)"
 _UNREAD = (
     "trust='none' loads no values; .raw gives its bytes, "
@@ -64,6 +65,16 @@ class Trust:
     def none(cls) -> Trust:
         """Build nothing; only the raw bytes of a value can be had."""
         return cls("none")
+
+    def within(self, other: Trust) -> Trust:
+        """Return the trust that builds only what this one and `other` both do.
+
+        >>> Trust.full().within(Trust.safe(["a.B"]))
+        Trust(level='safe', allow=frozenset({'a.B'}))
+        """
+        if self.level == other.level:
+            return Trust(self.level, self.allow & other.allow)
+        return min(self, other, key=lambda trust: _WIDER.index(trust.level))
 
     def require_any(self, subject: str, location: str) -> None:
         """Do nothing if some values may be built.

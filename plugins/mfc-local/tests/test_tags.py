@@ -13,6 +13,7 @@ import pytest
 
 from mfc import Client
 from mfc.errors import MetaflowNotFound, MetaflowTaggingError
+from mfc_local import _json
 
 from .conftest import MOMENT, Tree
 
@@ -122,6 +123,26 @@ def test_a_failed_write_leaves_the_old_tags(tree: Tree, monkeypatch: pytest.Monk
     monkeypatch.undo()
     assert tree.client().run(RUN).user_tags == {"a"}
     assert not list((tree.root / RUN / "_meta").glob("tmp*"))
+
+
+def test_on_windows_a_file_that_is_being_read_is_replaced_afterwards(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tree.client().run(tree.run(1_700_000_000_000_000))
+    replace, refusals = os.replace, iter([1, 1])
+
+    def busy(old: str, new: str) -> None:
+        if next(refusals, None):
+            raise PermissionError(13, "somebody has it open", new)
+        replace(old, new)
+
+    monkeypatch.setattr(_json, "_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(os, "replace", busy)
+    run.add_tag("new")
+    assert tree.client().run(run.pathspec).user_tags == {"new"}
+    refusals = iter([1, 1, 1])
+    with pytest.raises(MetaflowTaggingError, match="somebody has it open"):
+        run.add_tag("newer")
 
 
 def test_readers_never_see_half_a_file(tree: Tree) -> None:

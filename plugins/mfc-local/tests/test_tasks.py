@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -245,12 +246,37 @@ def test_an_attempt_that_ended_unfinished_has_failed(tree: Tree, task: str) -> N
 
 
 @pytest.mark.parametrize(
-    "address", ["local@/no/such/place", "/no/such/place", "spin@/no/such/place", "no/such"]
+    "address",
+    ["local@/no/such/place", "/no/such/place", "spin@/no/such/place", "no/such", "C:\\no\\such"],
 )
 def test_an_address_that_leads_nowhere_is_a_value_error(address: str) -> None:
     with pytest.raises(BadAddress, match="Could not find directory .metaflow") as caught:
         Client(address)
     assert isinstance(caught.value, ValueError)
+
+
+def test_a_relative_address_means_the_same_everywhere(
+    tree: Tree, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tree.home)
+    client = Client(".", namespace=None)
+    assert client.provider.address == f"local@{tree.home}"
+    for same in (Path(), tree.home, f"../{tree.home.name}"):
+        assert list(Client(same, namespace=None).flow("F")) == list(client.flow("F"))
+    pickled = pickle.dumps(client.task(task))
+    monkeypatch.chdir("/")
+    with client:
+        assert pickle.loads(pickled) == client.task(task)
+
+
+def test_a_path_is_never_the_name_of_another_kind(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tree.home)
+    with pytest.raises(BadAddress, match="Could not find directory .metaflow"):
+        Client(Path("results"))
+    with pytest.raises(BadAddress, match="5 is no metadata address"):
+        Client(5)
 
 
 def test_without_any_results_everything_is_empty(

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mfc._objects._object import MetaflowObject
-from mfc.errors import ArtifactNotFound, ChildNotFound, MetaflowDataMissing
+from mfc.errors import ArtifactNotFound, ChildNotFound, CorruptBlob, MetaflowDataMissing
 from mfc.model import ArtifactRecord, Level
 
 if TYPE_CHECKING:
@@ -66,20 +66,25 @@ class DataArtifact(MetaflowObject):
 
         Raises:
             MetaflowDataMissing: the writer's note of the attempt is gone.
+            CorruptBlob: it is damaged.
         """
         noted = self._noted()
-        if str(noted.get("type", "")).find(_INCLUDED) >= 0:
+        if _INCLUDED in _type_in(noted):
             from mfc._objects._included_file import included_size  # few artifacts are files
 
             scope = self._scope
             value = scope.reader.plain(self._record, scope.provider)
             return included_size(scope, value, self.pathspec)
-        return int(noted.get("size", 0))
+        size = noted.get("size", 0)
+        if not isinstance(size, int):
+            location = f"{self._record.path.parent}/{self._record.attempt}.data.json"
+            raise CorruptBlob(self.pathspec, location, "the writer's note of its size is no number")
+        return size
 
     @property
     def type(self) -> str | None:
         """The value's type as the writer noted it, `<class 'dict'>`; None if it did not."""
-        return self._noted().get("type")
+        return _type_in(self._noted()) or None
 
     def _noted(self) -> dict[str, Any]:
         scope, record = self._scope, self._record
@@ -113,11 +118,21 @@ class DataArtifact(MetaflowObject):
         return iter(())
 
 
+def _type_in(noted: dict[str, Any]) -> str:
+    found = noted.get("type")
+    return found if isinstance(found, str) else ""
+
+
 class MetaflowData:
     """The values of a task's artifacts: `task.data.x`, `"x" in task.data`, `dir(task.data)`."""
 
     def __init__(self, artifacts: Task) -> None:
         self._task = artifacts
+
+    @property
+    def _artifacts(self) -> dict[str, DataArtifact]:
+        """The artifacts by name; not public in Metaflow, but in the code of its users."""
+        return {artifact.id: artifact for artifact in self._task}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # not artifacts, and pickle and IPython ask for many
@@ -159,10 +174,15 @@ class MetaflowArtifacts(tuple["DataArtifact", ...]):
     def _asdict(self) -> dict[str, DataArtifact]:
         return {artifact.id: artifact for artifact in self}
 
+    def __getattribute__(self, name: str) -> Any:
+        # As fields of Metaflow's namedtuple, artifacts hide the methods `count` and `index`.
+        if not name.startswith("_"):
+            for artifact in self:
+                if artifact.id == name:
+                    return artifact
+        return super().__getattribute__(name)
+
     def __getattr__(self, name: str) -> DataArtifact:
-        for artifact in self:
-            if artifact.id == name:
-                return artifact
         raise ArtifactNotFound("MetaflowArtifacts", name)
 
     def __dir__(self) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from mfc._locks import fork_safe
 from mfc._reader import DEFAULT, OBJECTS, Reader, Unset, innermost
 from mfc.model import Level
 
@@ -41,7 +43,7 @@ class Client(Reader):
 
     def __init__(
         self,
-        metadata: str | MetadataProvider | None = None,
+        metadata: str | os.PathLike[str] | MetadataProvider | None = None,
         *,
         namespace: str | Unset | None = DEFAULT,
         config: Config | Mapping[str, Any] | None = None,
@@ -78,8 +80,17 @@ class Client(Reader):
         return OBJECTS[level](pathspec, attempt, client=self)  # type: ignore[no-any-return]
 
 
-_lock = threading.Lock()
+_lock = fork_safe(threading.Lock())
 _default: list[Client] = []
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it, and is not in the child
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def current_client() -> Reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,6 @@ from mfc.errors import BadCodePackage
 if TYPE_CHECKING:
     from tarfile import TarFile
     from tempfile import TemporaryDirectory
-
-_CONDA_MANIFEST = "conda.manifest"
 
 
 class MetaflowCode:
@@ -41,7 +40,7 @@ class MetaflowCode:
         root = root_in(self._path, flow_name, subject)
         where = place(ds_type, root, flow_name, scope.provider.root(ds_type))
         blob = scope.reader.datastore.blob(where, noted["sha"], subject, packed=False)
-        self._package = CodePackage.read(blob, self._path, noted.get("metadata"))
+        self._package = CodePackage.read(blob, self._path, noted.get("metadata") or None)
         self._tarball: TarFile | None = None
 
     @property
@@ -93,6 +92,9 @@ class MetaflowCode:
             raise
         return directory
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tarball": None}  # an open file; it is opened anew
+
     def __repr__(self) -> str:
         return f"<MetaflowCode: {self.script_name}>"
 
@@ -100,11 +102,12 @@ class MetaflowCode:
 def _noted(code_package: str) -> dict[str, Any]:
     try:
         noted = json.loads(code_package)
-        if all(isinstance(noted[name], str) for name in ("location", "ds_type", "sha")):
+        texts = (noted["location"], noted["ds_type"], noted["sha"], noted.get("metadata") or "")
+        if all(isinstance(text, str) for text in texts):
             return dict(noted)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         noted = None
-    raise BadCodePackage(repr(code_package), "expected JSON with location, ds_type and sha")
+    raise BadCodePackage(reprlib.repr(code_package), "expected JSON with location, ds_type and sha")
 
 
 def environment_of(code: MetaflowCode, metadata: Mapping[str, Any]) -> Any:
@@ -121,10 +124,8 @@ def environment_of(code: MetaflowCode, metadata: Mapping[str, Any]) -> Any:
     prefix = str(metadata.get("conda_env_prefix") or "").split("/")
     if len(prefix) < 3:  # noqa: PLR2004 - …/<environment>/<platform>
         return {}
-    members = [name for name in code.tarball.getnames() if name.endswith(_CONDA_MANIFEST)]
-    file = code.tarball.extractfile(members[0]) if members else None
     try:
-        manifest = json.loads(file.read()) if file else {}
+        manifest = json.loads(code._package.manifest() or b"{}")
         return manifest[prefix[2]][prefix[1]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from mfc._objects._client import Client, current_client
 from mfc._objects._listing import FlowList, Listing
 from mfc._objects._object import MetaflowObject
-from mfc._reader import OBJECTS
-from mfc.errors import ChildNotFound
+from mfc._objects._state import provider_for, reader_for, trust_state
+from mfc._reader import OBJECTS, Reader, Scope
+from mfc.errors import ChildNotFound, DatastoreError, MfcWarning, UnreadableRecord
 from mfc.model import Level, Pathspec, Record
 from mfc.query import Query
 
@@ -22,30 +26,37 @@ if TYPE_CHECKING:
 class Metaflow:
     """All flows of a metadata provider that have a run in the namespace, newest first.
 
+    The namespace is that of the moment when it is asked, as in Metaflow.
+
     Args:
         client: where to look; by default the current client.
     """
 
     def __init__(self, *, client: Client | None = None) -> None:
-        self._scope = (client or current_client()).scope
+        self._reader: Reader = client or current_client()
+        self._provider = self._reader.provider
+
+    @property
+    def _scope(self) -> Scope:
+        return attrs.evolve(self._reader.scope, provider=self._provider)
 
     @property
     def flows(self) -> list[Flow]:
         """All flows in the namespace."""
         found = FlowList(self)
         found.hidden = not found and self._any_flow()
-        found.namespace = self._scope.filter
+        found.namespace = self._reader.namespace
         return found
 
     def __iter__(self) -> Iterator[Flow]:
         """Yield the flows in the namespace."""
-        for record in self._scope.provider.children(Pathspec(), Query()):
+        for record in self._provider.children(Pathspec(), Query()):
             flow = Flow._of(self._scope, record)
-            if flow._in_scope():
+            if _answer(flow, Flow._in_scope):
                 yield flow
 
     def _any_flow(self) -> bool:
-        return any(True for _ in self._scope.provider.children(Pathspec(), Query(limit=1)))
+        return any(True for _ in self._provider.children(Pathspec(), Query(limit=1)))
 
     def __getitem__(self, name: str) -> Flow:
         """Return the flow `name`.
@@ -55,7 +66,7 @@ class Metaflow:
             MetaflowNamespaceMismatch: it has no run in the namespace.
         """
         path = Pathspec.parse(name, Level.FLOW)
-        if self._scope.provider.get(path) is None:
+        if self._provider.get(path) is None:
             raise ChildNotFound(str(self), name)
         return Flow._at(self._scope, path)
 
@@ -70,8 +81,37 @@ class Metaflow:
     def _ipython_key_completions_(self) -> list[str]:
         return [flow.id for flow in self]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"address": self._provider.address, **trust_state(self._scope)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Belong to the current client; Metaflow's own pickle does not say where it was made."""
+        self._reader = reader_for(state)
+        self._provider = provider_for(self._reader, state.get("address"))
+
+    def __copy__(self) -> Metaflow:
+        made = Metaflow.__new__(Metaflow)
+        made._reader, made._provider = self._reader, self._provider
+        return made
+
+    def __deepcopy__(self, memo: object) -> Metaflow:
+        return self.__copy__()
+
 
 OBJECTS[Level.ROOT] = Metaflow
+
+
+def _successful(run: Run) -> bool:
+    return run.successful
+
+
+def _answer(thing: Any, question: Callable[[Any], bool]) -> bool:
+    """Return an answer about one of many; False, with a warning, where it cannot be read."""
+    try:
+        return question(thing)
+    except (UnreadableRecord, DatastoreError) as unreadable:
+        warnings.warn(f"Left out of a listing: {thing}: {unreadable}", MfcWarning, stacklevel=4)
+        return False
 
 
 class Flow(MetaflowObject):
@@ -116,8 +156,11 @@ class Flow(MetaflowObject):
 
     @property
     def latest_successful_run(self) -> Run | None:
-        """The newest run in the namespace that was successful; None if there is none."""
-        return next((run for run in self if run.successful), None)
+        """The newest run in the namespace that was successful; None if there is none.
+
+        A run of which that cannot be read is passed over, with a warning.
+        """
+        return next((run for run in self if _answer(run, _successful)), None)
 
     def runs(
         self,

@@ -10,7 +10,7 @@ import attrs
 from mfc._objects._metadata import field_by_task
 from mfc._reader import Scope
 from mfc.errors import DatastoreError
-from mfc.model import ArtifactRecord, Level, Pathspec, Record
+from mfc.model import ArtifactRecord, Level, Pathspec, Record, is_name, whole_number
 from mfc.query import Query
 
 if TYPE_CHECKING:
@@ -23,10 +23,33 @@ _SWITCH = "split-switch"
 
 
 @attrs.frozen
+class _Node:
+    """One step of a graph, with Metaflow's fields."""
+
+    next: tuple[str, ...] = ()
+    type: str = ""
+    matching_join: str | None = None
+
+    @classmethod
+    def of_artifact(cls, node: dict[Any, Any]) -> _Node:
+        """Return what is usable of an entry of `_graph_info`: names lead nowhere else."""
+        after = node.get("next")
+        names = tuple(filter(is_name, after)) if isinstance(after, (list, tuple)) else ()
+        return cls(names, _text(node.get("type")) or "", _text(node.get("matching_join")))
+
+
+_NO_NODE = _Node()
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+@attrs.frozen
 class Graph:
     """Steps of a flow and what follows what, from artifact `_graph_info`."""
 
-    steps: Mapping[str, Mapping[str, Any]]
+    steps: Mapping[str, _Node]
     start: str = "start"
     end: str = "end"
 
@@ -35,12 +58,17 @@ class Graph:
         """Return the graph that `_graph_info` holds; None if it is something else."""
         if not isinstance(value, dict) or not isinstance(value.get("steps"), dict):
             return None
-        steps = {name: node for name, node in value["steps"].items() if isinstance(node, dict)}
-        return cls(steps, value.get("start_step") or "start", value.get("end_step") or "end")
+        steps = {
+            name: _Node.of_artifact(node)
+            for name, node in value["steps"].items()
+            if is_name(name) and isinstance(node, dict)
+        }
+        start, end = _text(value.get("start_step")), _text(value.get("end_step"))
+        return cls(steps, start or "start", end or "end")
 
     def after(self, step: str) -> list[str]:
         """Return the steps that `step` may go to."""
-        return list(self.steps.get(step, {}).get("next") or ())
+        return list(self.steps.get(step, _NO_NODE).next)
 
     def before(self, step: str) -> list[str]:
         """Return the steps that may go to `step`."""
@@ -48,15 +76,15 @@ class Graph:
 
     def type_of(self, step: str) -> str:
         """Return what Metaflow calls a step: `linear`, `split-foreach`, `join` and so on."""
-        return str(self.steps.get(step, {}).get("type", ""))
+        return self.steps.get(step, _NO_NODE).type
 
     def joins_foreach(self, step: str) -> bool:
         """Tell whether `step` is the join of a foreach, rather than of branches."""
         if self.type_of(step) != "join":
             return False
-        splits = [node for node in self.steps.values() if node.get("matching_join") == step]
+        splits = [node for node in self.steps.values() if node.matching_join == step]
         if splits:
-            return any(node.get("type") in _FOREACH for node in splits)
+            return any(node.type in _FOREACH for node in splits)
         return len(self.before(step)) == 1  # recorded before matching_join was
 
 
@@ -178,12 +206,12 @@ class _Lineage:
         """Tell whether a switch went on to `step`; if it recorded nothing, it may have."""
         transition = self._internal(switch, "_transition")
         taken = transition[0] if isinstance(transition, tuple) and transition else None
-        return not isinstance(taken, list) or step in taken
+        return not isinstance(taken, list) or step in filter(_text, taken)
 
     def _turn(self, task: Pathspec) -> int | None:
         """Return which turn of a recursive step a task is, from 0; None if not recorded."""
         stack = self._internal(task, "_iteration_stack")
-        return stack[-1] if isinstance(stack, list) and stack else None
+        return whole_number(stack[-1]) if isinstance(stack, list) and stack else None
 
     def _internal(self, task: Pathspec, name: str) -> object:
         record = self._scope.provider.get(task.child(name))

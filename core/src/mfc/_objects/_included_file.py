@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import reprlib
+from types import NoneType
 from typing import Any
 from zlib import error as ZlibError  # noqa: N812 - a class, whatever zlib calls it
 
@@ -13,6 +15,8 @@ from mfc._reader import Scope
 from mfc.errors import CorruptBlob, DatastoreError
 
 _SHA1_DIGITS = 40
+#: What a descriptor may say besides the URL, and as what.
+_KINDS = {"type": str, "sub-type": str, "encoding": str, "is_text": bool, "size": int}
 
 
 def is_included(value: object) -> bool:
@@ -51,14 +55,21 @@ def included_size(scope: Scope, value: Any, subject: str) -> int:
     """
     descriptor = _descriptor(value, subject)
     if "size" in descriptor:
-        return int(descriptor["size"])
+        return int(descriptor["size"] or 0)
     return len(_stored(scope, descriptor, subject))
 
 
 def _descriptor(value: Any, subject: str) -> dict[str, Any]:
-    descriptor = value.descriptor if is_included(value) else None
-    if not isinstance(descriptor, dict) or not isinstance(descriptor.get("url"), str):
-        raise DatastoreError(subject, "", f"it does not say where its file is: {descriptor!r}")
+    # A pickle may leave out the descriptor, or put anything into it.
+    noted = getattr(value, "_descriptor", None) if is_included(value) else None
+    descriptor = noted if type(noted) is dict else {}
+    if not isinstance(descriptor.get("url"), str):
+        raise DatastoreError(
+            subject, "", f"it does not say where its file is: {reprlib.repr(noted)}"
+        )
+    for name, kind in _KINDS.items():
+        if not isinstance(descriptor.get(name), (kind, NoneType)):
+            raise DatastoreError(subject, descriptor["url"], f"its {name} is no {kind.__name__}")
     return descriptor
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mfc._place import Place, place
 from mfc._reader import Scope
-from mfc.model import MetadataRecord, Pathspec
+from mfc.errors import DatastoreError
+from mfc.model import MetadataRecord, Pathspec, is_name, whole_number
 
 if TYPE_CHECKING:
     from mfc._objects._task import Task
@@ -44,9 +46,9 @@ def of_attempt(records: Iterable[MetadataRecord], attempt: int | None) -> list[M
     if all(record.attempt is not None for record in known):
         return [record for record in known if record.attempt == attempt]
     starts = {
-        int(record.value): record.created
+        number: record.created
         for record in known
-        if record.name == "attempt" and str(record.value).isdigit()
+        if record.name == "attempt" and (number := whole_number(record.value)) is not None
     }
     if attempt not in starts:
         return []
@@ -65,11 +67,43 @@ def newest(records: Iterable[MetadataRecord]) -> dict[str, Any]:
 
 def origin_of(task: Pathspec, fields: dict[str, Any]) -> Pathspec | None:
     """Return the task that `task` is a clone of, None if it ran itself."""
-    run, task_id = fields.get(ORIGIN_RUN), fields.get(ORIGIN_TASK)
-    if not run or not task_id or _NONE in (run, task_id):
+    run, task_id = origin_name(fields.get(ORIGIN_RUN)), origin_name(fields.get(ORIGIN_TASK))
+    if run is None or task_id is None:
         return None
     flow, _, step, _ = task.components
-    return Pathspec((flow, str(run), step, str(task_id)))
+    return Pathspec((flow, run, step, task_id))
+
+
+def origin_name(value: object) -> str | None:
+    """Return the name that an origin's field gives; None if there is no origin.
+
+    What cannot be a name could lead out of the flow, so it is none.
+    """
+    name = str(value) if isinstance(value, (str, int)) else ""
+    return name if is_name(name) and name != _NONE else None
+
+
+def recorded_store(scope: Scope, task: Pathspec, fields: dict[str, Any]) -> Place | None:
+    """Return where the metadata of a task says that its datastore is; None if it does not.
+
+    Raises:
+        DatastoreError: it says something that is no place.
+    """
+    ds_type, root = fields.get("ds-type"), fields.get("ds-root")
+    if not ds_type or not root:
+        return None
+    return store_at(scope, task, ds_type, root)
+
+
+def store_at(scope: Scope, task: Pathspec, ds_type: object, root: object) -> Place:
+    """Return a datastore by what was recorded of it.
+
+    Raises:
+        DatastoreError: that is not text.
+    """
+    if not isinstance(ds_type, str) or not isinstance(root, str):
+        raise DatastoreError(f"Task {task}", "", "what it recorded of its datastore is no text")
+    return place(ds_type, root, task.components[0], scope.provider.root(ds_type))
 
 
 def with_origins(
@@ -126,4 +160,4 @@ def recorded_endpoint(scope: Scope, run: Pathspec, which: str) -> str | None:
     """Return the name of the `start` or `end` step that a run recorded, None if it did not."""
     field = f"{which}_step"
     found = newest(scope.provider.metadata(run.child("_parameters"), (field,))).get(field)
-    return str(found) if found else None
+    return found if isinstance(found, str) and found else None

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from mfc._objects._client import Client, current_client
+from mfc._objects._state import object_state, provider_for, reader_for, unpacked
 from mfc._reader import OBJECTS, Scope
 from mfc.errors import (
     ChildNotFound,
-    MetaflowInternalError,
     MetaflowInvalidPathspec,
     MetaflowNamespaceMismatch,
     MetaflowNotFound,
@@ -20,9 +20,6 @@ from mfc.model import MAX_ATTEMPTS, Level, Pathspec, Record, is_name
 from mfc.query import Query
 
 Self = TypeVar("Self", bound="MetaflowObject")
-
-#: How Metaflow marks the layout of a pickled object; the newest one is what is written here.
-_PICKLE_VERSION = "2.12.27"
 
 
 class BadChildName(ChildNotFound, MetaflowInvalidPathspec):
@@ -121,7 +118,7 @@ class MetaflowObject:
             raise MetaflowNotFound("Attempts can only be specified for Task or DataArtifact")
         try:
             number = int(attempt)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise MetaflowNotFound(
                 f"Attempt can only be an integer, 0 to {MAX_ATTEMPTS - 1}, got {attempt!r}"
             ) from None
@@ -223,7 +220,7 @@ class MetaflowObject:
         """Yield the objects one level down, newest first, those whose names begin with `_` too?"""
         make, scope, attempt = OBJECTS[Level(self._level + 1)]._of, self._scope, self._attempt
         for record in self._child_records():
-            if hidden or record.path.components[-1][0] != "_":
+            if hidden or not record.path.components[-1].startswith("_"):
                 yield make(scope, record, attempt, self)
 
     def _child_records(self) -> Iterator[Record]:
@@ -266,61 +263,29 @@ class MetaflowObject:
     def _ipython_key_completions_(self) -> list[str]:
         return [child.id for child in self]
 
-    # Pickling, in the layout of Metaflow's own client
+    # Pickling, in the layout of Metaflow's own client, and copying
 
     def __getstate__(self) -> dict[str, Any]:
-        scope = self._scope
-        state = [
-            self.pathspec,
-            self._attempt,
-            scope.provider.address,
-            scope.namespace,
-            scope.checked and scope.namespace is not None,
-        ]
-        return {"version": _PICKLE_VERSION, "data": state}
+        return object_state(self._scope, self.pathspec, self._attempt)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Find the object again; the client's own provider and namespace stay as they are."""
-        pathspec, attempt, address, namespace, checked = _unpacked(state)
-        client = current_client()
-        scope = client.scope
-        if address is not None and address != scope.provider.address:
-            scope = Scope(client, client.provider_at(address), scope.namespace)
-        namespace = namespace or scope.namespace
-        scope = Scope(client, scope.provider, namespace, bool(checked) and namespace is not None)
+        pathspec, attempt, address, namespace, checked = unpacked(state)
+        client = reader_for(state)
+        namespace = namespace or client.namespace
+        checked = bool(checked) and namespace is not None
+        scope = Scope(client, provider_for(client, address), namespace, checked)
         self._find(scope, Pathspec.parse(pathspec, self._level), self._checked_attempt(attempt))
+
+    def __copy__(self: Self) -> Self:
+        """Stay with the client, and with it its trust; nothing is read."""
+        return self._of(self._scope, self._record, self._attempt, self._parent)
+
+    def __deepcopy__(self: Self, memo: object) -> Self:
+        return self.__copy__()
 
 
 def _shown(kind: type[MetaflowObject], path: Pathspec, attempt: int | None) -> str:
     if attempt is not None:
         return f"{kind.__name__}('{path}', attempt={attempt})"
     return f"{kind.__name__}('{path}')"
-
-
-def _unpacked(state: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
-    """Return pathspec, attempt, metadata address, namespace and check of any of four layouts.
-
-    Raises:
-        MetaflowInternalError: a layout that is newer than this client, or damaged.
-
-    Source:
-        Metaflow 2.19, `MetaflowObject.__setstate__`.
-    """
-    if "version" not in state or "data" not in state:  # before 2.8.4: the instance's attributes
-        return (
-            state.get("_pathspec"),
-            state.get("_attempt"),
-            None,
-            None,
-            state.get("_namespace_check", False),
-        )
-    version, data = state["version"], list(state["data"])
-    if version == "2.8.4" and len(data) == 3:  # noqa: PLR2004 - the layout's own length
-        return data[0], data[1], None, None, data[2]
-    if version == "2.12.4" and len(data) == 4:  # noqa: PLR2004
-        return data[0], data[1], None, data[2], data[3]
-    if version == _PICKLE_VERSION and len(data) == 5:  # noqa: PLR2004
-        return data[0], data[1], data[2], data[3], data[4]
-    raise MetaflowInternalError(
-        f"Unpickling this object needs a client that knows layout {version!r}; upgrade mfc-core"
-    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from mfc._objects._graph import graph_of
-from mfc._objects._metadata import ORIGIN_RUN, newest, recorded_endpoint
+from mfc._objects._metadata import ORIGIN_RUN, newest, origin_name, recorded_endpoint
 from mfc._objects._object import MetaflowObject
 from mfc._objects._status import run_status
 from mfc._objects._tags import TagEdit
@@ -130,9 +130,8 @@ class Run(MetaflowObject):
             task = step.task
             if task is not None:
                 fields = newest(self._scope.provider.metadata(task._record.path, (ORIGIN_RUN,)))
-                origin = fields.get(ORIGIN_RUN)
-                flow = self._record.path.components[0]
-                return f"{flow}/{origin}" if origin not in (None, "", "None") else None
+                origin = origin_name(fields.get(ORIGIN_RUN))
+                return f"{self._record.path.components[0]}/{origin}" if origin else None
         return None
 
     # Tags

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mfc._objects._metadata import of_attempt
-from mfc._place import place
-from mfc.errors import DatastoreError
-from mfc.model import MetadataRecord, Status
+from mfc._objects._metadata import of_attempt, recorded_store
+from mfc.errors import DatastoreError, MetaflowException
+from mfc.model import MetadataRecord, Status, whole_number
 
 if TYPE_CHECKING:
     from mfc._objects._run import Run
@@ -21,7 +19,28 @@ STALE = 24 * 3600
 
 
 def task_status(task: Task) -> Status:
-    """Return where a task stands, from its marks of attempts; no value is unpickled blindly."""
+    """Return where a task stands, from its marks of attempts; no value is unpickled blindly.
+
+    Where what it recorded cannot be read, that is `unknown`.
+    """
+    try:
+        return _task_status(task)
+    except MetaflowException as unreadable:
+        return Status("unknown", str(unreadable))
+
+
+def run_status(run: Run) -> Status:
+    """Return where a run stands: by its end task, else by the tasks that it has.
+
+    Where what it recorded cannot be read, that is `unknown`.
+    """
+    try:
+        return _run_status(run)
+    except MetaflowException as unreadable:
+        return Status("unknown", str(unreadable))
+
+
+def _task_status(task: Task) -> Status:
     everything = list(task._scope.provider.metadata(task._record.path, _FIELDS))
     records = of_attempt(everything, task._attempt)
     started, done = _numbers(records, "attempt"), _numbers(records, "attempt-done")
@@ -38,8 +57,7 @@ def task_status(task: Task) -> Status:
     return _quiet(last_sign, f"attempt {latest} has started and not ended")
 
 
-def run_status(run: Run) -> Status:
-    """Return where a run stands: by its end task, else by the tasks that it has."""
+def _run_status(run: Run) -> Status:
     end = run.end_task
     if end is not None:
         status = end.status
@@ -64,23 +82,24 @@ def _ended(task: Task, attempt: int) -> Status:
         exception = task.exception
     except DatastoreError as unreadable:
         exception = unreadable
-    what = f"{getattr(exception, 'type', type(exception).__name__)}: {_first_line(exception)}"
-    return Status(
-        "failed", f"attempt {attempt} raised {what}" if exception else f"attempt {attempt}"
-    )
+    if exception is None:
+        return Status("failed", f"attempt {attempt}")
+    return Status("failed", f"attempt {attempt} raised {_described(exception)}")
 
 
-def _first_line(exception: object) -> str:
-    text = str(getattr(exception, "exception", exception))
-    return text.splitlines()[0] if text else ""
+def _described(exception: object) -> str:
+    """Return type and first line of an exception, or of whatever else stands in its place."""
+    kind, text = getattr(exception, "type", None), getattr(exception, "exception", None)
+    if isinstance(exception, MetaflowException):
+        text = exception.message
+    kind = kind if isinstance(kind, str) else type(exception).__name__
+    lines = text.splitlines() if isinstance(text, str) else []
+    return f"{kind}: {lines[0] if lines else ''}"
 
 
 def _numbers(records: list[MetadataRecord], field: str) -> set[int]:
-    return {
-        int(record.value)
-        for record in records
-        if record.name == field and str(record.value).isdigit()
-    }
+    found = (whole_number(record.value) for record in records if record.name == field)
+    return {number for number in found if number is not None}
 
 
 def _quiet(since: int, what: str) -> Status:
@@ -101,14 +120,12 @@ def _return_code(task: Task, attempt: int, records: list[MetadataRecord]) -> int
     """Return the return code that the scheduler noted for an attempt, None if it noted none."""
     import json  # only unfinished attempts need it
 
-    fields: Mapping[str, Any] = {record.name: record.value for record in records}
-    if not fields.get("ds-type") or not fields.get("ds-root"):
-        return None
     path, scope = task._record.path, task._scope
-    fallback = scope.provider.root(fields["ds-type"])
-    where = place(fields["ds-type"], fields["ds-root"], path.components[0], fallback)
+    where = recorded_store(scope, path, {record.name: record.value for record in records})
+    if where is None:
+        return None
     try:
         noted = scope.reader.datastore.task_file(where, path, f"{attempt}.runtime")
         return None if noted is None else int(json.loads(noted)["return_code"])
-    except (DatastoreError, ValueError, KeyError, TypeError):
+    except (DatastoreError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfc._objects._graph import Graph, graph_of
 from mfc._objects._object import MetaflowObject
+from mfc.errors import MetaflowNotFound
 from mfc.model import Level
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from mfc._objects._task import Task
 
 _CONTROL = "control_task"
+
+
+class NoTasks(MetaflowNotFound, ValueError):
+    """A step without tasks was asked for something of its tasks."""
 
 
 class Step(MetaflowObject):
@@ -67,14 +72,16 @@ class Step(MetaflowObject):
         None while one has not.
 
         Raises:
-            ValueError: the step has no tasks, as Metaflow.
+            NoTasks: the step has none; a ValueError, as in Metaflow.
         """
         ends = []
         for task in self:
             if (end := task.finished_at) is None:
                 return None
             ends.append(end)
-        return max(ends)
+        if not ends:
+            raise NoTasks(f"{self} has no tasks, so none has ended")
+        return max(ends, key=datetime.timestamp)  # of an hour that comes twice, the right one
 
     @property
     def environment_info(self) -> Any:

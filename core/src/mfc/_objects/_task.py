@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
 from mfc._objects._code_package import MetaflowCode, environment_of
@@ -13,7 +13,7 @@ from mfc._objects._metadata import Metadata, newest, of_attempt, origin_of, with
 from mfc._objects._object import MetaflowObject, local_time
 from mfc._objects._status import task_status
 from mfc._objects._task_logs import TaskLogs
-from mfc.model import ArtifactRecord, Level, MetadataRecord, Record, Status
+from mfc.model import ArtifactRecord, Level, MetadataRecord, Record, Status, whole_number
 
 if TYPE_CHECKING:
     from mfc._objects._step import Step
@@ -70,8 +70,7 @@ class Task(MetaflowObject):
         return self._scope.reader.plain(record, self._scope.provider)
 
     def _truth(self, name: str) -> bool:
-        value = self._internal(name)
-        return False if value is _MISSING else cast("bool", value)
+        return self._internal(name) is True  # what else stands there may refuse to be a truth
 
     @property
     def successful(self) -> bool:
@@ -112,7 +111,8 @@ class Task(MetaflowObject):
         if PATH_FIELD in fields:
             return _last_index(str(fields[PATH_FIELD]))
         stack = self._internal("_foreach_stack")
-        return stack[-1].index if isinstance(stack, list) and stack else None
+        index = getattr(stack[-1], "index", None) if isinstance(stack, list) and stack else None
+        return index if isinstance(index, int) else None
 
     @property
     def runtime_name(self) -> str | None:
@@ -158,7 +158,7 @@ class Task(MetaflowObject):
         """The attempt chosen, else the one that started last; 0 if none has."""
         if self._attempt is not None:
             return self._attempt
-        return int(self._fields(("attempt",)).get("attempt", 0))
+        return whole_number(self._fields(("attempt",)).get("attempt")) or 0
 
     @property
     def origin_pathspec(self) -> str | None:
@@ -208,6 +208,27 @@ class Task(MetaflowObject):
         """Size of the recorded `stderr` in bytes, time stamps included."""
         return TaskLogs.of(self, "stderr").size()
 
+    @overload
+    def loglines(
+        self,
+        stream: str,
+        as_unicode: Literal[True] = True,  # noqa: FBT002 - Metaflow's signature
+        meta_dict: Mapping[str, Any] | None = None,
+    ) -> Iterator[tuple[datetime | None, str]]: ...
+
+    @overload
+    def loglines(
+        self, stream: str, as_unicode: Literal[False], meta_dict: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[datetime | None, bytes]]: ...
+
+    @overload
+    def loglines(
+        self,
+        stream: str,
+        as_unicode: bool = True,  # noqa: FBT001, FBT002 - Metaflow's signature
+        meta_dict: Mapping[str, Any] | None = None,
+    ) -> Iterator[tuple[datetime | None, str | bytes]]: ...
+
     def loglines(
         self,
         stream: str,
@@ -254,5 +275,4 @@ def _last_index(foreach_path: str) -> int | None:
     >>> _last_index("stepA:3,stepB:0")
     0
     """
-    number = foreach_path.rpartition(",")[2].rpartition(":")[2]
-    return int(number) if number.isdigit() else None
+    return whole_number(foreach_path.rpartition(",")[2].rpartition(":")[2])

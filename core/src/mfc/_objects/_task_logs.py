@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mfc._objects._metadata import newest, of_attempt, origin_of
-from mfc._place import Place, place
+from mfc._objects._metadata import newest, of_attempt, origin_of, recorded_store, store_at
+from mfc._place import Place
 from mfc._reader import Scope
 from mfc.errors import BadArgument, DatastoreError
-from mfc.model import Pathspec
+from mfc.model import Pathspec, whole_number
 
 if TYPE_CHECKING:
     from mfc._objects._task import Task
@@ -45,6 +46,7 @@ class TaskLogs:
 
         Raises:
             BadArgument: `stream` is neither; a ValueError.
+            DatastoreError: where they are was not recorded as Metaflow does.
         """
         if stream not in ("stdout", "stderr"):
             raise BadArgument(f"stream is {stream!r}; expected 'stdout' or 'stderr'")
@@ -55,16 +57,16 @@ class TaskLogs:
             seen.add(origin)
             path, attempt = origin, None
             fields = _fields(scope, path, stream, None)
-        number = int(fields.get("attempt", 0)) if attempt is None else attempt
+        number = (whole_number(fields.get("attempt")) or 0) if attempt is None else attempt
         if location := fields.get(f"log_location_{stream}"):
-            return cls._of_legacy(scope, path, str(location), stream)
-        if not fields.get("ds-type") or not fields.get("ds-root"):
+            return cls._of_legacy(scope, path, location, stream)
+        where = recorded_store(scope, path, fields)
+        if where is None:
             return cls(scope, path, None)
-        where = _place(scope, path, fields["ds-type"], fields["ds-root"])
         return cls(scope, path, where, tuple(f"{number}.{s}_{stream}.log" for s in SOURCES))
 
     @classmethod
-    def _of_legacy(cls, scope: Scope, path: Pathspec, location: str, stream: str) -> TaskLogs:
+    def _of_legacy(cls, scope: Scope, path: Pathspec, location: Any, stream: str) -> TaskLogs:
         """Return logs as Metaflow wrote them before 2.2.10: one plain file.
 
         Raises:
@@ -72,12 +74,16 @@ class TaskLogs:
         """
         try:
             noted = json.loads(location)
-            ds_type, full, attempt = noted["ds_type"], noted["location"], int(noted["attempt"])
+            ds_type, full, number = noted["ds_type"], noted["location"], noted["attempt"]
             root = full.rsplit("/", 5)[0]
-        except (ValueError, KeyError, TypeError, AttributeError) as cause:
-            reason = f"its location is not as Metaflow writes it: {location!r}"
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
+            reason = f"its location is not as Metaflow writes it: {reprlib.repr(location)}"
             raise DatastoreError(f"{stream} of {path}", "", reason) from cause
-        where = _place(scope, path, ds_type, root)
+        if (attempt := whole_number(number)) is None:
+            raise DatastoreError(
+                f"{stream} of {path}", "", f"it has no attempt {reprlib.repr(number)}"
+            )
+        where = store_at(scope, path, ds_type, root)
         return cls(scope, path, where, (f"{attempt}.{stream}.log",), legacy=True)
 
     def text(self) -> str:
@@ -124,7 +130,3 @@ def _fields(scope: Scope, path: Pathspec, stream: str, attempt: int | None) -> d
     if attempt is not None:  # whole: attempts of old metadata are told apart by all of it
         return newest(of_attempt(scope.provider.metadata(path), attempt))
     return newest(scope.provider.metadata(path, tuple(f.format(stream) for f in _FIELDS)))
-
-
-def _place(scope: Scope, path: Pathspec, ds_type: str, root: str) -> Place:
-    return place(ds_type, root, path.components[0], scope.provider.root(ds_type))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mfc._objects._client import current_client
 from mfc._objects._object import local_time
 from mfc._reader import OBJECTS, Scope
-from mfc.errors import MetaflowException
+from mfc.errors import ChildNotFound, MetaflowException
 from mfc.model import Level, Pathspec
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Trigger:
             for name in dict.fromkeys((step, "end")):
                 event = f"metaflow.{flow}.{name}"
                 events.append(MetaflowEvent(event, end.pathspec, run.finished_at, _RUN))
-        trigger = cls(events)
+        trigger = cls(events, ended[0][0]._scope if ended else None)
         trigger._known_runs = [run for run, _ in ended]
         return trigger
 
@@ -98,7 +98,9 @@ class Trigger:
         return list(self._known_runs) or None
 
     def _run(self, event: MetaflowEvent) -> Run | None:
-        components = str(event.id).split("/")[:2]
+        if not isinstance(event.id, str):
+            return None
+        components = event.id.split("/")[:2]
         try:
             path = Pathspec.parse("/".join(components), Level.RUN)
             found: Run = OBJECTS[Level.RUN]._at(self._scope.unchecked(), path)
@@ -110,7 +112,7 @@ class Trigger:
         """Return the newest run of flow `key` among the events, else the newest event `key`.
 
         Raises:
-            KeyError: there is neither.
+            ChildNotFound: there is neither; a KeyError.
         """
         for run in self.runs or ():
             if run.path_components[0] == key:
@@ -118,7 +120,7 @@ class Trigger:
         for event in self._events:
             if event.name == key:
                 return event
-        raise KeyError(key)
+        raise ChildNotFound(repr(self), key)
 
     def __iter__(self) -> Iterator[MetaflowEvent]:
         return iter(self._events)
@@ -130,6 +132,14 @@ class Trigger:
             return False
         return True
 
+    def __copy__(self) -> Trigger:
+        made = Trigger(self._events, self._scope)
+        made._known_runs = self._known_runs
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Trigger:
+        return self.__copy__()
+
     def __getstate__(self) -> dict[str, Any]:
         return {"_runs": self._known_runs, "_events": self._events}
 
@@ -140,13 +150,17 @@ class Trigger:
         self._known_runs = state.get("_runs")
 
     def __repr__(self) -> str:
-        return f"<Trigger: {', '.join(str(event.name) for event in self._events)}>"
+        names = (str(event.name) for event in self._events if isinstance(event.name, (str, int)))
+        return f"<Trigger: {', '.join(names)}>"
 
 
 def _seconds(stamp: Any) -> float:
     """Return a sort key; what is no number comes last."""
     number = isinstance(stamp, (int, float)) and not isinstance(stamp, bool)
-    return float(stamp) if number else float("-inf")
+    try:
+        return float(stamp) if number else float("-inf")
+    except OverflowError:  # a number of more digits than any time has
+        return float("-inf")
 
 
 def _shown(stamp: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from typing import Any, ClassVar, NoReturn, cast
 
 #: Import name → the package to install, where the two differ.
@@ -107,6 +108,10 @@ class Placeholder(metaclass=PlaceholderType):
         text = f"no attribute {name!r} on a placeholder for {self.module}.{self.qualname}"
         raise AttributeError(f"{text}: {self.advice}", name=name, obj=self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the placeholder that it is, for other processes and for caches."""
+        return _made, (type(self), self.args, self.kwargs), self.state, iter(self.items)
+
     def __repr__(self) -> str:
         return f"<placeholder for a {self.module}.{self.qualname}: {self.advice}>"
 
@@ -123,18 +128,35 @@ def placeholder(
         cause: why it cannot be had.
     """
     package = _package(module)
-    fields: dict[str, Any] = {
+    advice = _advice(module, qualname, package, cause)
+    return cast("type[Placeholder]", _class(module, qualname, package, advice, raw))
+
+
+def _made(kind: type[Placeholder], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Placeholder:
+    return kind(*args, **kwargs)
+
+
+def _class(module: str, qualname: str, install: str, advice: str, raw: bytes) -> PlaceholderType:
+    fields = {
         "module": module,
         "qualname": qualname,
-        "install": package,
-        "advice": _advice(module, qualname, package, cause),
+        "install": install,
+        "advice": advice,
         "raw": raw,
         "__doc__": f"Stands for `{module}.{qualname}`.",
     }
-    return cast(
-        "type[Placeholder]",
-        PlaceholderType(qualname.rpartition(".")[2] or "Placeholder", (Placeholder,), fields),
-    )
+    return PlaceholderType(qualname.rpartition(".")[2] or "Placeholder", (Placeholder,), fields)
+
+
+def _reduced(kind: PlaceholderType) -> str | tuple[Any, ...]:
+    if kind is Placeholder:
+        return "Placeholder"
+    shown = cast("type[Placeholder]", kind)
+    return _class, (shown.module, shown.qualname, shown.install, shown.advice, shown.raw)
+
+
+# The classes are made while a value is loaded, so pickle cannot find them by name.
+copyreg.pickle(PlaceholderType, _reduced)
 
 
 def _package(module: str) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from typing import BinaryIO
+
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has no FIFOs in directories
 
 
 class LocalFiles:
@@ -11,7 +15,7 @@ class LocalFiles:
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Return the bytes [start, end) of a file, all by default."""
-        with open(path, "rb", buffering=0) as file:
+        with open(path, "rb", buffering=0, opener=_opened) as file:
             if start:
                 file.seek(start)
             if end is None:
@@ -20,10 +24,26 @@ class LocalFiles:
 
     def size(self, path: str) -> int:
         """Return the size of a file in bytes."""
-        return os.stat(path).st_size
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a file", path)
+        return status.st_size
 
     def open(self, path: str, mode: str = "rb") -> BinaryIO:
         """Return the file, opened for reading."""
         if mode != "rb":
             raise ValueError(f"mode is {mode!r}; files of a datastore are only read, with 'rb'")
-        return open(path, "rb")
+        return open(path, "rb", opener=_opened)
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open a file and nothing else: a FIFO would block, a device may never end.
+
+    Raises:
+        OSError: it is something else.
+    """
+    descriptor = os.open(path, flags | _NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a file", path)
+    return descriptor

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import stat
 import tempfile
+import time
 import warnings
 from typing import Any
 
@@ -13,7 +16,12 @@ from mfc.errors import MfcWarning, UnreadableRecord
 
 _parse = json.JSONDecoder().raw_decode
 _CHUNK = 1 << 16
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows translates line ends without it
+#: Seconds between tries to replace a file that others have open, which Windows forbids.
+_WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if os.name == "nt" else ()
+#: Bytes of the largest file that can be a record.
+_LIMIT = 1 << 28
+# Windows translates line ends without O_BINARY; a FIFO blocks who opens it without O_NONBLOCK.
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def read_bytes(path: str) -> bytes | None:
@@ -24,20 +32,23 @@ def read_bytes(path: str) -> bytes | None:
     """
     try:
         # Listings read thousands of these: os.open is half the price of open().
-        descriptor = os.open(path, os.O_RDONLY | _BINARY)
+        descriptor = os.open(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
         return None
     except PermissionError as cause:
         reason = "no permission; Metaflow writes metadata for its owner alone (mode 0600)"
         raise UnreadableRecord(path, reason) from cause
     except OSError as cause:
-        if cause.errno == errno.ENAMETOOLONG:  # no file can have that name, so none has it
+        if cause.errno == errno.ENAMETOOLONG:
             return None
         raise UnreadableRecord(path, str(cause)) from cause
     try:
         content = os.read(descriptor, _CHUNK)
         if len(content) < _CHUNK:
             return content
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LIMIT:
+            raise UnreadableRecord(path, "no file, or far too large for a record")
         parts = [content]
         while part := os.read(descriptor, _CHUNK):
             parts.append(part)
@@ -88,7 +99,7 @@ def replace(path: str, fields: dict[str, Any]) -> None:
     """Replace a file by another JSON object, at once for every reader; keep its permissions.
 
     Raises:
-        OSError: it cannot be written; the old file is as it was.
+        OSError, RecursionError: it cannot be written; the old file is as it was.
     """
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix="tmp")
     try:
@@ -97,7 +108,17 @@ def replace(path: str, fields: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, os.stat(path).st_mode & 0o7777)
-        os.replace(temporary, path)
+        _put(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _put(temporary: str, path: str) -> None:
+    """Rename over a file; on Windows that has to wait until nobody is reading it."""
+    for wait in _WAITS:
+        with contextlib.suppress(PermissionError):
+            os.replace(temporary, path)
+            return
+        time.sleep(wait)
+    os.replace(temporary, path)

@@ -77,22 +77,33 @@ class LocalProvider:
         self, path: Pathspec, names: Collection[str] | None = None
     ) -> Iterator[MetadataRecord]:
         """Yield the metadata of the tasks at `path`, oldest first in each; see the contract."""
-        for task in self._tasks(path):
-            yield from self._task(task).metadata(names)
+        for task in self._tasks(path, path):
+            files = self._task(task)
+            try:
+                found = files.metadata(names)
+            except UnreadableRecord as unreadable:
+                _only(task, path, unreadable)
+            else:
+                yield from found
 
     def artifacts(
         self, path: Pathspec, names: Collection[str] | None = None, attempt: int | None = None
     ) -> Iterator[ArtifactRecord]:
         """Yield the artifacts of the tasks at `path`, newest first in each; see the contract."""
         run = self._run(path.up(Level.RUN))
-        for task in self._tasks(path):
+        for task in self._tasks(path, path):
             files = self._task(task)
-            if names is None:
-                yield from files.artifacts(attempt, run)
+            try:
+                if names is None:
+                    found = files.artifacts(attempt, run)
+                else:
+                    each = (files.artifact(name, attempt, run) for name in set(names))
+                    found = [record for record in each if record is not None]
+                    found.sort(key=_created, reverse=True)
+            except UnreadableRecord as unreadable:
+                _only(task, path, unreadable)
             else:
-                found = (files.artifact(name, attempt, run) for name in set(names))
-                named = [record for record in found if record is not None]
-                yield from sorted(named, key=_created, reverse=True)
+                yield from found
 
     def retag(self, run: Pathspec, change: TagChange) -> frozenset[str]:
         """Change the user tags of a run; see the contract."""
@@ -155,13 +166,25 @@ class LocalProvider:
     def _task(self, path: Pathspec) -> TaskFiles:
         return TaskFiles(path, self._directory(path), self._own_location, self._meter)
 
-    def _tasks(self, path: Pathspec) -> Iterator[Pathspec]:
-        """Yield the tasks at or below a task, step or run."""
+    def _tasks(self, path: Pathspec, wanted: Pathspec) -> Iterator[Pathspec]:
+        """Yield the tasks at or below a task, step or run, for a question about `wanted`."""
         if self._place.root is None:
             return
         if path.level is Level.TASK:
             yield path
             return
-        for name in names_in(self._directory(path)):
+        try:
+            names = names_in(self._directory(path))
+        except UnreadableRecord as unreadable:
+            _only(path, wanted, unreadable)
+            return
+        for name in names:
             if name != META:
-                yield from self._tasks(path.child(name))
+                yield from self._tasks(path.child(name), wanted)
+
+
+def _only(path: Pathspec, wanted: Pathspec, unreadable: UnreadableRecord) -> None:
+    """Let what is unreadable at `path` hide nothing else of `wanted`, which it may be itself."""
+    if path == wanted:
+        raise unreadable
+    left_out(unreadable)

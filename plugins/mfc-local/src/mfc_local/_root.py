@@ -13,7 +13,8 @@ from mfc.errors import BadAddress
 #: The directory with the results, by kind of provider.
 DIRECTORIES = {"local": ".metaflow", "spin": ".metaflow_spin"}
 #: Addresses of other plugins, unless there is a directory of that name: `kind@…`, a URL, a word.
-_OTHER_KIND = re.compile(r"[A-Za-z][\w.-]*@|\w+:|\w+$")
+#: One letter and a colon is a drive of Windows.
+_OTHER_KIND = re.compile(r"[A-Za-z][\w.-]*@|\w{2,}:|\w+$")
 
 
 @attrs.frozen
@@ -48,11 +49,16 @@ def place_of(address: str, config: Config) -> Place | None:
             return None
     elif not mark or not directory:
         return _default(kind, config)
-    wanted = os.path.join(os.path.expanduser(directory), DIRECTORIES[kind])
-    root = os.path.realpath(wanted)
+    home = os.path.expanduser(directory)
+    if not os.path.isabs(home):
+        home = os.path.abspath(home)  # the address has to mean the same in other processes
+    try:
+        root = os.path.realpath(os.path.join(home, DIRECTORIES[kind]))
+    except ValueError as cause:  # a NUL, or what no file system can spell
+        raise BadAddress(f"{directory!r} cannot be a directory") from cause
     if not os.path.isdir(root):
         raise BadAddress(f"Could not find directory {DIRECTORIES[kind]} in directory {directory}")
-    return Place(kind, f"{kind}@{directory}", root)
+    return Place(kind, f"{kind}@{home}", root)
 
 
 def _default(kind: str, config: Config) -> Place:

@@ -39,7 +39,7 @@ def created_at(run_id: str, recorded: int) -> int:
 
 
 def _is_time(run_id: str) -> bool:
-    return len(run_id) == _TIME_DIGITS and run_id.isdigit()
+    return len(run_id) == _TIME_DIGITS and run_id.isdecimal()
 
 
 def run_record(run: Pathspec, content: bytes, file: str) -> Record:
@@ -50,7 +50,7 @@ def run_record(run: Pathspec, content: bytes, file: str) -> Record:
     """
     fields = parsed(content, file)
     recorded = fields.get("ts_epoch")
-    if isinstance(recorded, int):
+    if isinstance(recorded, int) and not isinstance(recorded, bool):
         fields["ts_epoch"] = created_at(run.name, recorded)
     return Record.of_json(run, fields)
 
@@ -71,7 +71,7 @@ def runs(directory: str, flow: Pathspec, query: Query, meter: Meter) -> Iterator
     meter.add(reads=1)
     if query.names is not None:
         names = [name for name in names if name in query.names]
-    timed = [name for name in names if len(name) == _TIME_DIGITS and name.isdigit()]
+    timed = [name for name in names if len(name) == _TIME_DIGITS and name.isdecimal()]
     in_order = _newest_first(_in_window(timed, query))
     # Other ids, of schedulers, say nothing: those runs must be read to be put in order.
     others = list(

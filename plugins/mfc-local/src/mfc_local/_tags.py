@@ -33,7 +33,8 @@ def retag(file: str, run: Pathspec, change: TagChange) -> frozenset[str]:
         raise MetaflowTaggingError(
             f"The tags of {run} were being changed by others for {PATIENCE:.0f} s; try again"
         ) from cause
-    except OSError as cause:
+    # filelock raises NotImplementedError where a filesystem has no locks.
+    except (OSError, NotImplementedError, RecursionError) as cause:
         raise MetaflowTaggingError(f"The tags of {run} cannot be written: {cause}") from cause
 
 
@@ -59,6 +60,7 @@ def _fields(file: str, run: Pathspec) -> dict[str, Any]:
         raise MetaflowNotFound(f"Run('{run}') does not exist")
     fields = parsed(content, file)
     for name in ("tags", "system_tags"):
-        if not isinstance(fields.get(name) or [], list):
-            raise UnreadableRecord(file, f"{name} is no list")
+        tags = fields.get(name) or []
+        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+            raise UnreadableRecord(file, f"{name} is no list of text")
     return fields

@@ -11,7 +11,7 @@ import attrs
 
 from mfc.errors import UnreadableRecord
 from mfc.hookspecs import Meter
-from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
+from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record, whole_number
 from mfc_local._json import left_out, names_in, parsed, read_bytes
 
 META = "_meta"
@@ -66,8 +66,13 @@ class TaskFiles:
             attempt = self._done_last(entries)
         start = f"{attempt}{_ARTIFACT}"
         skip = len(start)
+        nameless = {f"{start}{name}.json" for name in ("", ".", "..")}
         found = self._read(
-            [entry for entry in entries if entry.startswith(start) and entry.endswith(".json")],
+            [
+                entry
+                for entry in entries
+                if entry.startswith(start) and entry.endswith(".json") and entry not in nameless
+            ],
             lambda fields, file: ArtifactRecord.of_json(
                 self.path.child(file[skip:-5]), fields, run
             ),
@@ -99,8 +104,7 @@ class TaskFiles:
         file = f"{self.directory}/{META}/{max(done)}"
         content = read_bytes(file)
         self.meter.add(reads=1, size=len(content or b""))
-        value = str(parsed(content, file).get("value")) if content is not None else ""
-        return int(value) if value.isdigit() else None
+        return None if content is None else whole_number(parsed(content, file).get("value"))
 
     def _entries(self) -> list[str]:
         self.meter.add(reads=1)

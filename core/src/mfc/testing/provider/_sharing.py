@@ -38,7 +38,7 @@ from mfc.testing.provider._asking import (
 def _reading(asked: Asked) -> Any:
     """Return something of every kind, in a form that can be compared."""
     return (
-        [paths(asked.children(parent)) for parent in (ROOT, FLOW, RUN, STEP)],
+        [sorted(paths(asked.children(parent))) for parent in (ROOT, FLOW, RUN, STEP)],
         [asked.get(path) for path in (FLOW, RUN, STEP, RETRIED, RETRIED.child("x"))],
         [str(record) for record in asked.metadata(NAMED)],
         paths(asked.artifacts(RETRIED)),
@@ -61,7 +61,7 @@ class SharingClauses(ProviderClauses):
         _, asked, _ = self.given(new_backend)
         expected = [paths(asked.children(parent)) for parent in (FLOW, STEP)]
         next(iter(asked.provider.children(FLOW, Query())), None)
-        first, second = (asked.provider.children(parent, Query()) for parent in (FLOW, STEP))
+        first, second = (iter(asked.provider.children(p, Query())) for p in (FLOW, STEP))
         got: list[list[str]] = [[], []]
         while len(got[0]) < len(expected[0]) or len(got[1]) < len(expected[1]):
             pair = next(first, None), next(second, None)
@@ -69,7 +69,8 @@ class SharingClauses(ProviderClauses):
                 break
             for found, record in zip(got, pair, strict=True):
                 found.extend([] if record is None else [str(record.path)])
-        equal("children of a flow and of a step, in turns", expected, got)
+        given = "children of a flow and of a step, in turns"
+        equal(given, [sorted(names) for names in expected], [sorted(names) for names in got])
 
     @clause("fork")
     def test_a_forked_child_gets_the_same(self, new_backend: NewBackend) -> None:
@@ -86,9 +87,7 @@ class SharingClauses(ProviderClauses):
         moved = History([*flows, run("8", 8_000, "eve", ["blue"], ["user:eve"])])
         _, two, _ = self.given(new_backend, moved)
         first = _reading(one)
-        for parent, expected in ((FLOW, ["Kit/8"]), (RUN, []), (STEP, [])):
-            given = f"children({str(parent)!r}) of a second place"
-            equal(given, expected, paths(two.children(parent)))
+        equal("children('Kit') of a second place", ["Kit/8"], paths(two.children(FLOW)))
         equal("get of a run that only the first place has", None, two.get(RUN))
         equal("get of a run that only the second place has", None, one.get(FLOW.child("8")))
         if one.capabilities.useful("retag"):
@@ -131,7 +130,8 @@ class SharingClauses(ProviderClauses):
         for name in ABSENT:
             for path in (FLOW.child(name), Pathspec((name, "1")), STEP.child(name)):
                 _mfc_only(
-                    f"children below {name!r}", lambda p=path: list(provider.children(p, Query()))
+                    f"children below {name!r}",
+                    lambda p=path: list(provider.children(p, Query()) or ()),
                 )
                 _mfc_only(f"get of {name!r}", lambda p=path: provider.get(p))
             task = STEP.child(name)
@@ -145,7 +145,7 @@ class SharingClauses(ProviderClauses):
             )
         for query in full:
             for path in (ROOT, FLOW, STEP):
-                _mfc_only(str(query), lambda p=path, q=query: list(provider.children(p, q)))
+                _mfc_only(str(query), lambda p=path, q=query: list(provider.children(p, q) or ()))
 
     @clause("unreadable")
     def test_damage_is_told(self, new_backend: NewBackend) -> None:
@@ -183,7 +183,7 @@ class SharingClauses(ProviderClauses):
         with _isolation.nothing_left_open("a new provider, read, left in a listing, and dropped"):
             asked = self.asked(backend)
             _reading(asked)
-            begun = asked.provider.children(FLOW, Query())
+            begun = iter(asked.provider.children(FLOW, Query()))
             next(begun)
             del begun, asked
 

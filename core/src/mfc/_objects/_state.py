@@ -1,0 +1,73 @@
+"""What is in the pickle of an object: Metaflow's own layout, and how far the store was trusted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mfc._objects._client import current_client
+from mfc._reader import Reader, Scope
+from mfc.errors import MetaflowInternalError
+from mfc.hookspecs import MetadataProvider
+from mfc.trust import Trust
+
+#: How Metaflow marks the layout of a pickled object; the newest one is what is written here.
+_VERSION = "2.12.27"
+
+
+def object_state(scope: Scope, pathspec: str, attempt: int | None) -> dict[str, Any]:
+    """Return the state of an object, which Metaflow's client reads, too."""
+    checked = scope.checked and scope.namespace is not None
+    data = [pathspec, attempt, scope.provider.address, scope.namespace, checked]
+    return {"version": _VERSION, "data": data, **trust_state(scope)}
+
+
+def trust_state(scope: Scope) -> dict[str, Any]:
+    """Return what a pickle says of trust: nothing, unless there are limits to it."""
+    trust = scope.reader.trust
+    return {} if trust.level == "full" else {"trust": [trust.level, sorted(trust.allow)]}
+
+
+def reader_for(state: dict[str, Any]) -> Reader:
+    """Return the current client, with no more trust than what the pickled object came with."""
+    client = current_client()
+    noted = state.get("trust")
+    if noted is None:
+        return client
+    level, allow = noted
+    return client.within(Trust.safe(allow) if level == "safe" else Trust.of(level))
+
+
+def provider_for(reader: Reader, address: str | None) -> MetadataProvider:
+    """Return the provider that an object came from; the client's own stays what it is."""
+    if address is None or address == reader.provider.address:
+        return reader.provider
+    return reader.provider_at(address)
+
+
+def unpacked(state: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
+    """Return pathspec, attempt, metadata address, namespace and check of any of four layouts.
+
+    Raises:
+        MetaflowInternalError: a layout that is newer than this client, or damaged.
+
+    Source:
+        Metaflow 2.19, `MetaflowObject.__setstate__`.
+    """
+    if "version" not in state or "data" not in state:  # before 2.8.4: the instance's attributes
+        return (
+            state.get("_pathspec"),
+            state.get("_attempt"),
+            None,
+            None,
+            state.get("_namespace_check", False),
+        )
+    version, data = state["version"], list(state["data"])
+    if version == "2.8.4" and len(data) == 3:  # noqa: PLR2004 - the layout's own length
+        return data[0], data[1], None, None, data[2]
+    if version == "2.12.4" and len(data) == 4:  # noqa: PLR2004
+        return data[0], data[1], None, data[2], data[3]
+    if version == _VERSION and len(data) == 5:  # noqa: PLR2004
+        return data[0], data[1], data[2], data[3], data[4]
+    raise MetaflowInternalError(
+        f"Unpickling this object needs a client that knows layout {version!r}; upgrade mfc-core"
+    )

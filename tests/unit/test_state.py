@@ -1,0 +1,134 @@
+"""Pickles and copies of objects: where they belong afterwards, and how far they are trusted."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+import mfc
+from mfc import Client, Metaflow, Trust, namespace
+from mfc.errors import MetaflowException, UntrustedValue
+from mfc.testing import MemoryProvider
+
+LIMITED = [Trust.none(), Trust.safe(), Trust.safe(["shop.Basket"])]
+
+
+def again(thing: object) -> object:
+    return pickle.loads(pickle.dumps(thing))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_stays_with_its_client_and_reads_nothing(provider: MemoryProvider, copied) -> None:
+    client = Client(provider, namespace="user:ada", trust="none")
+    flows = client.flows()
+    things = [flows["Train"], client.run("Train/2"), client.task("Train/2/end/2", attempt=0)]
+    before = client.stats
+    for thing in things:
+        made = copied(thing)
+        assert made == thing
+        assert made is not thing
+        assert made._scope is thing._scope
+    assert client.stats == before
+    assert copied(flows)._provider is flows._provider
+    assert list(copied(flows)) == list(flows)
+    with pytest.raises(UntrustedValue):
+        copied(client.task("Train/2/end/2").data).x  # noqa: B018
+
+
+def test_a_copy_changes_its_tags_alone(client: Client) -> None:
+    run = client.run("Train/2")
+    made = copy.copy(run)
+    made.add_tag("new")
+    assert "new" in made.tags
+    assert "new" not in run.tags
+
+
+@pytest.mark.parametrize("trust", LIMITED)
+def test_an_unpickled_object_is_trusted_no_more_than_before(
+    provider: MemoryProvider, trust: Trust
+) -> None:
+    limited = Client(provider, namespace=None, trust=trust)
+    things = [limited.run("Train/2"), limited.task("Train/2/end/2")["x"], limited.flows()]
+    with Client(provider, namespace=None):
+        for thing in things:
+            assert again(thing)._scope.reader.trust == trust
+        assert mfc.Run("Train/2")._scope.reader.trust == Trust.full()
+
+
+def test_an_unpickled_object_is_trusted_no_more_than_its_new_client(
+    provider: MemoryProvider,
+) -> None:
+    wide = Client(provider, namespace=None).run("Train/2")
+    narrow = Client(provider, namespace=None, trust=Trust.safe(["shop.Basket"])).run("Train/2")
+    with Client(provider, namespace=None, trust="none") as client:
+        assert again(wide)._scope.reader is client
+        assert again(narrow)._scope.reader is client
+    with Client(provider, namespace=None, trust=Trust.safe(["shop.Apple"])):
+        assert again(narrow)._scope.reader.trust == Trust.safe()
+
+
+def test_reading_what_was_unpickled_counts_with_the_client(provider: MemoryProvider) -> None:
+    run = Client(provider, namespace=None, trust="safe").run("Train/2")
+    with Client(provider, namespace=None) as client:
+        before = client.stats
+        assert again(run).successful
+        assert (client.stats - before).calls > 1
+
+
+def test_full_trust_leaves_the_layout_that_metaflow_reads(client: Client) -> None:
+    state = client.run("Train/2").__getstate__()
+    assert state == {"version": "2.12.27", "data": ["Train/2", None, "memory@", None, False]}
+
+
+def test_all_flows_are_those_of_the_namespace_of_now(provider: MemoryProvider) -> None:
+    with Client(provider, namespace="user:ada"):
+        top = Metaflow()
+        assert [flow.id for flow in top] == ["Train"]
+        namespace(None)
+        assert [flow.id for flow in top.flows] == ["Score", "Train"]
+        namespace("user:eve")
+        assert "namespace 'user:eve'" in repr(top.flows)
+
+
+def test_all_flows_know_their_names(provider: MemoryProvider) -> None:
+    top = Client(provider, namespace="user:ada").flows()
+    assert "Train" in top
+    assert "Score" not in top  # outside of the namespace
+    assert "Gone" not in top
+
+
+def test_all_flows_can_be_pickled(provider: MemoryProvider) -> None:
+    with Client(provider, namespace=None) as client:
+        assert list(again(client.flows())) == list(client.flows())
+        made = Metaflow.__new__(Metaflow)
+        made.__setstate__({"metadata": "what Metaflow's own pickle has"})
+        assert list(made) == list(client.flows())
+
+
+def failures(client: Client) -> list[MetaflowException]:
+    run = client.run("Train/2")
+    found = []
+    for question in (
+        lambda: run["none"],
+        lambda: run[".."],
+        lambda: run.data.none,
+        lambda: run.add_tag(5),
+        lambda: client.run(""),
+        lambda: client.run("Train"),
+        lambda: client.run("Train/9"),
+        lambda: client.use("nowhere@"),
+        lambda: client.task("Train/2/end/2")["x"].raw,
+        lambda: client.task("Train/2/end/2").loglines("x").__next__(),
+    ):
+        with pytest.raises(MetaflowException) as caught:
+            question()
+        found.append(caught.value)
+    return found
+
+
+def test_errors_come_back_from_other_processes(client: Client) -> None:
+    for error in failures(client):
+        made = again(error)
+        assert (type(made), str(made)) == (type(error), str(error))
