@@ -23,8 +23,9 @@ from typing import Any
 
 import mfc
 from mfc import Client, MetaflowException, Run, Step, Task
+from mfc.testing import sample
 
-SAMPLE = os.path.join(os.path.dirname(__file__), "..", "tests", "sample", "sample.tgz")
+SAMPLE = sample.ARCHIVE
 WIDTH = min(shutil.get_terminal_size().columns, 88)
 COLOUR = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 #: Loading more than this would be no demonstration any more.
@@ -380,7 +381,7 @@ def tour(directory: str, client: Client) -> None:
     cost(prompt, client, found.run.path_components[0], started)
 
 
-def introduce(directory: str, *, sample: bool) -> None:
+def introduce(directory: str, *, is_sample: bool) -> None:
     """Say what is shown, and how it is opened."""
     print(styled("mfc: what Metaflow recorded, read without Metaflow", "1"))
     print()
@@ -389,7 +390,7 @@ def introduce(directory: str, *, sample: bool) -> None:
         "(tests/sample/PROVENANCE.md). For your own: make demo FROM=DIR, where DIR holds .metaflow."
     )
     prompt = Prompt()
-    prompt.say(about if sample else f"These are the results in {directory}; nothing is changed.")
+    prompt.say(about if is_sample else f"These are the results in {directory}; nothing is changed.")
     print()
     prompt.code("from mfc import Client, Flow, Metaflow, Run, Task")
     prompt.code(f'client = Client({quoted(directory)}, namespace=None, trust="safe")')
@@ -409,21 +410,21 @@ def unpack(target: str) -> None:
             tar.extractall(target)
 
 
-def show(directory: str, *, sample: bool) -> int:
+def show(directory: str, *, is_sample: bool) -> int:
     """Go through a directory; return the exit code."""
     try:
         client = Client(directory, namespace=None, trust="safe")
     except MetaflowException as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
-    introduce(directory, sample=sample)
+    introduce(directory, is_sample=is_sample)
     with warnings.catch_warnings(record=True) as caught, client:
         warnings.simplefilter("always")
         tour(directory, client)
     if caught:
         print(f"\n{len(caught)} warnings, of which the first:")
         print(wrapped(shown(str(caught[0].message)), 0))
-    if sample:
+    if is_sample:
         print("\nGo on: make demo FROM=DIR · README.md · docs/tutorial.md")
     return 0
 
@@ -439,10 +440,10 @@ def main(arguments: list[str]) -> int:
         directory = os.path.abspath(os.path.expanduser(arguments[0]))
         if os.path.basename(directory) == ".metaflow":
             directory = os.path.dirname(directory)
-        return show(directory, sample=False)
+        return show(directory, is_sample=False)
     with tempfile.TemporaryDirectory(prefix="mfc-demo-") as directory:
         unpack(directory)
-        return show(directory, sample=True)
+        return show(directory, is_sample=True)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ class LocalProvider:
                 if names is None:
                     found = files.artifacts(attempt, run)
                 else:
-                    each = (files.artifact(name, attempt, run) for name in names)
+                    each = (files.artifact(name, attempt, run) for name in set(names))
                     found = [record for record in each if record is not None]
                     found.sort(key=_created, reverse=True)
             except UnreadableRecord as unreadable:

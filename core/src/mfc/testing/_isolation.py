@@ -1,0 +1,202 @@
+"""Asking a question elsewhere: in threads, in a forked child, in a fresh interpreter."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import pytest
+
+from mfc.testing._contract import ClauseBroken, ask, holds
+
+_T = TypeVar("_T")
+_ASKERS, _TIMES = 6, 4
+#: What a plugin's module must leave to its hooks.
+_HEAVY = frozenset(
+    [
+        "aiohttp",
+        "asyncio",
+        "azure",
+        "boto3",
+        "botocore",
+        "fsspec",
+        "google",
+        "grpc",
+        "httpx",
+        "numpy",
+        "pandas",
+        "requests",
+        "sqlalchemy",
+        "torch",
+        "urllib3",
+    ]
+)
+
+
+def in_threads(given: str, question: Callable[[], _T]) -> None:
+    """Ask from several threads at once; every answer must be the one of a single thread.
+
+    Raises:
+        ClauseBroken: one is not, or failed.
+    """
+    __tracebackhide__ = True
+    expected = ask(given, question)
+    answers: list[object] = []
+    start = threading.Barrier(_ASKERS)
+
+    def read() -> None:
+        start.wait()
+        for _ in range(_TIMES):
+            try:
+                answers.append(question())
+            except Exception as error:  # noqa: BLE001, PERF203 - it is the answer
+                answers.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(_ASKERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for answer in answers:
+        holds(answer == expected, f"{given}, from {_ASKERS} threads at once", expected, answer)
+
+
+def needs_fork() -> None:
+    """Skip where processes cannot fork."""
+    if not hasattr(os, "fork"):
+        pytest.skip("processes cannot fork here")
+
+
+def forked(question: Callable[[], object]) -> tuple[int, int]:
+    """Ask in a forked child; return its process and where to read its answer, see `answered`."""
+    end, start = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that threads run is known: a provider must bear it
+        child = os.fork()
+    if child:
+        os.close(start)
+        return child, end
+    try:
+        os.close(end)
+        try:
+            answer: object = question()
+        except Exception as error:  # noqa: BLE001 - the parent shows it
+            answer = repr(error)
+        with os.fdopen(start, "wb") as pipe:
+            pipe.write(pickle.dumps(answer))
+    finally:
+        os._exit(0)  # nothing of pytest may go on in the child
+
+
+def answered(child: tuple[int, int]) -> Any:
+    """Return what a forked child answered; None if it died."""
+    process, end = child
+    with os.fdopen(end, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(process, 0)
+    return pickle.loads(answer) if answer else None  # noqa: S301 - our own child wrote it
+
+
+def in_fork(given: str, question: Callable[[], object]) -> None:
+    """Ask in a forked child, then here again; both must answer as before.
+
+    Raises:
+        ClauseBroken: one does not.
+    """
+    __tracebackhide__ = True
+    expected = ask(given, question)
+    answer = answered(forked(question))
+    holds(answer == expected, f"{given}, in a forked child", expected, answer)
+    again = ask(given, question)
+    holds(again == expected, f"{given}, in the parent of a forked child", expected, again)
+
+
+def imports_lightly(module: str | None, most: int) -> None:
+    """Import a plugin's module in a fresh interpreter, and see what comes with it.
+
+    Raises:
+        ClauseBroken: something heavy, or more than `most` modules, or it fails.
+    """
+    __tracebackhide__ = True
+    if module is None:
+        pytest.skip("the class gives no `module`")
+    code = (
+        "import sys, json, mfc.hookspecs; before = set(sys.modules); "
+        f"import {module}; print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(  # noqa: S603 - the module's name is the author's own
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    given = f"import {module}, in a fresh interpreter"
+    if done.returncode:
+        raise ClauseBroken(given, "no error", done.stderr)
+    added = json.loads(done.stdout.splitlines()[-1])
+    heavy = sorted({name for name in added if name.split(".")[0] in _HEAVY})
+    advice = "import heavy libraries inside the hooks"
+    holds(not heavy, given, "nothing heavy comes with it", heavy, advice)
+    expected = f"at most {most} modules come with it"
+    holds(len(added) <= most, given, expected, f"{len(added)}: {', '.join(added)}", advice)
+
+
+def _open_files() -> dict[str, str] | None:
+    for directory in ("/proc/self/fd", "/dev/fd"):
+        try:
+            names = os.listdir(directory)
+        except OSError:
+            continue
+        found = {}
+        for name in names:
+            with contextlib.suppress(OSError):
+                found[name] = os.readlink(f"{directory}/{name}")
+        return found or dict.fromkeys(names, "a file")
+    return None
+
+
+@contextlib.contextmanager
+def nothing_left_open(given: str) -> Iterator[None]:
+    """See that the block closes what it opens, once its own objects are gone.
+
+    Raises:
+        ClauseBroken: a file is still open, or was closed by nobody but the garbage collector.
+    """
+    gc.collect()
+    before = _open_files()
+    with warnings.catch_warnings(record=True) as caught, _unraisable_as_warnings():
+        warnings.simplefilter("always", ResourceWarning)
+        yield
+        gc.collect()
+    left = [str(w.message) for w in caught if issubclass(w.category, ResourceWarning)]
+    holds(not left, given, "no ResourceWarning", left, "close what the call opened: with …")
+    after = _open_files()
+    if before is not None and after is not None:
+        opened = [after[name] for name in after.keys() - before.keys() if name not in before]
+        opened = [name for name in opened if "/fd" not in name]
+        holds(not opened, given, "no file or connection left open", opened)
+
+
+@contextlib.contextmanager
+def _unraisable_as_warnings() -> Iterator[None]:
+    """Keep pytest from collecting ResourceWarnings that are errors: this is about them."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+
+
+def wait_for(child: tuple[int, int], seconds: float) -> None:
+    """Wait until a forked child has answered, but not for ever."""
+    import select  # only where processes fork
+
+    select.select([child[1]], [], [], seconds)

@@ -1,0 +1,283 @@
+"""The contract of filesystems, as tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar, Protocol
+
+import pytest
+
+from mfc.hookspecs import Filesystem
+from mfc.testing import _isolation, sample
+from mfc.testing._contract import ContractTests, ask, clause, equal, holds, refused
+from mfc.testing._example import AWKWARD
+
+_BYTES = bytes(range(256)) * 3 + b"\r\n\n\r\x1a\x00"
+_LARGE = 6_000_000
+
+
+class Store(Protocol):
+    """One place with files, empty at first: what the author of a filesystem gives to the kit."""
+
+    #: The datastore's type, as `mfc_filesystem` is asked for it.
+    ds_type: str
+    #: The datastore's root as records spell it, `s3://bucket/prefix` or `/data`.
+    root: str
+
+    def filesystem(self) -> Filesystem:
+        """Return a filesystem that sees this place, as the plugin's hook makes it."""
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write a file at a path below the root, behind the back of every filesystem."""
+
+
+NewStore = Callable[[], Store]
+
+
+class FilesystemTests(ContractTests):
+    """What every filesystem promises. Give `new_store`, and perhaps `module`.
+
+    ::
+
+        class TestS3(FilesystemTests):
+            module = "mfc_s3"
+
+            @pytest.fixture
+            def new_store(self, bucket):
+                return lambda: Bucket(bucket)
+
+    `new_store` is a function that makes an empty `Store` each time it is called.
+    """
+
+    #: Name of the plugin's module.
+    module: ClassVar[str | None] = None
+    #: Modules of its own that importing the plugin's module may load.
+    modules_on_import: ClassVar[int] = 5
+
+    @pytest.fixture
+    def new_store(self) -> NewStore:
+        """Return a function that makes an empty store each time."""
+        raise NotImplementedError("give the fixture `new_store`: a function that makes a Store")
+
+    @clause("file-content")
+    def test_content_is_as_written(self, new_store: NewStore) -> None:
+        """`cat_file` gives all bytes of a file, as `bytes`, whatever they are."""
+        store = new_store()
+        for name, content in (("all", _BYTES), ("empty", b""), ("a/b/c/deep", b"x"), ("gz", _GZ)):
+            path, files = _put(store, name, content), store.filesystem()
+            equal(f"cat_file({path!r})", content, _cat(files, path))
+
+    @clause("file-large")
+    def test_large_files_are_complete(self, new_store: NewStore) -> None:
+        """A file of any size comes whole."""
+        store = new_store()
+        content = bytes(range(251)) * (_LARGE // 251)
+        path, files = _put(store, "large", content), store.filesystem()
+        got = _cat(files, path)
+        holds(
+            got == content, f"cat_file of {len(content)} bytes", "all of them", f"{len(got)} bytes"
+        )
+        with files.open(path) as file:
+            got = file.read()
+        holds(got == content, f"open of {len(content)} bytes", "all of them", f"{len(got)} bytes")
+
+    @clause("file-range")
+    def test_a_range_of_a_file(self, new_store: NewStore) -> None:
+        """`cat_file(path, start, end)` gives the bytes [start, end), None for either side open."""
+        store = new_store()
+        path, files = _put(store, "range", _BYTES), store.filesystem()
+        ends = (None, 0, 1, 10, 255, len(_BYTES) - 1, len(_BYTES), len(_BYTES) + 50)
+        for start in (None, 0, 1, 100, len(_BYTES) - 1):
+            for end in ends:
+                if end is None or (start or 0) < end:
+                    given = f"cat_file of {len(_BYTES)} bytes, {start}, {end}"
+                    got = ask(given, partial(files.cat_file, path, start, end))
+                    equal(given, _BYTES[start:end], got)
+
+    @clause("file-size")
+    def test_the_size(self, new_store: NewStore) -> None:
+        """`size` gives the number of bytes, as an int."""
+        store = new_store()
+        for name, content in (("all", _BYTES), ("empty", b""), ("gz", _GZ)):
+            path, files = _put(store, name, content), store.filesystem()
+            equal(f"size({path!r})", len(content), ask("size", partial(files.size, path)))
+
+    @clause("file-open")
+    def test_an_open_file(self, new_store: NewStore) -> None:
+        """`open` gives a file to read bytes from, in parts, from anywhere, and to close."""
+        store = new_store()
+        path, files = _put(store, "open", _BYTES), store.filesystem()
+        for mode in ((), ("rb",)):
+            with files.open(path, *mode) as file:
+                equal("read(5)", _BYTES[:5], file.read(5))
+                equal("read(), then", _BYTES[5:], file.read())
+                equal("read(), at the end", b"", file.read())
+                file.seek(100)
+                equal("read(7) after seek(100)", _BYTES[100:107], file.read(7))
+
+    @clause("file-open-twice")
+    def test_two_open_files(self, new_store: NewStore) -> None:
+        """A file opened twice is two open files, each with a place of its own."""
+        store = new_store()
+        path, files = _put(store, "open", _BYTES), store.filesystem()
+        with files.open(path) as one, files.open(path) as two:
+            equal("read(5) of the first", _BYTES[:5], one.read(5))
+            equal("read(9) of the second", _BYTES[:9], two.read(9))
+            equal("read(5) of the first, then", _BYTES[5:10], one.read(5))
+
+    @clause("file-missing")
+    def test_a_missing_file(self, new_store: NewStore) -> None:
+        """A missing file, in a directory or not, raises FileNotFoundError: at every method."""
+        store = new_store()
+        _put(store, "there/file", b"x")
+        files = store.filesystem()
+        for name in ("absent", "there/absent", "absent/absent", "the", "*"):
+            path = full_path(store, name)
+            for method in ("cat_file", "size", "open"):
+                _missing(f"{method}({path!r})", partial(getattr(files, method), path))
+
+    @clause("file-fresh")
+    def test_what_is_new_is_seen(self, new_store: NewStore) -> None:
+        """A file that was missing is there once it is written; one replaced has its new bytes."""
+        store = new_store()
+        path, files = full_path(store, "later/file"), store.filesystem()
+        _missing(f"cat_file({path!r})", lambda: files.cat_file(path))
+        _missing(f"size({path!r})", lambda: files.size(path))
+        store.put("later/file", b"first")
+        equal(f"cat_file({path!r}), just written", b"first", _cat(files, path))
+        equal(f"size({path!r}), just written", 5, ask("size", lambda: files.size(path)))
+        store.put("later/file", b"the second")
+        equal(f"cat_file({path!r}), replaced", b"the second", _cat(files, path))
+        equal(f"size({path!r}), replaced", 10, ask("size", lambda: files.size(path)))
+
+    @clause("file-names")
+    def test_awkward_names_are_names(self, new_store: NewStore) -> None:
+        """Names are taken as they are: spaces, other scripts, signs with a meaning elsewhere."""
+        store = new_store()
+        for number, name in enumerate(AWKWARD):
+            store.put(f"Kit/{name}/{name}", str(number).encode())
+        files = store.filesystem()
+        for number, name in enumerate(AWKWARD):
+            path = full_path(store, f"Kit/{name}/{name}")
+            equal(f"cat_file({path!r})", str(number).encode(), _cat(files, path))
+            equal(f"size({path!r})", len(str(number)), ask("size", partial(files.size, path)))
+
+    @clause("file-case")
+    def test_names_differ_by_case(self, new_store: NewStore) -> None:
+        """`x` and `X` are two names."""
+        store = new_store()
+        _put(store, "Kit/file", b"x")
+        files, path = store.filesystem(), full_path(store, "Kit/FILE")
+        _missing(f"cat_file({path!r})", lambda: files.cat_file(path))
+
+    @clause("file-errors")
+    def test_other_failures_are_os_errors(self, new_store: NewStore) -> None:
+        """What cannot be read for another reason, a directory for example, raises an OSError."""
+        store = new_store()
+        _put(store, "folder/file", b"x")
+        files = store.filesystem()
+        for name in ("folder", "folder/file/below", "x" * 3000):
+            path = full_path(store, name)
+            for method in ("cat_file", "open"):
+                call = getattr(files, method)
+                refused(f"{method}({path[:80]!r})", OSError, partial(call, path))
+
+    @clause("file-stores")
+    def test_two_stores_share_nothing(self, new_store: NewStore) -> None:
+        """What is at one root is not at another."""
+        one, two = new_store(), new_store()
+        first, second = _put(one, "same", b"one"), _put(two, "same", b"two, longer")
+        for files in (one.filesystem(), one.filesystem()):
+            equal("cat_file, of the first root", b"one", _cat(files, first))
+        equal("cat_file, of the second root", b"two, longer", _cat(two.filesystem(), second))
+
+    @clause("file-threads")
+    def test_threads_get_the_same(self, new_store: NewStore) -> None:
+        """One filesystem answers several threads at once as it answers one."""
+        store = new_store()
+        names = [_put(store, str(number), bytes([number]) * 5_000) for number in range(8)]
+        files = store.filesystem()
+        _isolation.in_threads("cat_file", lambda: [files.cat_file(name) for name in names])
+
+    @clause("file-fork")
+    def test_a_forked_child_gets_the_same(self, new_store: NewStore) -> None:
+        """A filesystem made and used before a fork answers in the child and in the parent."""
+        _isolation.needs_fork()
+        store = new_store()
+        path, files = _put(store, "forked", _BYTES), store.filesystem()
+        _isolation.in_fork("cat_file, size", lambda: (files.cat_file(path), files.size(path)))
+
+    @clause("nothing-left-open")
+    def test_nothing_is_left_open(self, new_store: NewStore) -> None:
+        """What a call opens it closes; an open file is closed with it."""
+        store = new_store()
+        path, files = _put(store, "file", _BYTES), store.filesystem()
+        files.cat_file(path)
+        with _isolation.nothing_left_open("cat_file, size, open"):
+            for _ in range(3):
+                files.cat_file(path)
+                files.cat_file(path, 5, 9)
+                files.size(path)
+                with files.open(path) as file:
+                    file.read(10)
+
+    @clause("sample-values")
+    def test_values_of_the_sample(self, new_store: NewStore) -> None:
+        """Through this filesystem the client gives the values that Metaflow gave for the sample."""
+        self._sample(new_store, "data")
+
+    @clause("sample-logs")
+    def test_logs_of_the_sample(self, new_store: NewStore) -> None:
+        """Through this filesystem the client gives the logs that Metaflow gave for the sample."""
+        self._sample(new_store, "log")
+
+    @clause("sample-objects")
+    def test_objects_of_the_sample(self, new_store: NewStore) -> None:
+        """With artifacts behind this filesystem, runs, steps and tasks answer as in Metaflow."""
+        self._sample(new_store, "object")
+
+    @clause("module-light")
+    def test_the_module_imports_fast(self) -> None:
+        """Importing the plugin's module loads nothing heavy, and few modules of its own."""
+        _isolation.imports_lightly(self.module, self.modules_on_import)
+
+    def _sample(self, new_store: NewStore, kind: str) -> None:
+        """Upload the sample, ask all questions of one kind, compare with Metaflow's answers."""
+        __tracebackhide__ = True
+        store = new_store()
+        for name, content in sample.datastore().items():
+            store.put(name, content)
+        client = sample.client(bare_root(store), store.filesystem())
+        expected = sample.answers(kind)
+        got = ask(f"the sample's questions about each {kind}", lambda: sample.asked(client, kind))
+        wrong = [key for key in expected if got.get(key) != expected[key]]
+        for key in wrong[:1]:
+            given = f"{key}, the first of {len(wrong)} that differ, of {len(expected)}"
+            holds(not wrong, given, expected[key], got.get(key))
+
+
+def bare_root(store: Store) -> str:
+    """Return a store's root without its protocol, as paths begin."""
+    return store.root.removeprefix(f"{store.ds_type}://").rstrip("/")
+
+
+def full_path(store: Store, path: str) -> str:
+    """Return the path that a client asks a filesystem for."""
+    return f"{bare_root(store)}/{path}"
+
+
+_GZ = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\x00\x00\x83\x16\xdc\x8c\x01\x00\x00\x00"
+
+
+def _put(store: Store, path: str, content: bytes) -> str:
+    ask(f"put({path!r}), of the store", lambda: store.put(path, content))
+    return full_path(store, path)
+
+
+def _cat(files: Filesystem, path: str) -> bytes:
+    return ask(f"cat_file({path!r})", lambda: files.cat_file(path))
+
+
+def _missing(given: str, question: Callable[[], object]) -> None:
+    refused(given, FileNotFoundError, question)

@@ -1,0 +1,40 @@
+"""The contract of metadata providers, as tests."""
+
+from __future__ import annotations
+
+from mfc.testing.provider._listing import ListingClauses
+from mfc.testing.provider._plugin import PluginClauses
+from mfc.testing.provider._queries import QueryClauses
+from mfc.testing.provider._random import RandomClauses
+from mfc.testing.provider._records import RecordClauses
+from mfc.testing.provider._sharing import SharingClauses
+from mfc.testing.provider._tags import TagClauses
+from mfc.testing.provider._tasks import TaskClauses
+
+__all__ = ["ProviderTests"]
+
+
+class ProviderTests(
+    RecordClauses,
+    ListingClauses,
+    QueryClauses,
+    TaskClauses,
+    TagClauses,
+    SharingClauses,
+    PluginClauses,
+    RandomClauses,
+):
+    """What every metadata provider promises. Give `new_backend`, and perhaps `module`.
+
+    ::
+
+        class TestSheetProvider(ProviderTests):
+            module = "mfc_sheet"
+
+            @pytest.fixture
+            def new_backend(self, tmp_path_factory):
+                return lambda: SheetBackend(tmp_path_factory.mktemp("sheet"))
+
+    `new_backend` is a function that makes an empty `Backend` each time it is called. The class
+    attributes below say what is particular about it.
+    """

@@ -1,0 +1,150 @@
+"""The contract of trigger decoders, as tests."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import pytest
+
+from mfc.hookspecs import Event
+from mfc.testing import _isolation
+from mfc.testing._contract import ContractTests, ask, clause, equal, holds
+from mfc.testing._hooks import hooks_of
+
+#: The metadata of a start task, and the events in it.
+Sample = tuple[Mapping[str, Any], Sequence[Event]]
+_DAMAGED = (
+    "", "null", "{", "[", "[]", "{}", "[1]", '["x"]', "[null]", "0", "true", '"text"', "[[]]",
+    '{"a": 1}', '[{"name": 5}]', "\x00", "ü" * 3000, "[" * 20_000, None, 5, True, ["x"], {"a": "b"},
+    b"[]",
+)  # fmt: skip
+_OTHERS: tuple[Mapping[str, Any], ...] = (
+    {},
+    {"attempt": "0", "ds-type": "s3", "runtime": "dev"},
+    {"some-other-field": '[{"name": "event", "id": "1", "timestamp": 1, "type": "event"}]'},
+    {"user": "ada", "attempt-done": "0"},
+)
+
+
+class TriggerDecoderTests(ContractTests):
+    """What every trigger decoder promises. Give `plugin` and `samples`.
+
+    ::
+
+        class TestCloudEvents(TriggerDecoderTests):
+            module = "mfc_cloudevents"
+
+            @pytest.fixture
+            def plugin(self):
+                return mfc_cloudevents
+
+            @pytest.fixture
+            def samples(self):
+                return [({"cloudevents": recorded}, [Event("sale", "42", 1_700_000_000, "event")])]
+
+    and, if some metadata holds the plugin's field but no event, `without`: a list of such.
+    """
+
+    #: Name of the plugin's module.
+    module: ClassVar[str | None] = None
+    #: Modules of its own that importing the plugin's module may load.
+    modules_on_import: ClassVar[int] = 5
+
+    @pytest.fixture
+    def plugin(self) -> object:
+        """Return the module or object with the hook `mfc_trigger`."""
+        raise NotImplementedError("give the fixture `plugin`")
+
+    @pytest.fixture
+    def samples(self) -> Sequence[Sample]:
+        """Return metadata with the events in it."""
+        raise NotImplementedError("give the fixture `samples`")
+
+    @pytest.fixture
+    def without(self) -> Sequence[Mapping[str, Any]]:
+        """Return metadata with the plugin's own field in it, but no event."""
+        return ()
+
+    @clause("trigger-events")
+    def test_the_events_are_found(self, plugin: object, samples: Sequence[Sample]) -> None:
+        """The hook gives the events in the metadata: names, ids, times and types as recorded."""
+        for metadata, expected in samples:
+            got = _events(plugin, metadata)
+            equal(_given(metadata), sorted(expected, key=repr), sorted(got or (), key=repr))
+
+    @clause("trigger-types")
+    def test_events_are_of_the_contract(self, plugin: object, samples: Sequence[Sample]) -> None:
+        """They are `Event`s, with text or None for name, id and type."""
+        for metadata, _ in samples:
+            for event in _events(plugin, metadata) or ():
+                holds(type(event) is Event, _given(metadata), "an Event", repr(event))
+                for value in (event.name, event.id, event.type):
+                    fine = value is None or type(value) is str
+                    holds(fine, _given(metadata), "text or None in an event", repr(event))
+
+    @clause("trigger-others")
+    def test_other_metadata_is_left_to_others(self, plugin: object) -> None:
+        """Metadata without the plugin's field gives None; an empty list would silence others."""
+        for metadata in _OTHERS:
+            equal(_given(metadata), None, _answer(plugin, metadata))
+
+    @clause("trigger-without")
+    def test_no_event_is_none(self, plugin: object, without: Sequence[Mapping[str, Any]]) -> None:
+        """The plugin's field without events gives no event: None or nothing."""
+        for metadata in without:
+            equal(_given(metadata), [], _events(plugin, metadata) or [])
+
+    @clause("trigger-damaged")
+    def test_damage_is_no_failure(self, plugin: object, samples: Sequence[Sample]) -> None:
+        """Whatever stands in the fields, the hook does not fail: it finds events, or none."""
+        for metadata, _ in samples:
+            for name, bad in ((name, bad) for name in metadata for bad in _DAMAGED):
+                damaged = {**metadata, name: bad}
+                for event in _events(plugin, damaged) or ():
+                    holds(type(event) is Event, _given(damaged), "an Event", repr(event))
+            for name, value in metadata.items():
+                if isinstance(value, str):
+                    for end in {1, len(value) // 2, max(len(value) - 1, 0)}:
+                        _events(plugin, {**metadata, name: value[:end]})
+
+    @clause("trigger-unchanged")
+    def test_metadata_is_only_read(self, plugin: object, samples: Sequence[Sample]) -> None:
+        """The hook takes any mapping, and changes nothing in it."""
+        for metadata, _ in samples:
+            before = copy.deepcopy(dict(metadata))
+            _events(plugin, MappingProxyType(dict(metadata)))
+            given = dict(metadata)
+            _events(plugin, given)
+            equal(f"metadata after {_given(metadata)}", before, given)
+
+    @clause("trigger-again")
+    def test_the_same_again(self, plugin: object, samples: Sequence[Sample]) -> None:
+        """The same metadata gives the same events, whatever was asked before, from any thread."""
+        question = [metadata for metadata, _ in samples]
+        _isolation.in_threads("mfc_trigger", lambda: [_events(plugin, m) for m in question])
+
+    @clause("module-light")
+    def test_the_module_imports_fast(self) -> None:
+        """Importing the plugin's module loads nothing heavy, and few modules of its own."""
+        _isolation.imports_lightly(self.module, self.modules_on_import)
+
+
+def _given(metadata: Mapping[str, Any]) -> str:
+    return f"mfc_trigger({json.dumps(dict(metadata), default=repr)[:300]})"
+
+
+def _answer(plugin: object, metadata: Mapping[str, Any]) -> Iterable[Event] | None:
+    hooks = hooks_of(plugin)
+    found: Iterable[Event] | None = ask(
+        _given(metadata), lambda: hooks.first("mfc_trigger", metadata=metadata)
+    )
+    return found
+
+
+def _events(plugin: object, metadata: Mapping[str, Any]) -> list[Event] | None:
+    found = _answer(plugin, metadata)
+    return None if found is None else ask(_given(metadata), lambda: list(found))

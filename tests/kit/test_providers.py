@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mfc.testing import ProviderTests
+
+from .providers import BROKEN, Place, Right
+from .running import broken_clauses
+
+
+class Quick(ProviderTests):
+    shared_by_processes = False
+    patience = 0.03
+
+
+def broken(kind: type[Right], tests: type[ProviderTests] = Quick) -> dict[str, Any]:
+    def fixture() -> Any:
+        shared: dict[Any, Any] = {}
+        return lambda: Place(kind, shared)
+
+    # Random histories find most of what is wrong here, and cannot tell what it is.
+    return broken_clauses(tests, {"new_backend": fixture}, frozenset({"random-histories"}))
+
+
+def test_the_right_one_passes() -> None:
+    assert broken(Right) == {}
+
+
+@pytest.mark.parametrize(("kind", "clauses"), BROKEN, ids=[kind.__name__ for kind, _ in BROKEN])
+def test_what_is_wrong_fails_at_its_clause(kind: type[Right], clauses: set[str]) -> None:
+    found = broken(kind)
+    shown = "\n".join(str(failure) for failure in found.values())
+    assert set(found) == set(clauses), f"{kind.__name__}\n{shown}"
+    for failure in found.values():
+        assert failure.says
+        assert failure.given
