@@ -88,7 +88,7 @@ class TriggerDecoderTests(ContractTests):
 
     @clause("trigger-others")
     def test_other_metadata_is_left_to_others(self, plugin: object) -> None:
-        """Metadata without the plugin's field gives None; an empty list would silence others."""
+        """Metadata without the plugin's field gives None; an empty list means unknown events."""
         for metadata in _OTHERS:
             equal(_given(metadata), None, _answer(plugin, metadata))
 
