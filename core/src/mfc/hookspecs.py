@@ -171,10 +171,10 @@ class MetadataProvider(Protocol):
     ) -> Iterator[ArtifactRecord]:
         """Yield the artifacts of a task; with bulk, of all tasks of a step or run.
 
-        Newest first within a task; `names` limits them. `attempt` None means, for each task,
-        the attempt that finished last, which is the newest value of metadata field
-        `attempt-done`; a task of which none has finished has no artifacts. An unreadable record
-        is left out with an `MfcWarning`.
+        Newest first within a task; `names` limits them, one given twice counts once. `attempt`
+        None means, for each task, the attempt that finished last, which is the newest value of
+        metadata field `attempt-done`; a task of which none has finished has no artifacts. An
+        unreadable record is left out with an `MfcWarning`.
         """
 
     def retag(self, run: Pathspec, change: TagChange) -> frozenset[str]:
@@ -208,7 +208,7 @@ class Filesystem(Protocol):
         """Return the size of a file in bytes."""
 
     def open(self, path: str, mode: str = "rb") -> BinaryIO:
-        """Return the file, opened for reading bytes."""
+        """Return the file, opened for reading bytes; each call opens one of its own."""
 
 
 class NamespacePolicy(Protocol):
