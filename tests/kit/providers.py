@@ -659,6 +659,10 @@ class EveryRootIsOurs(Right):
         return "/data"
 
 
+for _name, _kind in list(globals().items()):
+    if isinstance(_kind, type) and _kind.__name__ == "Filtered":
+        _kind.__name__ = _name
+
 QUERY = frozenset({"query-limit", "query-combined", "listing-many", "listing-ties"})
 #: What is wrong, and the clauses that have to say so: these and no others.
 BROKEN = [
