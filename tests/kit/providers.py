@@ -9,6 +9,7 @@ import re
 import time
 import urllib.parse
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 
@@ -506,7 +507,7 @@ class RetagMakesRuns(Right):
 class RetagEvolves(Right):
     """Changes something else of a run too."""
 
-    also: dict = {}
+    also: ClassVar[dict] = {}
 
     def retag(self, run, change):
         with self._lock:
@@ -516,11 +517,11 @@ class RetagEvolves(Right):
 
 
 class RetagDropsSystemTags(RetagEvolves):
-    also = {"system_tags": frozenset()}
+    also: ClassVar[dict] = {"system_tags": frozenset()}
 
 
 class RetagTouchesTheTime(RetagEvolves):
-    also = {"created": 1_800_000_000_000}
+    also: ClassVar[dict] = {"created": 1_800_000_000_000}
 
 
 class RetagForgetsOnRefusal(Right):
@@ -615,7 +616,7 @@ class DiesInChildren(Right):
 
 
 class LeavesFilesOpen(Right):
-    kept: list = []
+    kept: ClassVar[list] = []
 
     def get(self, path, attempt=None):
         if path.level is Level.FLOW:

@@ -12,6 +12,7 @@ from mfc.errors import BadSetting, BadSettingsFile
 
 #: Metaflow's directory, which holds results and, if somebody wants, a `config.json`.
 DIRECTORY = ".metaflow"
+_USER_VARIABLES = ("SUDO_USER", "USERNAME", "USER")
 
 
 def _full(name: str) -> str:
@@ -120,6 +121,15 @@ class Config:
         if not isinstance(decoded, dict):
             raise BadSetting(_full(name), value, source, "a JSON object")
         return decoded
+
+    def user(self) -> str | None:
+        """Return who the user is, None if nothing tells; `root` is nobody.
+
+        Source:
+            Metaflow 2.19, `util.get_username`: METAFLOW_USER, then the system's variables.
+        """
+        names = [self.text("USER"), *map(self.environment.get, _USER_VARIABLES)]
+        return next((name for name in names if name and name != "root"), None)
 
     def above(self, name: str) -> str | None:
         """Return the nearest directory `name` in the working directory or above it, or None.

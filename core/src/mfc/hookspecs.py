@@ -151,7 +151,8 @@ class MetadataProvider(Protocol):
     def children(self, path: Pathspec, query: Query) -> Iterator[Record]:
         """Yield the records one level below `path` (root to step), newest first, lazily.
 
-        Records of equal time come in an order of the backend's choice, the same at each call.
+        Records of equal time come in an order of the backend's choice, the same at each call. A
+        listing may be left half-read: hold nothing open that stops a writer in between.
         Parts of `query` that are not supported are ignored; the parts hold together. No such
         `path`: nothing. An unreadable record is left out with an `MfcWarning` that names it.
         """
@@ -161,7 +162,8 @@ class MetadataProvider(Protocol):
     ) -> Iterator[MetadataRecord]:
         """Yield the metadata of all attempts of a task; with bulk, of all tasks of a step or run.
 
-        The oldest comes first within a task; `names` limits it to these fields.
+        The oldest comes first within a task; `names` limits it to these fields. An unreadable
+        record is left out with an `MfcWarning`.
         """
 
     def artifacts(
@@ -169,8 +171,10 @@ class MetadataProvider(Protocol):
     ) -> Iterator[ArtifactRecord]:
         """Yield the artifacts of a task; with bulk, of all tasks of a step or run.
 
-        Newest first within a task; `names` limits them. `attempt` None means, for each task,
-        the attempt that finished last; a task of which none has finished has no artifacts.
+        Newest first within a task; `names` limits them, one given twice counts once. `attempt`
+        None means, for each task, the attempt that finished last, which is the newest value of
+        metadata field `attempt-done`; a task of which none has finished has no artifacts. An
+        unreadable record is left out with an `MfcWarning`.
         """
 
     def retag(self, run: Pathspec, change: TagChange) -> frozenset[str]:
@@ -204,7 +208,7 @@ class Filesystem(Protocol):
         """Return the size of a file in bytes."""
 
     def open(self, path: str, mode: str = "rb") -> BinaryIO:
-        """Return the file, opened for reading bytes."""
+        """Return the file, opened for reading bytes; each call opens one of its own."""
 
 
 class NamespacePolicy(Protocol):
@@ -221,7 +225,13 @@ class NamespacePolicy(Protocol):
         """Return tags that every run in `namespace` has: what providers may filter by."""
 
     def sees(self, namespace: str, record: Record) -> bool:
-        """Tell whether `record`, of a run or something below it, is in `namespace`."""
+        """Tell whether `record`, of a run or something below it, is in `namespace`.
+
+        Never asked where the namespace is None: a policy hides, it does not lock.
+
+        Raises:
+            BadArgument: there is no such namespace; the text says which there are.
+        """
 
     def may_retag(self, namespace: str | None, record: Record) -> str | None:
         """Return None if the tags of run `record` may be changed, else the reason why not."""
@@ -290,7 +300,11 @@ def mfc_trigger(metadata: Mapping[str, Any]) -> Iterable[Event] | None:
 def mfc_artifact_decoder(
     encoding: str, info: Mapping[str, Any], config: Config
 ) -> ArtifactDecoder | None:
-    """Who reads this encoding? `info` is what the writer left beside it, `{}` if nothing."""
+    """Who reads this encoding?
+
+    `info` is the writer's note on the artifact, such as `size`, `type`, `encoding` and, from a
+    serializer of Metaflow, `serializer_info`; `{}` if there is none, and for pickles.
+    """
 
 
 @hookspec

@@ -15,7 +15,6 @@ from mfc_teams._teams import Organisation
 EVERYBODY = "everybody"
 _USER, _TEAM = "user:", "team:"
 #: Where Metaflow looks for the user's name after the setting METAFLOW_USER.
-_USER_VARIABLES = ("SUDO_USER", "USERNAME", "USER")
 
 
 @attrs.frozen
@@ -41,7 +40,7 @@ class TeamPolicy:
             BadSettingsFile: the file is missing or cannot be understood.
         """
         path = os.path.join(config.directory, os.path.expanduser(file))
-        rules, user = organisation(path), _user_of(config)
+        rules, user = organisation(path), config.user()
         seen = rules.seen_by(user)
         token = config.environment.get("METAFLOW_PRODUCTION_TOKEN")
         return cls(path, rules, user, token, None if seen is None else _tags(seen))
@@ -104,9 +103,3 @@ class TeamPolicy:
 
 def _tags(users: frozenset[str]) -> frozenset[str]:
     return frozenset(f"{_USER}{user}" for user in users)
-
-
-def _user_of(config: Config) -> str | None:
-    """Return the user's name as Metaflow finds it; `root` is nobody."""
-    names = [config.text("USER"), *map(config.environment.get, _USER_VARIABLES)]
-    return next((name for name in names if name and name != "root"), None)

@@ -9,9 +9,6 @@ from mfc.errors import MetaflowUnknownUser
 from mfc.hookspecs import hookimpl
 from mfc.model import Record
 
-#: Where a user's name is looked for, after the setting METAFLOW_USER.
-USER_VARIABLES = ("SUDO_USER", "USERNAME", "USER")
-
 
 @attrs.frozen
 class TagNamespaces:
@@ -25,14 +22,11 @@ class TagNamespaces:
 
     def default(self) -> str:
         """Return `production:<token>` if there is one, else `user:<name>`."""
-        environment = self._config.environment
-        if token := environment.get("METAFLOW_PRODUCTION_TOKEN"):
+        if token := self._config.environment.get("METAFLOW_PRODUCTION_TOKEN"):
             return f"production:{token}"
-        names = [self._config.text("USER"), *(environment.get(name) for name in USER_VARIABLES)]
-        for name in names:
-            if name and name != "root":
-                return f"user:{name}"
-        raise MetaflowUnknownUser
+        if (user := self._config.user()) is None:
+            raise MetaflowUnknownUser
+        return f"user:{user}"
 
     def required(self, namespace: str) -> frozenset[str]:
         """Return the namespace itself: it is a tag."""

@@ -64,8 +64,8 @@ def fields(record: Record | MetadataRecord) -> dict[str, Any]:
     """Return a record as Metaflow's JSON spells it: what the `of_json` of its class reads.
 
     >>> from mfc.model import Pathspec
-    >>> fields(Record(Pathspec(("F", "7")), 1000, "ada", frozenset({"blue"})))["tags"]
-    ['blue']
+    >>> fields(Record(Pathspec(("F", "7")), created=1000, user="ada"))["run_number"]
+    '7'
     """
     if isinstance(record, MetadataRecord):
         attempt = [] if record.attempt is None else [f"attempt_id:{record.attempt}"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -20,10 +21,13 @@ from mfc.model import ArtifactRecord, Level, Pathspec, Record
 from mfc.query import Query
 from mfc.testing import strategies
 from mfc.testing._contract import ask, equal, holds
-from mfc.testing._example import finished
+from mfc.testing._example import STEP, example, finished
 from mfc.testing.history import Backend, History
 from mfc.testing.memory import MemoryProvider
 from mfc.testing.provider._asking import ReadMeter, paths, shown_listing
+
+#: Questions about one listing before something else happens.
+_QUESTIONS = 5
 
 
 def machine_of(new_backend: Callable[[], Backend]) -> type[RuleBasedStateMachine]:
@@ -52,7 +56,9 @@ class _Histories(RuleBasedStateMachine):
         provider = self.backend.provider(ReadMeter())
         self.can_retag = provider.capabilities.useful("retag")
         self.subject, self.truth = completed(provider), completed(self.model)
-        self._put(history)
+        self._put(example())
+        if not {*self.paths[Level.FLOW]} & {record.path for record in history.records}:
+            self._put(history)
 
     def _put(self, history: History) -> None:
         self.backend.put(history)
@@ -111,13 +117,16 @@ class _Histories(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def list(self, data: st.DataObject) -> None:
-        """List children, by a random query."""
-        path = self._some(data, Level.FLOW, Level.STEP, Level.RUN, Level.ROOT)
-        query = data.draw(strategies.queries(tasks=path.level is Level.STEP))
-        expected = [*self.truth.children(path, attrs.evolve(query, limit=None))]
-        given = shown_listing(path, query)
-        got = ask(given, lambda: [*self.subject.children(path, query)])
-        same_listing(given, expected, got, query)
+        """List children, by random queries."""
+        level = data.draw(st.sampled_from(list(Level)[: Level.TASK]))
+        path = data.draw(st.sampled_from([STEP, self._some(data, level)]))
+        known = [*self.truth.children(path, Query())]
+        queries = strategies.queries(known, tasks=path.level is Level.STEP)
+        for query in data.draw(st.lists(queries, min_size=1, max_size=_QUESTIONS)):
+            expected = [*self.truth.children(path, attrs.evolve(query, limit=None))]
+            given = shown_listing(path, query)
+            got = ask(given, partial(_listed, self.subject, path, query))
+            same_listing(given, expected, got, query)
 
     @rule(data=st.data(), attempt=st.none() | st.integers(0, 2))
     def get(self, data: st.DataObject, attempt: int | None) -> None:
@@ -166,6 +175,10 @@ def same_listing(
     strange = [record for record in got if record not in expected]
     holds(not strange, given, paths(right), strange)
     equal(f"{given}, each once", len(got), len({record.path for record in got}))
+
+
+def _listed(provider: MetadataProvider, path: Pathspec, query: Query) -> list[Record]:
+    return [*provider.children(path, query)]
 
 
 def _placed(record: ArtifactRecord) -> tuple[tuple[str, ...], int]:

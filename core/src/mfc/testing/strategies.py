@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ _RESERVED = frozenset({"_meta", "data", "latest_run"})
 _TIME_DIGITS = 16
 #: Milliseconds in which everything happens; few, so that there are ties.
 _SPAN = 40
-_FIELDS = ("kind", "kind_of", "note", "größe")
+_FIELDS = ("kind", "kind_of", "größe")
 _USERS = ("ada", "bob", None)
 _TAGS = ("blue", "red", "user:ada", "grün ß", "a b")
 
@@ -105,27 +106,41 @@ def logs() -> st.SearchStrategy[bytes]:
     return st.lists(line | text | st.binary(max_size=20), max_size=8).map(b"\n".join)
 
 
-def queries(*, tasks: bool = False, status: bool = False) -> st.SearchStrategy[Query]:
+def queries(
+    near: Sequence[Record] = (), *, tasks: bool = False, status: bool = False
+) -> st.SearchStrategy[Query]:
     """Return queries of any parts.
 
     Args:
+        near: records whose times, names and tags are asked for; without any, those of this module.
         tasks: whether children are tasks, which have metadata to match.
         status: whether the status may be asked for.
     """
     pattern = st.sampled_from(["alpha", "beta|alpha", "al.*", ".*", "", "(?i)ALPHA", "[a-z]+-2"])
     match = st.tuples(st.sampled_from(_FIELDS), pattern)
     words = st.sampled_from(["running", "completed", "failed", "unknown"])
+    moments = sorted({record.created + more for record in near for more in (0, 1)})
+    time = st.sampled_from(moments) if near else times()
+    name = st.sampled_from([record.path.name for record in near]) if near else names()
+    known = {tag for record in near for tag in (*record.tags, *record.system_tags)}
+    tag = st.sampled_from(sorted({*_TAGS, *known}))
     parts: dict[str, st.SearchStrategy[Any]] = {
-        "tags": st.frozensets(st.sampled_from(_TAGS), max_size=2),
-        "since": st.none() | times(),
-        "until": st.none() | times(),
-        "user": st.none() | st.sampled_from(["ada", "bob", "ad"]),
-        "names": st.none() | st.frozensets(names(), max_size=6),
-        "metadata": (st.none() | match) if tasks else st.none(),
-        "status": (st.none() | words) if status else st.none(),
-        "limit": st.none() | st.integers(0, 6),
+        "tags": st.frozensets(tag, max_size=2),
+        "since": time,
+        "until": time,
+        "user": st.sampled_from(["ada", "bob", "ad"]),
+        "names": st.frozensets(name | names(), max_size=6),
+        "limit": st.integers(0, 6),
     }
-    return st.fixed_dictionaries({}, optional=parts).map(lambda given: Query(**given))
+    if tasks:
+        parts["metadata"] = match
+    if status:
+        parts["status"] = words
+    # Few parts at once: where many must hold together, nothing is left to be wrong about.
+    chosen = st.lists(st.sampled_from(sorted(parts)), max_size=3, unique=True)
+    return chosen.flatmap(
+        lambda names_of: st.fixed_dictionaries({part: parts[part] for part in names_of})
+    ).map(lambda given: Query(**given))
 
 
 def _unlike(path: Pathspec, names_of: list[str]) -> list[Pathspec]:

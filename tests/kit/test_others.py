@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mfc.testing import (
+    ArtifactDecoderTests,
+    FilesystemTests,
+    NamespacePolicyTests,
+    TriggerDecoderTests,
+)
+
+from . import filesystems, others
+from .running import broken_clauses
+
+
+def check(found: dict[str, Any], clauses: set[str]) -> None:
+    shown = "\n".join(str(failure) for failure in found.values())
+    assert set(found) == set(clauses), shown
+
+
+def broken_filesystem(kind: type[filesystems.Right]) -> dict[str, Any]:
+    def fixture() -> Any:
+        files: dict[str, bytes] = {}
+        shared: dict[str, Any] = {}
+        return lambda: filesystems.Place(kind, files, shared)
+
+    return broken_clauses(FilesystemTests, {"new_store": fixture})
+
+
+@pytest.mark.parametrize(
+    ("kind", "clauses"),
+    [(filesystems.Right, set()), *filesystems.BROKEN],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_filesystems(kind: type[filesystems.Right], clauses: set[str]) -> None:
+    check(broken_filesystem(kind), clauses)
+
+
+@pytest.mark.parametrize(
+    ("kind", "clauses"),
+    [(others.Policy, set()), (others.NobodyIsUnknown, set()), *others.POLICIES],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_policies(kind: type[others.Policy], clauses: set[str]) -> None:
+    fixtures = {
+        "policy": kind,
+        "visible": lambda: others.VISIBLE,
+        "hidden": lambda: others.HIDDEN,
+        "locked": lambda: others.LOCKED,
+    }
+    check(broken_clauses(NamespacePolicyTests, fixtures), clauses)
+
+
+@pytest.mark.parametrize("name", ["right", *others.TRIGGERS])
+def test_triggers(name: str) -> None:
+    decode, clauses = {"right": (others._right, set()), **others.TRIGGERS}[name]
+    fixtures = {
+        "plugin": lambda: others.trigger(decode),
+        "samples": lambda: others.SAMPLES,
+        "without": lambda: [{others.FIELD: "[]"}],
+    }
+    check(broken_clauses(TriggerDecoderTests, fixtures), clauses)
+
+
+def broken_decoder(kind: Any, **options: Any) -> dict[str, Any]:
+    fixtures = {
+        "plugin": lambda: others.decoding(kind(), **options),
+        "decoder": kind,
+        "encoding": lambda: "pickle-v4",
+        "samples": lambda: others.PICKLED,
+        "info": dict,
+        "unsafe": lambda: others.UNSAFE,
+        "damaged": lambda: [blob[: len(blob) // 2] for blob, _ in others.PICKLED],
+        "same": lambda: lambda one, other: type(one) is type(other) and one == other,
+    }
+    return broken_clauses(ArtifactDecoderTests, fixtures)
+
+
+@pytest.mark.parametrize(
+    ("kind", "clauses"),
+    [(others.Decoder, set()), *others.DECODERS],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_decoders(kind: type[others.Decoder], clauses: set[str]) -> None:
+    check(broken_decoder(kind), clauses)
+
+
+@pytest.mark.parametrize(
+    "wanted", [lambda encoding: True, lambda encoding: encoding.startswith("pickle-v4")]
+)
+def test_a_decoder_that_claims_too_much(wanted: Any) -> None:
+    check(broken_decoder(others.Decoder, wanted=wanted), {"decoder-others"})
+
+
+def test_an_encoding_that_is_not_claimed() -> None:
+    check(broken_decoder(others.Decoder, wanted=lambda _: False), {"decoder-own"})
