@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import mfc
-from mfc import errors, hookspecs
+from mfc import errors, hookspecs, testing
+from mfc.testing._contract import clauses
 
 from .differential.differences import DIFFERENCES
 
@@ -136,6 +137,28 @@ def test_every_hook_and_argument_is_documented() -> None:
         rows = re.findall(r"^\| `(\w+)` \|", documented[name], re.MULTILINE)
         assert rows == list(inspect.signature(hook).parameters), name
         assert name in (ROOT / "docs/plugins.md").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in testing.__all__ if name.endswith("Tests")])
+def test_every_clause_of_the_kit_is_documented(name: str) -> None:
+    """The page says of a class of the kit what its code says: clauses, fixtures, attributes."""
+    kit = getattr(testing, name)
+    sections = (ROOT / "docs/kit.md").read_text().split("\n## ")[1:]
+    page = {section.partition("\n")[0]: section for section in sections}[name]
+    says = {
+        key: " ".join((test.__doc__ or "").split("\n\n")[0].split())
+        for key, test in clauses(kit).items()
+    }
+    rows = re.findall(r"^\| `([\w-]+)` \| ([^|]+) \|$", page, re.MULTILINE)
+    assert len(rows) == len(dict(rows))
+    assert dict(rows) == says
+    members = {key: inspect.getattr_static(kit, key) for key in dir(kit) if key[0] != "_"}
+    fixtures = {key for key, value in members.items() if "Fixture" in type(value).__name__}
+    assert set(re.findall(r"^- `(\w+)`: ", page, re.MULTILINE)) == fixtures
+    typed = {key for part in kit.__mro__ for key in vars(part).get("__annotations__", {})}
+    attributes = {key: repr(members[key]) for key in typed - {"known_gaps"}}
+    shown = re.findall(r"^\| `(\w+)` \| `([^`]+)` \| [^|]+ \|$", page, re.MULTILINE)
+    assert dict(shown) == attributes
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: str(source.relative_to(ROOT)))
