@@ -13,7 +13,7 @@ import pytest
 from mfc.testing import MemoryProvider, ProviderTests
 from mfc.testing._contract import ClauseBroken, clauses
 
-from . import providers
+from . import listings, right, sharing, tasks
 from .right import Place
 
 HEAD = """
@@ -104,18 +104,18 @@ def test_clauses_have_ids_and_say_what_holds() -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        providers.OldestFirst,
-        providers.TagsOr,
-        providers.UntilInclusive,
-        providers.MetadataUnanchored,
-        providers.LimitBeforeFilters,
-        providers.UnfinishedCounts,
-        providers.OneAttemptForAll,
-        providers.RetagDropsSystemTags,
-        providers.TagsOfTheRunOnly,
+        listings.OldestFirst,
+        listings.TagsOr,
+        listings.UntilInclusive,
+        listings.MetadataUnanchored,
+        listings.LimitBeforeFilters,
+        tasks.UnfinishedCounts,
+        tasks.OneAttemptForAll,
+        sharing.RetagDropsSystemTags,
+        listings.TagsOfTheRunOnly,
     ],
 )
-def test_random_histories_find_what_is_wrong(kind: type[providers.Right]) -> None:
+def test_random_histories_find_what_is_wrong(kind: type[right.Right]) -> None:
     class Many(ProviderTests):
         examples = 150
 
