@@ -14,7 +14,7 @@ from mfc.testing import MemoryProvider, ProviderTests
 from mfc.testing._contract import ClauseBroken, clauses
 
 from . import providers
-from .providers import Place
+from .right import Place
 
 HEAD = """
 import pytest

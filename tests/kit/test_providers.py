@@ -6,7 +6,8 @@ import pytest
 
 from mfc.testing import ProviderTests
 
-from .providers import BROKEN, Place, Right
+from .providers import BROKEN
+from .right import Place, Right
 from .running import broken_clauses
 
 
