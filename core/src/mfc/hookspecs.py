@@ -80,7 +80,10 @@ class Support(enum.Enum):
 
 @attrs.frozen
 class Capabilities:
-    """What a provider does itself. The client completes the rest: the answer is the same."""
+    """What a provider does itself. The client completes the rest: the answer is the same.
+
+    Declare what is done, no more and no less: the kit fails on either.
+    """
 
     # Parts of a `Query` that `children` honours.
     tags: Support = Support.UNSUPPORTED
@@ -97,7 +100,8 @@ class Capabilities:
     order: Support = Support.FULL
     #: Artifacts of an attempt that is asked for. If not, the backend knows only the last one.
     attempts: Support = Support.FULL
-    #: `metadata` and `artifacts` of a whole step or run in one call; else task by task.
+    #: Both `metadata` and `artifacts` of a whole step or run in one call, each task by its own
+    #: last attempt; else the client asks task by task.
     bulk: Support = Support.UNSUPPORTED
     #: Tags can be changed.
     retag: Support = Support.UNSUPPORTED
@@ -119,7 +123,10 @@ class Capabilities:
 class MetadataProvider(Protocol):
     """Where the records are.
 
-    Every record of a step, task or artifact carries the tags of its run as they are now.
+    Every record of a step, task or artifact carries the tags of its run as they are now: the
+    provider puts them there. A backend that keeps Metaflow's own JSON makes records with
+    `Record.of_json(path, fields, run)` and its like, any other makes them directly. `children`,
+    `metadata` and `artifacts` return iterators, never lists or None.
     """
 
     @property
@@ -181,8 +188,9 @@ class MetadataProvider(Protocol):
         """Change the user tags of `run`, atomically against every other writer; return them.
 
         `change` is called with the run's user and system tags as they are at that moment,
-        perhaps repeatedly, and returns the user tags wanted or raises MetaflowTaggingError.
-        Nothing else of the run changes.
+        perhaps repeatedly, and returns the user tags wanted or raises MetaflowTaggingError; for a
+        run that does not exist it is not called. Nothing else of the run changes. A provider that
+        declares this unsupported raises MetaflowTaggingError.
 
         Raises:
             MetaflowNotFound: no such run.
@@ -197,7 +205,8 @@ TagChange = Callable[[frozenset[str], frozenset[str]], frozenset[str]]
 class Filesystem(Protocol):
     """Where the bytes are: any fsspec filesystem is one; these methods are all that is used.
 
-    Paths come without protocol (`bucket/prefix/…`, `/data/.metaflow/…`). A missing file raises
+    Paths are a datastore's root, without protocol (`bucket/prefix`, `/data/.metaflow`), and then
+    Metaflow's layout (`Flow/data/ab/abcd…`, `Flow/7/train/1/0.data.json`). A missing file raises
     FileNotFoundError, one that may not be read PermissionError, anything else OSError.
     """
 
