@@ -7,9 +7,12 @@ import gc
 import json
 import os
 import pickle
+import select
+import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -20,6 +23,8 @@ from mfc.testing._contract import ClauseBroken, ask, holds
 
 _T = TypeVar("_T")
 _ASKERS, _TIMES = 6, 4
+#: Seconds that a forked child may take for an answer.
+_PATIENCE = 20.0
 #: What a plugin's module must leave to its hooks.
 _HEAVY = frozenset(
     [
@@ -98,12 +103,20 @@ def forked(question: Callable[[], object]) -> tuple[int, int]:
 
 
 def answered(child: tuple[int, int]) -> Any:
-    """Return what a forked child answered; None if it died."""
+    """Return what a forked child answered; None if it died, a sentence if it hung."""
     process, end = child
-    with os.fdopen(end, "rb") as pipe:
-        answer = pipe.read()
+    parts: list[bytes] = []
+    deadline = time.monotonic() + _PATIENCE
+    with os.fdopen(end, "rb", buffering=0) as pipe:
+        while select.select([pipe], [], [], max(deadline - time.monotonic(), 0))[0]:
+            if not (part := pipe.read(1 << 16)):
+                os.waitpid(process, 0)
+                answer = b"".join(parts)
+                return pickle.loads(answer) if answer else None  # noqa: S301 - our own child's
+            parts.append(part)
+    os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
-    return pickle.loads(answer) if answer else None  # noqa: S301 - our own child wrote it
+    return f"nothing within {_PATIENCE:.0f} s: does it wait for a lock that was held at the fork?"
 
 
 def in_fork(given: str, question: Callable[[], object]) -> None:
