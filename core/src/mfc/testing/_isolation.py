@@ -103,7 +103,12 @@ def forked(question: Callable[[], object]) -> tuple[int, int]:
 
 
 def answered(child: tuple[int, int]) -> Any:
-    """Return what a forked child answered; None if it died, a sentence if it hung."""
+    """Return what a forked child answered; None if it died.
+
+    Raises:
+        ClauseBroken: it hung.
+    """
+    __tracebackhide__ = True
     process, end = child
     parts: list[bytes] = []
     deadline = time.monotonic() + _PATIENCE
@@ -116,7 +121,8 @@ def answered(child: tuple[int, int]) -> Any:
             parts.append(part)
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
-    return f"nothing within {_PATIENCE:.0f} s: does it wait for a lock that was held at the fork?"
+    hung = f"nothing within {_PATIENCE:.0f} s: does it wait for a lock that was held at the fork?"
+    raise ClauseBroken("a question in a forked child", "an answer", hung)
 
 
 def in_fork(given: str, question: Callable[[], object]) -> None:
