@@ -87,13 +87,14 @@ pytest_collect_file = SybilCollection([documents, *docstrings]).pytest()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep the examples of one document together when tests run in several processes."""
+    """Keep the examples of one document or module together when tests run in several processes."""
     from xdist.scheduler import LoadGroupScheduling
 
     class ByDocument(LoadGroupScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return file if file.endswith(".md") else str(super()._split_scope(nodeid))
+            document = file.endswith(".md") or "/src/" in file
+            return file if document else str(super()._split_scope(nodeid))
 
     return ByDocument(config, log)
 

@@ -50,7 +50,11 @@ class Meter(Protocol):
     """Where a plugin reports what it cost; `client.stats` shows it."""
 
     def add(self, *, reads: int = 0, size: int = 0, cache_hits: int = 0) -> None:
-        """Count files opened or requests sent, bytes received, answers from a cache."""
+        """Count files opened or requests sent, bytes received, answers from a cache.
+
+        A request for many records counts once only if its cost does not grow with them; else
+        count the records.
+        """
 
 
 class Hooks(Protocol):
@@ -127,6 +131,10 @@ class MetadataProvider(Protocol):
     provider puts them there. A backend that keeps Metaflow's own JSON makes records with
     `Record.of_json(path, fields, run)` and its like, any other makes them directly. `children`,
     `metadata` and `artifacts` return iterators, never lists or None.
+
+    If the backend as a whole is gone or does not answer, every reading method raises
+    UnreadableRecord with the address and the reason, listings included; `retag` raises
+    MetaflowTaggingError.
     """
 
     @property
@@ -205,7 +213,8 @@ TagChange = Callable[[frozenset[str], frozenset[str]], frozenset[str]]
 class Filesystem(Protocol):
     """Where the bytes are: any fsspec filesystem is one; these methods are all that is used.
 
-    Paths are a datastore's root, without protocol (`bucket/prefix`, `/data/.metaflow`), and then
+    The client counts its own calls of these methods: report nothing for them to a `Meter`. Paths
+    are a datastore's root, without protocol (`bucket/prefix`, `/data/.metaflow`), and then
     Metaflow's layout (`Flow/data/ab/abcd…`, `Flow/7/train/1/0.data.json`). A missing file raises
     FileNotFoundError, one that may not be read PermissionError, anything else OSError.
     """

@@ -27,6 +27,9 @@ def _metadata(records: Iterable[MetadataRecord]) -> tuple[MetadataRecord, ...]:
 class History:
     """Records as somebody's flows left them, in no order.
 
+    Parents are there: in the same history, or in one that was put before. A record that is put
+    again replaces the one that was there.
+
     A provider must answer as if Metaflow had recorded just this. Within a task no field of
     metadata has two values of one moment, and no attempt two artifacts of one name.
     """
@@ -47,7 +50,11 @@ class History:
 
 
 class Backend(Protocol):
-    """One place with records, empty at first: what the author of a provider gives to the kit."""
+    """One place with records, empty at first: what the author of a provider gives to the kit.
+
+    With a method `damage(path)`, which spoils the record of a run or a task, the kit also asks what
+    becomes of it. Spoil it in each way that the backend can be: content, name, index, in turn.
+    """
 
     def provider(self, meter: Meter) -> MetadataProvider:
         """Return a new provider on this place, as the plugin's hook makes it."""
@@ -64,7 +71,7 @@ def fields(record: Record | MetadataRecord) -> dict[str, Any]:
     """Return a record as Metaflow's JSON spells it: what the `of_json` of its class reads.
 
     >>> from mfc.model import Pathspec
-    >>> fields(Record(Pathspec(("F", "7")), created=1000, user="ada"))["run_number"]
+    >>> fields(Record(Pathspec(("F", "7")), created=1000))["run_number"]
     '7'
     """
     if isinstance(record, MetadataRecord):
