@@ -12,6 +12,7 @@ from mfc.model import (
     Level,
     MetadataRecord,
     Pathspec,
+    PendingRecord,
     Record,
     Stats,
     Status,
@@ -143,3 +144,28 @@ def test_on_windows_a_backslash_is_no_way_out(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(model, "_NOT_IN_NAMES", frozenset("/\\\0"))
     with pytest.raises(MetaflowInvalidPathspec):
         Pathspec.parse("F/..\\..\\etc", Level.RUN)
+
+
+def test_a_pending_record_is_found_once_and_only_when_asked() -> None:
+    record = Record(Pathspec(("F", "1")), 5, "ada", frozenset({"a"}), frozenset({"s"}))
+    asked = []
+
+    def find() -> Record:
+        asked.append(1)
+        return record
+
+    pending = PendingRecord(record.path, find)
+    assert pending.path == record.path
+    assert not asked
+    assert (pending.created, pending.user, pending.tags) == (5, "ada", {"a"})
+    assert pending.system_tags == {"s"}
+    assert pending == record
+    assert record == pending
+    assert hash(pending) == hash(record)
+    assert asked == [1]
+
+
+def test_a_pending_record_that_is_gone_says_so() -> None:
+    pending = PendingRecord(Pathspec(("F", "1")), lambda: None)
+    with pytest.raises(UnreadableRecord, match="F/1.*removed while"):
+        _ = pending.created

@@ -32,7 +32,7 @@ def test_the_text_has_every_fact_and_fits_the_screen(full: Any) -> None:
         "  hooks         mfc_filesystem\n",
         "  full          tags, order, attempts\n",
         "  partial       user\n",
-        "  unsupported   since, until, status, names, metadata, limit, bulk, retag\n",
+        "  unsupported   since, until, status, names, metadata, limit, bulk, remote, retag\n",
         f"  file          {path}\n",
         "  loaded in     ",
     ):

@@ -107,6 +107,9 @@ class Capabilities:
     #: Both `metadata` and `artifacts` of a whole step or run in one call, each task by its own
     #: last attempt; else the client asks task by task.
     bulk: Support = Support.UNSUPPORTED
+    #: Each call waits for a network. The client then prefers one wide question to many narrow
+    #: ones, and asks independent ones at once, from several threads.
+    remote: Support = Support.UNSUPPORTED
     #: Tags can be changed.
     retag: Support = Support.UNSUPPORTED
 
@@ -200,13 +203,16 @@ class MetadataProvider(Protocol):
         run that does not exist it is not called. Nothing else of the run changes. A provider that
         declares this unsupported raises MetaflowTaggingError.
 
+        What users of the client ask for comes as an `mfc.tags.TagEdit`, which says what goes and
+        what comes: a backend that can do this itself need not be asked for the tags first.
+
         Raises:
             MetaflowNotFound: no such run.
             MetaflowTaggingError: not written: other writers won each time, or no permission.
         """
 
 
-#: Given a run's user and system tags, the user tags that it shall have.
+#: Given a run's user and system tags, the user tags that it shall have; `mfc.tags.TagEdit` is one.
 TagChange = Callable[[frozenset[str], frozenset[str]], frozenset[str]]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -181,6 +181,69 @@ class Record:
             return cls(path, created, user, tags, system_tags)
         except _FOREIGN as cause:
             raise UnreadableRecord(str(path), f"not a Metaflow record ({cause!r})") from cause
+
+
+class PendingRecord(Record):
+    """A record of which only the path is known; the rest is found when it is first asked for.
+
+    For backends that sometimes answer with names alone.
+
+    Args:
+        path: where the object is.
+        find: returns the record; None if it is gone by then, which raises UnreadableRecord.
+    """
+
+    __slots__ = ("_find", "_found")
+    _find: Callable[[], Record | None]
+    _found: Record | None
+
+    def __init__(self, path: Pathspec, find: Callable[[], Record | None]) -> None:
+        keep = object.__setattr__  # records are frozen
+        keep(self, "path", path)
+        keep(self, "_find", find)
+        keep(self, "_found", None)
+
+    def found(self) -> Record:
+        """Return the record.
+
+        Raises:
+            UnreadableRecord: it is gone, or cannot be read.
+        """
+        known = self._found
+        if known is None:
+            known = self._find()
+            if known is None:
+                raise UnreadableRecord(str(self.path), "it was removed while it was looked at")
+            object.__setattr__(self, "_found", known)
+        return known
+
+    @property
+    def created(self) -> int:
+        """See `Record`."""
+        return self.found().created
+
+    @property
+    def user(self) -> str | None:
+        """See `Record`."""
+        return self.found().user
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """See `Record`."""
+        return self.found().tags
+
+    @property
+    def system_tags(self) -> frozenset[str]:
+        """See `Record`."""
+        return self.found().system_tags
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, PendingRecord):
+            other = other.found()
+        return self.found() == other
+
+    def __hash__(self) -> int:
+        return hash(self.found())
 
 
 @attrs.frozen

@@ -12,10 +12,10 @@ from mfc._objects._graph import graph_of
 from mfc._objects._metadata import ORIGIN_RUN, newest, origin_name, recorded_endpoint
 from mfc._objects._object import MetaflowObject
 from mfc._objects._status import run_status
-from mfc._objects._tags import TagEdit
 from mfc._objects._trigger import Trigger
 from mfc.errors import MetaflowTaggingError
 from mfc.model import Level, Status
+from mfc.tags import TagEdit
 
 if TYPE_CHECKING:
     from mfc._objects._artifact import MetaflowData
@@ -183,5 +183,5 @@ class Run(MetaflowObject):
             raise MetaflowTaggingError(f"The tags of {self} may not be changed: {refusal}")
         if not scope.provider.capabilities.useful("retag"):
             raise MetaflowTaggingError(f"{scope.provider.address} cannot change tags")
-        tags = scope.provider.retag(self._record.path, edit.apply)
+        tags = scope.provider.retag(self._record.path, edit)
         self._record = attrs.evolve(self._record, tags=tags)

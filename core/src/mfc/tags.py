@@ -1,4 +1,4 @@
-"""The rules of tags."""
+"""Changes of tags, and the rules that they obey."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ MAX_LENGTH = 500
 
 @attrs.frozen
 class TagEdit:
-    """A change of a run's user tags: what goes, then what comes."""
+    """A change of a run's user tags: what goes, then what comes.
 
+    Called with the tags that a run has, it returns those that it shall have.
+    """
+
+    #: User tags to go; one that is not there is no matter.
     remove: frozenset[str]
+    #: User tags to come; one that is a system tag already is left out.
     add: frozenset[str]
 
     @classmethod
@@ -33,7 +38,7 @@ class TagEdit:
             raise MetaflowTaggingError("Must add or remove at least one tag")
         return edit
 
-    def apply(self, user: frozenset[str], system: frozenset[str]) -> frozenset[str]:
+    def __call__(self, user: frozenset[str], system: frozenset[str]) -> frozenset[str]:
         """Return the user tags afterwards.
 
         Args:
@@ -43,7 +48,7 @@ class TagEdit:
         Raises:
             MetaflowTaggingError: a system tag is to go, or there would be too many tags.
 
-        >>> sorted(TagEdit.of(["a"], ["b", "sys"]).apply(frozenset("ac"), frozenset(["sys"])))
+        >>> sorted(TagEdit.of(["a"], ["b", "sys"])(frozenset("ac"), frozenset(["sys"])))
         ['b', 'c']
         """
         if protected := sorted(self.remove & system):
