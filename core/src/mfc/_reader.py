@@ -98,14 +98,32 @@ class Scope:
         sees = self.reader.policy.sees
         return (record for record in records if sees(namespace, record))
 
-    def runs(self, flow: Pathspec, query: Query) -> Iterator[Record]:
-        """Yield the runs of a flow that match and are in the namespace, newest first."""
+    def below(self, path: Pathspec, query: Query) -> Iterator[Record]:
+        """Yield the children of a flow, run or step that match and are seen, newest first."""
         namespace = self.filter
         if namespace is None:
-            return self.provider.children(flow, query)
-        required = self.reader.policy.required(namespace)
-        wanted = attrs.evolve(query, tags=query.tags | required, limit=None)
-        return itertools.islice(self.seen(self.provider.children(flow, wanted)), query.limit)
+            return self.provider.children(path, query)
+        if path.level is Level.FLOW:
+            required = self.reader.policy.required(namespace)
+            query = attrs.evolve(query, tags=query.tags | required)
+        if query.limit is None:
+            return self.seen(self.provider.children(path, query))
+        return itertools.islice(self._limited(path, query), query.limit)
+
+    def _limited(self, path: Pathspec, query: Query) -> Iterator[Record]:
+        """Yield what is seen of the first children; if some are hidden, of all."""
+        first = list(self.provider.children(path, query))
+        seen = list(self.seen(iter(first)))
+        yield from seen
+        if len(seen) < len(first):
+            given = {record.path for record in seen}
+            everything = self.provider.children(path, attrs.evolve(query, limit=None))
+            yield from (r for r in self.seen(everything) if r.path not in given)
+
+    @property
+    def remote(self) -> bool:
+        """Whether questions wait for a network, and are better asked together."""
+        return self.provider.capabilities.useful("remote")
 
 
 class Reader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -126,30 +126,44 @@ def _type_in(noted: dict[str, Any]) -> str:
 class MetaflowData:
     """The values of a task's artifacts: `task.data.x`, `"x" in task.data`, `dir(task.data)`."""
 
-    def __init__(self, artifacts: Task) -> None:
-        self._task = artifacts
+    #: The records of the artifacts by name; None where they are asked for one by one.
+    _known: Mapping[str, ArtifactRecord] | None = None
+
+    def __init__(self, artifacts: Task, known: Mapping[str, ArtifactRecord] | None = None) -> None:
+        self._task, self._known = artifacts, known
 
     @property
     def _artifacts(self) -> dict[str, DataArtifact]:
         """The artifacts by name; not public in Metaflow, but in the code of its users."""
-        return {artifact.id: artifact for artifact in self._task}
+        if self._known is None:
+            return {artifact.id: artifact for artifact in self._task}
+        return {name: self._artifact(name) for name in self._known if not name.startswith("_")}
+
+    def _artifact(self, name: str) -> DataArtifact:
+        if self._known is None:
+            return self._task[name]
+        if name not in self._known:
+            raise ChildNotFound(str(self._task), name)
+        return DataArtifact._of(self._task._scope, self._known[name], None, self._task)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # not artifacts, and pickle and IPython ask for many
             raise AttributeError(name)
         try:
-            return self._task[name].data
+            return self._artifact(name).data
         except ChildNotFound:
             raise ArtifactNotFound(str(self._task), name) from None
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and not name.startswith("_") and name in self._task
+        if not isinstance(name, str) or name.startswith("_"):
+            return False
+        return name in (self._task if self._known is None else self._known)
 
     def __dir__(self) -> list[str]:
-        return [artifact.id for artifact in self._task] + list(object.__dir__(self))
+        return [*self._artifacts, *object.__dir__(self)]
 
     def __repr__(self) -> str:
-        return f"<MetaflowData: {', '.join(artifact.id for artifact in self._task)}>"
+        return f"<MetaflowData: {', '.join(self._artifacts)}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_task": self._task}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import reprlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
 
 from mfc._objects._client import current_client
+from mfc._objects._metadata import CODE, ORIGIN_TASK
 from mfc._place import place, root_in
 from mfc._reader import Scope
 from mfc.errors import BadCodePackage
+from mfc.model import Pathspec
 
 if TYPE_CHECKING:
     from tarfile import TarFile
@@ -109,6 +113,31 @@ def _noted(code_package: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         noted = None
     raise BadCodePackage(reprlib.repr(code_package), "expected JSON with location, ds_type and sha")
+
+
+class _Unclear(Enum):
+    """The answer where metadata of a run does not tell, or there is too much of it."""
+
+    UNCLEAR = "unclear"
+
+
+UNCLEAR: Final = _Unclear.UNCLEAR
+#: Records of a run that are read in the hope that they are all.
+_FEW = 200
+
+
+def noted_package(scope: Scope, run: Pathspec) -> str | _Unclear | None:
+    """Return field `code-package` of a run's tasks, from one question about the whole run.
+
+    None if there is none; `UNCLEAR` where tasks have to be asked one by one: they have several
+    packages or are clones, or the run has many tasks.
+    """
+    found = list(itertools.islice(scope.provider.metadata(run, (CODE, ORIGIN_TASK)), _FEW))
+    packages = {record.value for record in found if record.name == CODE}
+    cloned = any(record.name == ORIGIN_TASK for record in found)
+    if len(found) == _FEW or cloned or len(packages) > 1:
+        return UNCLEAR
+    return next(iter(packages), None)
 
 
 def environment_of(code: MetaflowCode, metadata: Mapping[str, Any]) -> Any:

@@ -13,10 +13,17 @@ import attrs
 from mfc._objects._client import Client, current_client
 from mfc._objects._listing import FlowList, Listing
 from mfc._objects._object import MetaflowObject
+from mfc._objects._siblings import ahead
 from mfc._objects._state import provider_for, reader_for, trust_state
 from mfc._reader import OBJECTS, Reader, Scope
-from mfc.errors import ChildNotFound, DatastoreError, MfcWarning, UnreadableRecord
-from mfc.model import Level, Pathspec, Record
+from mfc.errors import (
+    ChildNotFound,
+    DatastoreError,
+    MetaflowNotFound,
+    MfcWarning,
+    UnreadableRecord,
+)
+from mfc.model import Level, Pathspec, PendingRecord
 from mfc.query import Query
 
 if TYPE_CHECKING:
@@ -50,10 +57,17 @@ class Metaflow:
 
     def __iter__(self) -> Iterator[Flow]:
         """Yield the flows in the namespace."""
-        for record in self._provider.children(Pathspec(), Query()):
-            flow = Flow._of(self._scope, record)
-            if _answer(flow, Flow._in_scope):
-                yield flow
+        scope = self._scope
+        flows = (Flow._of(scope, r) for r in self._provider.children(Pathspec(), Query()))
+        if scope.filter is None:
+            yield from flows
+            return
+
+        def checked(flow: Flow) -> tuple[Flow, bool]:
+            return flow, _answer(flow, Flow._in_scope)
+
+        asked = ahead(checked, flows) if scope.remote else map(checked, flows)
+        yield from (flow for flow, seen in asked if seen)
 
     def _any_flow(self) -> bool:
         return any(True for _ in self._provider.children(Pathspec(), Query(limit=1)))
@@ -66,9 +80,10 @@ class Metaflow:
             MetaflowNamespaceMismatch: it has no run in the namespace.
         """
         path = Pathspec.parse(name, Level.FLOW)
-        if self._provider.get(path) is None:
-            raise ChildNotFound(str(self), name)
-        return Flow._at(self._scope, path)
+        try:
+            return Flow._at(self._scope, path)
+        except MetaflowNotFound:
+            raise ChildNotFound(str(self), name) from None
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and any(flow.id == name for flow in self)
@@ -120,20 +135,25 @@ class Flow(MetaflowObject):
     __slots__ = ()
     _level = Level.FLOW
 
+    def _find(self, scope: Scope, path: Pathspec, attempt: int | None) -> None:
+        """Look for a run in the namespace: that proves the flow, too."""
+        if scope.filter is not None and any(scope.below(path, Query(limit=1))):
+            self._scope, self._attempt, self._parent, self._siblings = scope, None, None, None
+            self._record = PendingRecord(path, lambda: scope.provider.get(path))
+            return
+        super()._find(scope, path, attempt)
+
     def _in_scope(self) -> bool:
         return self._scope.filter is None or self._any_run()
 
     def _any_run(self) -> bool:
-        return any(True for _ in self._scope.runs(self._record.path, Query(limit=1)))
+        return any(True for _ in self._child_records(Query(limit=1)))
 
     def is_in_namespace(self) -> bool:
         """Tell whether a run of this flow is in the client's namespace as it is now."""
         scope = self._scope.reader.scope
         namespace = scope.namespace
         return namespace is None or Flow._of(scope, self._record)._any_run()
-
-    def _child_records(self) -> Iterator[Record]:
-        return self._scope.runs(self._record.path, Query())
 
     def __iter__(self) -> Iterator[Run]:
         """Yield the runs in the namespace, newest first."""
@@ -152,7 +172,7 @@ class Flow(MetaflowObject):
     @property
     def latest_run(self) -> Run | None:
         """The newest run in the namespace, whatever its state; None if there is none."""
-        return next(iter(self), None)
+        return next(self._selected(Query(limit=1)), None)
 
     @property
     def latest_successful_run(self) -> Run | None:
@@ -160,7 +180,11 @@ class Flow(MetaflowObject):
 
         A run of which that cannot be read is passed over, with a warning.
         """
-        return next((run for run in self if _answer(run, _successful)), None)
+        # What is successful is completed, and some backends can tell which runs are that.
+        helped = self._scope.provider.capabilities.useful("status")
+        query = Query(status="completed" if helped else None)
+        runs = self._listed(self._child_records(query))
+        return next((run for run in runs if _answer(run, _successful)), None)
 
     def runs(
         self,
@@ -188,10 +212,8 @@ class Flow(MetaflowObject):
         return Listing(self._selected(query), described=f"runs of {self}", scope=self._scope)
 
     def _selected(self, query: Query) -> Iterator[Run]:
-        make: Any = OBJECTS[Level.RUN]._of
-        scope = self._scope
-        runs = (make(scope, record, None, self) for record in scope.runs(self._record.path, query))
-        if query.status is None or scope.provider.capabilities.full("status"):
-            return runs
+        if query.status is None or self._scope.provider.capabilities.full("status"):
+            return self._listed(self._child_records(query))
+        runs: Iterator[Run] = self._listed(self._child_records(attrs.evolve(query, limit=None)))
         matching = (run for run in runs if run.status == query.status)
         return itertools.islice(matching, query.limit)

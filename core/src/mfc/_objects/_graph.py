@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from mfc._objects._metadata import field_by_task
+from mfc._objects._metadata import ORIGIN_RUN, field_by_task, origin_name
 from mfc._reader import Scope
 from mfc.errors import DatastoreError
 from mfc.model import ArtifactRecord, Level, Pathspec, Record, is_name, whole_number
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 PATH_FIELD = "foreach-execution-path"
 _FOREACH = ("split-foreach", "split-parallel")
 _SWITCH = "split-switch"
+#: Metaflow's decorators of steps but for `catch`.
+_CATCH_NOTHING = frozenset((
+    "timeout", "environment", "secrets", "parallel", "retry", "resources", "batch", "kubernetes",
+    "argo_workflows_internal", "step_functions_internal", "airflow_internal",
+    "unbounded_test_foreach_internal", "card", "pytorch_parallel", "pypi", "conda",
+))  # fmt: skip
 
 
 @attrs.frozen
@@ -29,16 +36,30 @@ class _Node:
     next: tuple[str, ...] = ()
     type: str = ""
     matching_join: str | None = None
+    #: Names of the decorators; None if they are not recorded.
+    decorators: frozenset[str] | None = None
 
     @classmethod
     def of_artifact(cls, node: dict[Any, Any]) -> _Node:
         """Return what is usable of an entry of `_graph_info`: names lead nowhere else."""
         after = node.get("next")
         names = tuple(filter(is_name, after)) if isinstance(after, (list, tuple)) else ()
-        return cls(names, _text(node.get("type")) or "", _text(node.get("matching_join")))
+        return cls(
+            names,
+            _text(node.get("type")) or "",
+            _text(node.get("matching_join")),
+            _decorators(node.get("decorators")),
+        )
 
 
 _NO_NODE = _Node()
+
+
+def _decorators(noted: object) -> frozenset[str] | None:
+    if not isinstance(noted, list) or not all(isinstance(entry, dict) for entry in noted):
+        return None
+    names = [_text(entry.get("name")) for entry in noted]
+    return frozenset(name for name in names if name is not None) if all(names) else None
 
 
 def _text(value: object) -> str | None:
@@ -78,6 +99,14 @@ class Graph:
         """Return what Metaflow calls a step: `linear`, `split-foreach`, `join` and so on."""
         return self.steps.get(step, _NO_NODE).type
 
+    def cannot_catch(self, step: str) -> bool:
+        """Tell whether no decorator of a step can turn its exceptions into a success.
+
+        Of decorators that are not Metaflow's own, nobody knows.
+        """
+        decorators = self.steps.get(step, _NO_NODE).decorators
+        return decorators is not None and decorators <= _CATCH_NOTHING
+
     def joins_foreach(self, step: str) -> bool:
         """Tell whether `step` is the join of a foreach, rather than of branches."""
         if self.type_of(step) != "join":
@@ -88,22 +117,30 @@ class Graph:
         return len(self.before(step)) == 1  # recorded before matching_join was
 
 
-def graph_of(scope: Scope, run: Pathspec, task: Pathspec | None = None) -> Graph | None:
-    """Return the graph of a run: from `task` if it has finished, else from its parameters.
+def graph_of(scope: Scope, *places: Pathspec) -> Graph | None:
+    """Return the graph of a run, from the first of these tasks or steps that has it.
 
-    None where neither is recorded (flows of Metaflow before 2.5).
+    None where it was not recorded (flows of Metaflow before 2.5).
     """
-    for path in (task, run.child("_parameters")):
-        if path is None:
-            continue
+    for path in places:
         for record in scope.provider.artifacts(path, ("_graph_info",)):
-            try:
-                graph = Graph.of_artifact(scope.reader.plain(record, scope.provider))
-            except DatastoreError:
-                continue  # the other place may still have it
+            graph = graph_in(scope, record)
             if graph is not None:
                 return graph
     return None
+
+
+def graph_in(scope: Scope, record: ArtifactRecord) -> Graph | None:
+    """Return the graph that an artifact `_graph_info` holds; None if it cannot be read."""
+    try:
+        return Graph.of_artifact(scope.reader.plain(record, scope.provider))
+    except DatastoreError:
+        return None
+
+
+def parameters_of(path: Pathspec) -> Pathspec:
+    """Return the step that has the parameters of the run above `path`."""
+    return path.up(Level.RUN).child("_parameters")
 
 
 def parents_of(task: Task) -> Iterator[Record]:
@@ -118,8 +155,8 @@ def children_of(task: Task) -> Iterator[Record]:
     return iter(()) if lineage is None else lineage.children()
 
 
-#: Tells of a foreach path whether it fits; None if every one does.
-_Test: TypeAlias = "Callable[[str], bool] | None"
+#: Matches the foreach paths that fit; None if every one does.
+_Fitting: TypeAlias = "str | None"
 
 
 @attrs.frozen
@@ -131,15 +168,19 @@ class _Lineage:
     _task: Pathspec
     #: The task's position in each foreach around it; empty outside of any.
     _position: str
+    #: The run resumes another one: what was cloned has its position in its origin's metadata.
+    _resumed: bool
 
     @classmethod
     def of(cls, task: Task) -> _Lineage | None:
         """Return the lineage of `task`; None where no graph was recorded."""
         path = task._record.path
-        graph = graph_of(task._scope, path.up(Level.RUN), path)
+        graph = graph_of(task._scope, path, parameters_of(path))
         if graph is None:
             return None
-        return cls(task._scope, graph, path, str(task._fields((PATH_FIELD,)).get(PATH_FIELD) or ""))
+        fields = task._fields((PATH_FIELD,))
+        cloned = origin_name(fields.get(ORIGIN_RUN)) is not None
+        return cls(task._scope, graph, path, str(fields.get(PATH_FIELD) or ""), cloned)
 
     def parents(self) -> Iterator[Record]:
         mine = self._task.components[2]
@@ -163,24 +204,27 @@ class _Lineage:
                 if self._went(self._task, other.path):
                     yield other
 
-    def _deeper(self) -> _Test:
+    def _deeper(self) -> _Fitting:
         """Accept positions in a foreach inside of ours."""
-        mine = self._position
-        return (lambda position: position.rpartition(",")[0] == mine) if mine else None
+        return f"{re.escape(self._position)},[^,]*" if self._position else None
 
-    def _equal(self, *, outer: bool) -> _Test:
+    def _equal(self, *, outer: bool) -> _Fitting:
         """Accept our own position, or the one that the innermost foreach around us is in."""
         mine = self._position.rpartition(",")[0] if outer else self._position
-        return (lambda position: position == mine) if mine else None
+        return re.escape(mine) or None
 
-    def _tasks(self, step: str, fits: _Test) -> Iterator[Record]:
-        path = self._task.up(Level.RUN).child(step)
-        tasks = self._scope.provider.children(path, Query())
-        if fits is None:
-            yield from tasks
+    def _tasks(self, step: str, fitting: _Fitting) -> Iterator[Record]:
+        path, provider = self._task.up(Level.RUN).child(step), self._scope.provider
+        if fitting is None:
+            yield from provider.children(path, Query())
             return
+        # All tasks of a run record their position, or none does: one Metaflow made them.
+        if provider.capabilities.full("metadata") and not self._resumed:
+            yield from provider.children(path, Query(metadata=(PATH_FIELD, fitting)))
+            return
+        fits = re.compile(fitting).fullmatch
         positions = field_by_task(self._scope, path, PATH_FIELD)
-        for task in tasks:
+        for task in provider.children(path, Query()):
             # One that recorded no position (Metaflow before 2.16) may be anywhere.
             if task.path not in positions or fits(str(positions[task.path])):
                 yield task

@@ -9,10 +9,12 @@ from mfc._place import Place, place
 from mfc._reader import Scope
 from mfc.errors import DatastoreError
 from mfc.model import MetadataRecord, Pathspec, is_name, whole_number
+from mfc.query import Query
 
 if TYPE_CHECKING:
     from mfc._objects._task import Task
 
+CODE = "code-package"
 ORIGIN_RUN = "origin-run-id"
 ORIGIN_TASK = "origin-task-id"
 _ORIGIN = (ORIGIN_RUN, ORIGIN_TASK)
@@ -158,6 +160,12 @@ def field_by_task(scope: Scope, step: Pathspec, name: str) -> dict[Pathspec, Any
 
 def recorded_endpoint(scope: Scope, run: Pathspec, which: str) -> str | None:
     """Return the name of the `start` or `end` step that a run recorded, None if it did not."""
-    field = f"{which}_step"
-    found = newest(scope.provider.metadata(run.child("_parameters"), (field,))).get(field)
+    field, step = f"{which}_step", run.child("_parameters")
+    provider = scope.provider
+    # Nearly always it has its usual name, which some backends can tell without more ado.
+    if provider.capabilities.full("metadata"):
+        usual = Query(metadata=(field, which), limit=1)
+        if any(True for _ in provider.children(step, usual)):
+            return which
+    found = newest(provider.metadata(step, (field,))).get(field)
     return found if isinstance(found, str) and found else None

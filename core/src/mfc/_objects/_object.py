@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from mfc._objects._client import Client, current_client
+from mfc._objects._siblings import Question, Siblings
 from mfc._objects._state import object_state, provider_for, reader_for, unpacked
 from mfc._reader import OBJECTS, Scope
 from mfc.errors import (
@@ -18,7 +19,11 @@ from mfc.errors import (
 from mfc.model import MAX_ATTEMPTS, Level, Pathspec, Record, is_name
 from mfc.query import Query
 
+T = TypeVar("T")
 Self = TypeVar("Self", bound="MetaflowObject")
+
+#: Of these, the children are asked the same in loops: runs of a flow, tasks of a step.
+_WALKED = frozenset((Level.FLOW, Level.STEP))
 
 
 class BadChildName(ChildNotFound, MetaflowInvalidPathspec):
@@ -48,13 +53,15 @@ class MetaflowObject:
         MetaflowNamespaceMismatch: it is not in the namespace.
     """
 
-    __slots__ = ("__weakref__", "_attempt", "_parent", "_record", "_scope")
+    __slots__ = ("__weakref__", "_attempt", "_parent", "_record", "_scope", "_siblings")
 
     _level: ClassVar[Level]
     _scope: Scope
     _record: Record
     _attempt: int | None
     _parent: MetaflowObject | None
+    #: The listing that it came in, and its position; None where asking others does not pay.
+    _siblings: tuple[Siblings, int] | None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -88,6 +95,7 @@ class MetaflowObject:
         made._record = record
         made._attempt = attempt
         made._parent = parent
+        made._siblings = None
         return made
 
     @classmethod
@@ -98,7 +106,7 @@ class MetaflowObject:
         return made
 
     def _find(self, scope: Scope, path: Pathspec, attempt: int | None) -> None:
-        self._scope, self._attempt, self._parent = scope, attempt, None
+        self._scope, self._attempt, self._parent, self._siblings = scope, attempt, None, None
         record = scope.provider.get(path, attempt)
         if record is None:
             raise MetaflowNotFound(f"{_shown(type(self), path, attempt)} does not exist")
@@ -219,14 +227,38 @@ class MetaflowObject:
 
     def _children(self, *, hidden: bool = False) -> Iterator[Any]:
         """Yield the objects one level down, newest first, those whose names begin with `_` too?"""
-        make, scope, attempt = OBJECTS[Level(self._level + 1)]._of, self._scope, self._attempt
-        for record in self._child_records():
-            if hidden or not record.path.components[-1].startswith("_"):
-                yield make(scope, record, attempt, self)
+        records = self._child_records(Query())
+        if not hidden:
+            records = (r for r in records if not r.path.components[-1].startswith("_"))
+        return self._listed(records)
 
-    def _child_records(self) -> Iterator[Record]:
-        """Yield the records one level down that are in the namespace, newest first."""
-        return self._scope.seen(self._scope.provider.children(self._record.path, Query()))
+    def _child_records(self, query: Query) -> Iterator[Record]:
+        """Yield the records one level down that match and are in the namespace, newest first."""
+        return self._scope.below(self._record.path, query)
+
+    def _child_record(self, path: Pathspec) -> Record | None:
+        """Return the record of the child at `path`, in the namespace or not."""
+        return self._scope.provider.get(path, self._attempt)
+
+    def _listed(self, records: Iterator[Record]) -> Iterator[Any]:
+        """Yield the children with these records, who know each other where that pays."""
+        make, scope, attempt = OBJECTS[Level(self._level + 1)]._of, self._scope, self._attempt
+        if self._level not in _WALKED or not scope.remote:
+            for record in records:
+                yield make(scope, record, attempt, self)
+            return
+        siblings = Siblings(records)
+        for position, record in siblings:
+            child = make(scope, record, attempt, self)
+            child._siblings = siblings, position
+            yield child
+
+    def _ask(self, question: Question[T]) -> T:
+        """Return the answer to a question about this object, asked of its siblings, too."""
+        if self._siblings is None:
+            return question.one(self._record.path)
+        siblings, position = self._siblings
+        return siblings.answer(position, question)
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the children in the namespace, newest first."""
@@ -246,7 +278,7 @@ class MetaflowObject:
             MetaflowNamespaceMismatch: it is not in the namespace of this object.
         """
         path = self._child_path(name)
-        record = self._scope.provider.get(path, self._attempt)
+        record = self._child_record(path)
         if record is None:
             raise ChildNotFound(str(self), name)
         if not self._scope.sees(record):
@@ -259,7 +291,7 @@ class MetaflowObject:
             path = self._child_path(name)
         except BadChildName:
             return False
-        return self._scope.provider.get(path, self._attempt) is not None
+        return self._child_record(path) is not None
 
     def _ipython_key_completions_(self) -> list[str]:
         return [child.id for child in self]

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from mfc._objects._graph import graph_of
-from mfc._objects._metadata import ORIGIN_RUN, newest, origin_name, recorded_endpoint
-from mfc._objects._object import MetaflowObject
+from mfc._objects._artifact import MetaflowData
+from mfc._objects._code_package import UNCLEAR, MetaflowCode, noted_package
+from mfc._objects._graph import graph_of, parameters_of
+from mfc._objects._metadata import ORIGIN_RUN, origin_name, recorded_endpoint
+from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._siblings import Question
 from mfc._objects._status import run_status
 from mfc._objects._trigger import Trigger
+from mfc._reader import OBJECTS
 from mfc.errors import MetaflowTaggingError
-from mfc.model import Level, Status
+from mfc.model import ArtifactRecord, Level, Pathspec, PendingRecord, Record, Status
+from mfc.query import Query
 from mfc.tags import TagEdit
 
 if TYPE_CHECKING:
-    from mfc._objects._artifact import MetaflowData
-    from mfc._objects._code_package import MetaflowCode
     from mfc._objects._flow import Flow
     from mfc._objects._step import Step
     from mfc._objects._task import Task
@@ -60,42 +63,86 @@ class Run(MetaflowObject):
         path = self._record.path
         if recorded := recorded_endpoint(self._scope, path, which):
             return recorded
-        graph = graph_of(self._scope, path)
+        graph = graph_of(self._scope, parameters_of(path))
         if graph is None:
             return which
         return graph.start if which == "start" else graph.end
 
+    def _endpoint_task(self, which: Literal["start", "end"]) -> Task | None:
+        """Return the newest task of the start or the end step, None if there is none.
+
+        A step with the usual name can be no other: Metaflow refuses such flows.
+        """
+        task = self._newest_task(which)
+        if task is None and (step := self._endpoint(which)) != which:
+            task = self._newest_task(step)
+        return task
+
+    def _newest_task(self, step: str) -> Task | None:
+        path = self._record.path.child(step)
+        record = next(self._scope.below(path, Query(limit=1)), None)
+        return None if record is None else OBJECTS[Level.TASK]._of(self._scope, record)
+
+    def _end_artifacts(self, name: str | None = None) -> dict[str, ArtifactRecord]:
+        """Return the artifacts of the end task, or the one called `name`, in one question."""
+        provider, path = self._scope.provider, self._record.path
+        names = None if name is None else (name,)
+        end = path.child("end")
+        found = list(provider.artifacts(end, names))
+        if not found and (step := self._endpoint("end")) != "end":
+            end = path.child(step)
+            found = list(provider.artifacts(end, names))
+        tasks = {record.path.parent for record in found}
+        if len(tasks) > 1:  # never by Metaflow itself
+            newest = next(provider.children(end, Query(limit=1)), None)
+            found = [r for r in found if newest is not None and r.path.parent == newest.path]
+        return {record.path.name: record for record in found}
+
+    def _at_end(self, name: str) -> ArtifactRecord | None:
+        """Return an artifact of the end task, None if there is none (yet)."""
+
+        def find(run: Pathspec) -> ArtifactRecord | None:
+            this = self if run == self._record.path else Run._of(self._scope, Record(run, 0))
+            return this._end_artifacts(name).get(name)
+
+        return self._ask(Question(("at end", name), find))
+
     @property
     def end_task(self) -> Task | None:
         """The task of the end step; None if the run has not come so far."""
-        try:
-            return self[self._endpoint("end")].task
-        except KeyError:
-            return None
+        return self._endpoint_task("end")
 
     @property
     def data(self) -> MetaflowData | None:
         """The artifacts of the end task, to be had by name; None if there is no end task."""
+        if self._scope.remote and (found := self._end_artifacts()):
+            path = next(iter(found.values())).path.parent
+            record = PendingRecord(path, lambda: self._scope.provider.get(path))
+            return MetaflowData(OBJECTS[Level.TASK]._of(self._scope, record), found)
         end = self.end_task
         return end.data if end else None
+
+    def _truth(self, name: str) -> bool:
+        record = self._at_end(name)
+        if record is None:
+            return False
+        return self._scope.reader.plain(record, self._scope.provider) is True
 
     @property
     def successful(self) -> bool:
         """Whether the end task was successful."""
-        end = self.end_task
-        return end.successful if end else False
+        return self._truth("_success")
 
     @property
     def finished(self) -> bool:
         """Whether the end task completed."""
-        end = self.end_task
-        return end.finished if end else False
+        return self._truth("_task_ok")
 
     @property
     def finished_at(self) -> datetime | None:
         """When the end task ended: naive, local time; None if it has not."""
-        end = self.end_task
-        return end.finished_at if end else None
+        record = self._at_end("_task_ok")
+        return None if record is None else local_time(record.created)
 
     @property
     def status(self) -> Status:
@@ -107,6 +154,11 @@ class Run(MetaflowObject):
     @property
     def code(self) -> MetaflowCode | None:
         """The code package of the run; None if none was recorded."""
+        if self._scope.remote:
+            package = noted_package(self._scope, self._record.path)
+            if package is not UNCLEAR:
+                flow = self._record.path.components[0]
+                return MetaflowCode(flow, package, scope=self._scope) if package else None
         for step in self:
             task = step.task
             if task is not None and (code := task.code) is not None:
@@ -116,22 +168,17 @@ class Run(MetaflowObject):
     @property
     def trigger(self) -> Trigger | None:
         """The events that started this run; None if it was not started by any."""
-        try:
-            task = self[self._endpoint("start")].task
-        except KeyError:
-            return None
+        task = self._endpoint_task("start")
         events = self._scope.reader.events(task.metadata_dict) if task else None
         return None if events is None else Trigger._of(self._scope, events)
 
     @property
     def origin_pathspec(self) -> str | None:
         """The run that this one resumes, None if it is a run of its own."""
-        for step in self:
-            task = step.task
-            if task is not None:
-                fields = newest(self._scope.provider.metadata(task._record.path, (ORIGIN_RUN,)))
-                origin = origin_name(fields.get(ORIGIN_RUN))
-                return f"{self._record.path.components[0]}/{origin}" if origin else None
+        path = self._record.path
+        for record in self._scope.provider.metadata(path, (ORIGIN_RUN,)):
+            origin = origin_name(record.value)  # every task of the run says the same
+            return f"{path.components[0]}/{origin}" if origin else None
         return None
 
     # Tags

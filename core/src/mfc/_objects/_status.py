@@ -41,7 +41,7 @@ def run_status(run: Run) -> Status:
 
 
 def _task_status(task: Task) -> Status:
-    everything = list(task._scope.provider.metadata(task._record.path, _FIELDS))
+    everything = task._own_metadata(_FIELDS)
     records = of_attempt(everything, task._attempt)
     started, done = _numbers(records, "attempt"), _numbers(records, "attempt-done")
     if not started | done:

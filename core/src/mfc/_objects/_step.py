@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mfc._objects._graph import Graph, graph_of
-from mfc._objects._object import MetaflowObject
+from mfc._objects._graph import Graph, graph_of, parameters_of
+from mfc._objects._object import MetaflowObject, local_time
 from mfc.errors import MetaflowNotFound
-from mfc.model import Level
+from mfc.model import Level, Pathspec, Record
+from mfc.query import Query
 
 if TYPE_CHECKING:
     from mfc._objects._run import Run
@@ -46,7 +47,7 @@ class Step(MetaflowObject):
     @property
     def task(self) -> Task | None:
         """The newest task; the only one, unless the step is in a foreach."""
-        return next(iter(self), None)
+        return next(self._listed(self._child_records(Query(limit=1))), None)
 
     def tasks(self, *tags: str) -> Iterator[Task]:
         """Yield the tasks, newest first, if the run has all of `tags`."""
@@ -74,14 +75,21 @@ class Step(MetaflowObject):
         Raises:
             NoTasks: the step has none; a ValueError, as in Metaflow.
         """
-        ends = []
-        for task in self:
-            if (end := task.finished_at) is None:
+        provider, path = self._scope.provider, self._record.path
+        known: dict[Pathspec, Record] | None = None
+        if self._scope.remote:
+            known = {r.path.parent: r for r in provider.artifacts(path, ("_task_ok",))}
+        newest = None
+        for task in self._child_records(Query()):
+            end = (
+                provider.get(task.path.child("_task_ok")) if known is None else known.get(task.path)
+            )
+            if end is None:
                 return None
-            ends.append(end)
-        if not ends:
+            newest = max(newest or 0, end.created)
+        if newest is None:
             raise NoTasks(f"{self} has no tasks, so none has ended")
-        return max(ends, key=datetime.timestamp)  # of an hour that comes twice, the right one
+        return local_time(newest)
 
     @property
     def environment_info(self) -> Any:
@@ -110,13 +118,15 @@ class Step(MetaflowObject):
             yield from self._existing(graph.after(self.id))
 
     def _graph(self) -> Graph | None:
+        parameters = parameters_of(self._record.path)
+        if (graph := graph_of(self._scope, parameters)) is not None:
+            return graph
         task = self.task
-        run = self._record.path.parent
-        return graph_of(self._scope, run, task._record.path if task else None)
+        return graph_of(self._scope, task._record.path) if task else None
 
     def _existing(self, names: list[str]) -> Iterator[Step]:
         run, scope = self._record.path.parent, self._scope.unchecked()
+        steps = {r.path.name: r for r in scope.provider.children(run, Query(names=names))}
         for name in names:
-            record = scope.provider.get(run.child(name))
-            if record is not None:
-                yield Step._of(scope, record)
+            if name in steps:
+                yield Step._of(scope, steps[name])

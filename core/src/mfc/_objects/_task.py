@@ -11,9 +11,19 @@ from mfc._objects._code_package import MetaflowCode, environment_of
 from mfc._objects._graph import PATH_FIELD, children_of, parents_of
 from mfc._objects._metadata import Metadata, newest, of_attempt, origin_of, with_origins
 from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._questions import artifact_of, metadata_of, outcome_of
 from mfc._objects._status import task_status
 from mfc._objects._task_logs import TaskLogs
-from mfc.model import ArtifactRecord, Level, MetadataRecord, Record, Status, whole_number
+from mfc.model import (
+    ArtifactRecord,
+    Level,
+    MetadataRecord,
+    Pathspec,
+    Record,
+    Status,
+    whole_number,
+)
+from mfc.query import Query
 
 if TYPE_CHECKING:
     from mfc._objects._step import Step
@@ -33,9 +43,14 @@ class Task(MetaflowObject):
     if TYPE_CHECKING:
         parent: Step
 
-    def _child_records(self) -> Iterator[Record]:
-        scope = self._scope
-        return scope.seen(scope.provider.artifacts(self._record.path, None, self._attempt))
+    def _child_records(self, query: Query) -> Iterator[Record]:
+        scope, names = self._scope, query.names
+        return scope.seen(scope.provider.artifacts(self._record.path, names, self._attempt))
+
+    def _child_record(self, path: Pathspec) -> Record | None:
+        if self._siblings is None:
+            return super()._child_record(path)
+        return self._ask(artifact_of(self._scope, self._record.path.parent, path.name))
 
     def __iter__(self) -> Iterator[DataArtifact]:
         """Yield the artifacts, newest first, but for those whose names begin with `_`."""
@@ -64,12 +79,15 @@ class Task(MetaflowObject):
 
     def _internal(self, name: str) -> object:
         """Return the value of an artifact that Metaflow wrote for itself; `_MISSING` if none."""
-        record = self._scope.provider.get(self._record.path.child(name), self._attempt)
+        record = self._child_record(self._record.path.child(name))
         if not isinstance(record, ArtifactRecord):
             return _MISSING
         return self._scope.reader.plain(record, self._scope.provider)
 
     def _truth(self, name: str) -> bool:
+        if self._siblings is not None:
+            siblings, _ = self._siblings
+            return self._ask(outcome_of(self._scope, self._record, name, siblings.notes))
         return self._internal(name) is True  # what else stands there may refuse to be a truth
 
     @property
@@ -91,7 +109,7 @@ class Task(MetaflowObject):
     @property
     def finished_at(self) -> datetime | None:
         """When the last attempt to end did, well or not: naive, local time; None if none has."""
-        record = self._scope.provider.get(self._record.path.child("_task_ok"), self._attempt)
+        record = self._child_record(self._record.path.child("_task_ok"))
         return None if record is None else local_time(record.created)
 
     @property
@@ -102,10 +120,7 @@ class Task(MetaflowObject):
     @property
     def index(self) -> int | None:
         """Index in the innermost foreach around this task; None outside of any."""
-        if (
-            self._scope.provider.get(self._record.path.child("_foreach_stack"), self._attempt)
-            is None
-        ):
+        if self._child_record(self._record.path.child("_foreach_stack")) is None:
             return None  # as Metaflow: it is known once an attempt has ended
         fields = self._fields((PATH_FIELD,))
         if PATH_FIELD in fields:
@@ -126,15 +141,18 @@ class Task(MetaflowObject):
 
     def _metadata_records(self) -> list[MetadataRecord]:
         path = self._record.path
-        found = of_attempt(self._scope.provider.metadata(path), self._attempt)
+        found = of_attempt(self._own_metadata(), self._attempt)
         return with_origins(self._scope, path, found)
+
+    def _own_metadata(self, names: Collection[str] | None = None) -> list[MetadataRecord]:
+        """Return what is recorded of this task itself, of all attempts."""
+        return self._ask(metadata_of(self._scope, self._record.path.parent, names))
 
     def _fields(self, names: Collection[str]) -> dict[str, Any]:
         """Return the newest value of some fields, reading as little as that takes."""
         if self._attempt is not None:
             return self.metadata_dict
-        wanted = {*names, "origin-run-id", "origin-task-id"}
-        found = list(self._scope.provider.metadata(self._record.path, wanted))
+        found = self._own_metadata({*names, "origin-run-id", "origin-task-id"})
         return newest(with_origins(self._scope, self._record.path, found, names))
 
     @property
@@ -163,7 +181,7 @@ class Task(MetaflowObject):
     @property
     def origin_pathspec(self) -> str | None:
         """The task that this one is a clone of; None if it ran itself."""
-        fields = newest(of_attempt(self._scope.provider.metadata(self._record.path), self._attempt))
+        fields = newest(of_attempt(self._own_metadata(), self._attempt))
         origin = origin_of(self._record.path, fields)
         return str(origin) if origin else None
 

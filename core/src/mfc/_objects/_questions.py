@@ -1,0 +1,96 @@
+"""The questions that loops ask of runs and tasks, each in its narrow and its wide form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from mfc._objects._graph import Graph, graph_in
+from mfc._objects._siblings import Question
+from mfc._reader import Scope
+from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
+from mfc.query import Query
+
+_GRAPH = "_graph_info"
+#: Metadata that says how an attempt ended; since this version of Metaflow.
+_OUTCOME, _OUTCOME_SINCE = "attempt_ok", (2, 2, 5)
+_VERSION = re.compile(r"metaflow_version:(\d+)\.(\d+)\.(\d+)")
+
+
+def artifact_of(scope: Scope, step: Pathspec, name: str) -> Question[Record | None]:
+    """Return the question for the artifact `name` of tasks of a step."""
+    return Question(
+        ("artifact", name),
+        lambda task: scope.provider.get(task.child(name)),
+        lambda: {record.path.parent: record for record in scope.provider.artifacts(step, (name,))},
+    )
+
+
+def metadata_of(
+    scope: Scope, step: Pathspec, names: Collection[str] | None = None
+) -> Question[list[MetadataRecord]]:
+    """Return the question for the metadata of tasks of a step, or for some fields of it."""
+
+    def every() -> Mapping[Pathspec, list[MetadataRecord]]:
+        found: dict[Pathspec, list[MetadataRecord]] = {}
+        for record in scope.provider.metadata(step, names):
+            found.setdefault(record.task, []).append(record)
+        return found
+
+    key = ("metadata", None if names is None else frozenset(names))
+    return Question(key, lambda task: list(scope.provider.metadata(task, names)), every, [])
+
+
+def outcome_of(scope: Scope, like: Record, name: str, notes: dict[str, Any]) -> Question[bool]:
+    """Return the question whether the artifact `name` of tasks of a step is True.
+
+    It is answered from the metadata that every attempt leaves at its end, where that says the
+    same: all of a step cost one question.
+
+    Args:
+        scope: where to ask.
+        like: the record of one of the tasks.
+        name: `_task_ok` or `_success`.
+        notes: what one of the tasks told of all of them.
+    """
+    step = like.path.parent
+    by_metadata = scope.provider.capabilities.full("metadata") and _leaves_outcome(like)
+
+    def one(task: Pathspec) -> bool:
+        if not by_metadata:
+            return _is_true(scope, scope.provider.get(task.child(name)))
+        found = {r.path.name: r for r in scope.provider.artifacts(task, (name, _GRAPH))}
+        if _GRAPH in found:
+            notes[_GRAPH] = found[_GRAPH]
+        return _is_true(scope, found.get(name))
+
+    def every() -> Mapping[Pathspec, bool]:
+        if by_metadata and (name == "_task_ok" or _cannot_catch(scope, step.name, notes)):
+            query = Query(metadata=(_OUTCOME, "True"))
+            return {record.path: True for record in scope.provider.children(step, query)}
+        return {
+            record.path.parent: _is_true(scope, record)
+            for record in scope.provider.artifacts(step, (name,))
+        }
+
+    return Question(("outcome", name), one, every, missing=False, alone=1)
+
+
+def _is_true(scope: Scope, record: Record | None) -> bool:
+    if not isinstance(record, ArtifactRecord):
+        return False
+    return scope.reader.plain(record, scope.provider) is True
+
+
+def _leaves_outcome(record: Record) -> bool:
+    """Tell whether the Metaflow that made a task notes at the end of an attempt how it went."""
+    found = filter(None, map(_VERSION.match, record.system_tags))
+    return any(tuple(map(int, match.groups())) >= _OUTCOME_SINCE for match in found)
+
+
+def _cannot_catch(scope: Scope, step: str, notes: Mapping[str, Any]) -> bool:
+    """Tell whether nothing around a step can turn an exception into an attempt that is fine."""
+    record = notes.get(_GRAPH)
+    graph: Graph | None = graph_in(scope, record) if record is not None else None
+    return graph is not None and graph.cannot_catch(step)

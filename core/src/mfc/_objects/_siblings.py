@@ -1,0 +1,203 @@
+"""What is asked of one object of a listing, answered for its siblings too.
+
+Where every question waits for a network, a loop over a listing must not wait for each object.
+The objects of one listing know each other: when they are asked the same thing one after the
+other, the next ones are asked ahead, side by side, or all at once where the provider has one
+answer for all. The first is always asked alone, so that nobody pays for what nobody wants.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+from mfc._locks import fork_safe
+from mfc.model import Pathspec, Record
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+#: Questions that wait for a network at the same time, at most.
+WIDTH = 8
+#: Objects that are asked alone before all are asked at once.
+_ALONE = 2
+#: Seconds for which an answer that came ahead is good; it is used once.
+_FRESH = 60.0
+
+
+@attrs.frozen
+class Question(Generic[T]):
+    """Something to ask of the objects of a listing."""
+
+    #: Equal for the same question.
+    key: Hashable
+    #: Asks one object.
+    one: Callable[[Pathspec], T]
+    #: Asks all of the listing at once; objects that are not in the answer have `missing`. None
+    #: where there is no cheaper way than one by one.
+    every: Callable[[], Mapping[Pathspec, T]] | None = None
+    missing: Any = None
+    #: Objects to ask alone before.
+    alone: int = _ALONE
+
+
+class Siblings:
+    """The objects of one listing, as far as it was read.
+
+    Args:
+        records: the listing.
+    """
+
+    def __init__(self, records: Iterator[Record]) -> None:
+        self._records = records
+        self._lock = fork_safe(threading.RLock())
+        #: All records that were read, and how many of them were given out.
+        self._read: list[Record] = []
+        self._given = 0
+        self._asked: dict[Hashable, _Progress[Any]] = {}
+        #: What one of them told that holds for all.
+        self.notes: dict[str, Any] = {}
+
+    def __iter__(self) -> Iterator[tuple[int, Record]]:
+        """Yield position and record of every object."""
+        while True:
+            with self._lock:
+                position = self._given
+                if not self._reach(position):
+                    return
+                self._given += 1
+                record = self._read[position]
+            yield position, record
+
+    def _reach(self, position: int) -> bool:
+        """Read the listing up to `position`; tell whether it goes so far."""
+        while len(self._read) <= position:
+            record = next(self._records, None)
+            if record is None:
+                return False
+            self._read.append(record)
+        return True
+
+    def answer(self, position: int, question: Question[T]) -> T:
+        """Return the answer for the object at `position`, asking for others on the way."""
+        path = self._read[position].path
+        with self._lock:
+            progress: _Progress[T] = self._asked.setdefault(question.key, _Progress())
+            known = progress.taken(path)
+            if known is not None:
+                return known[0]
+            in_turn = progress.in_turn(position)
+        if not in_turn:
+            return question.one(path)
+        if question.every is not None:
+            if progress.turns < question.alone:
+                return question.one(path)
+            found = question.every()
+            progress.keep_all(found, question.missing)
+            progress.taken(path)
+            answer: T = found.get(path, question.missing)
+            return answer
+        ahead = self._ahead(position, progress.window())
+        answers = list(side_by_side(_caught(question.one), ahead))
+        # What failed for another is its own affair: it will be asked again, in its turn.
+        others = zip(ahead[1:], answers[1:], strict=True)
+        progress.keep({path: found for path, (found, error) in others if error is None})
+        own, error = answers[0]
+        if error is not None:
+            raise error
+        return own  # type: ignore[no-any-return]
+
+    def _ahead(self, position: int, number: int) -> list[Pathspec]:
+        """Return the paths of some objects from `position`; not beyond those given out, if any."""
+        with self._lock:
+            if position + 1 == self._given:
+                self._reach(position + number - 1)
+                last = len(self._read)
+            else:
+                last = self._given
+            return [r.path for r in self._read[position : min(position + number, last)]]
+
+
+class _Progress(Generic[T]):
+    """How far a listing was asked one question, and the answers that came ahead."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self._last: int | None = None
+        self._answers: dict[Pathspec, T] = {}
+        self._others: tuple[T] | None = None
+        self._used: set[Pathspec] = set()
+        self._at = 0.0
+
+    def in_turn(self, position: int) -> bool:
+        """Note that an object is asked; tell whether it is the first, or follows the last one."""
+        in_turn = self._last is None or position > self._last
+        self.turns = self.turns + 1 if in_turn and self._last is not None else 0
+        self._last = position
+        return in_turn
+
+    def window(self) -> int:
+        """Return how many objects to ask at once: 1, 2, 4 and so on."""
+        return int(min(2**self.turns, WIDTH))
+
+    def keep(self, answers: Mapping[Pathspec, T]) -> None:
+        self._answers.update(answers)
+        self._at = time.monotonic()
+
+    def keep_all(self, answers: Mapping[Pathspec, T], missing: T) -> None:
+        self._answers, self._others, self._used = dict(answers), (missing,), set()
+        self._at = time.monotonic()
+
+    def taken(self, path: Pathspec) -> tuple[T] | None:
+        """Return the answer for `path` if there is one; it is used once, while it is fresh."""
+        if time.monotonic() - self._at > _FRESH:
+            self._answers, self._others = {}, None
+            return None
+        if path in self._answers:
+            self._used.add(path)
+            return (self._answers.pop(path),)
+        if self._others is not None and path not in self._used:
+            self._used.add(path)
+            return self._others
+        return None
+
+
+def _caught(ask: Callable[[Item], T]) -> Callable[[Item], tuple[Any, Exception | None]]:
+    def answer(item: Item) -> tuple[Any, Exception | None]:
+        try:
+            return ask(item), None
+        except Exception as error:  # noqa: BLE001 - raised where it belongs
+            return None, error
+
+    return answer
+
+
+def side_by_side(ask: Callable[[Item], T], items: list[Item], width: int = WIDTH) -> Iterator[T]:
+    """Yield `ask(item)` for each item, in order, several at a time."""
+    if len(items) < 2:  # noqa: PLR2004 - one needs no company
+        yield from map(ask, items)
+        return
+    pool = ThreadPoolExecutor(min(width, len(items)), thread_name_prefix="mfc")
+    try:
+        yield from pool.map(ask, items)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def ahead(ask: Callable[[Item], T], items: Iterator[Item], width: int = WIDTH) -> Iterator[T]:
+    """Yield `ask(item)` for each item, in order; some are asked before they are wanted."""
+    pool = ThreadPoolExecutor(width, thread_name_prefix="mfc")
+    try:
+        waiting = deque(pool.submit(ask, item) for item in itertools.islice(items, width))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(ask, item) for item in itertools.islice(items, 1))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
