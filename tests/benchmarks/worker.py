@@ -1,8 +1,8 @@
 """Measure one statement in this fresh process and print the result as one line of JSON.
 
 Run by `measure.py` with any of the interpreters: the file stands alone but for `floors.py` beside it.
-The only argument is JSON: `client` (metaflow, mfc, floor), `directory` (parent of `.metaflow`), `namespace`, `setup`,
-`statement`, `answer`, and `count_reads`, which counts instead of timing.
+The only argument is JSON: `client` (metaflow, mfc, floor), `directory` (parent of `.metaflow`), `address` (if it is not
+that directory), `namespace`, `setup`, `statement`, `answer`, and `count_reads`, which counts instead of timing.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class ReadCounter:
 def client_names(spec: dict[str, Any]) -> dict[str, Any]:
     """Import the client and point it at the data; return the names that a statement may use."""
     directory, namespace = spec["directory"], spec["namespace"]
+    address = spec.get("address") or directory
     names: dict[str, Any] = {"ROOT": f"{directory}/.metaflow"}
     if spec["client"] == "floor":
         import floors  # type: ignore[import-not-found,unused-ignore]  # only the floor's process needs it
@@ -51,12 +52,12 @@ def client_names(spec: dict[str, Any]) -> dict[str, Any]:
     if spec["client"] == "metaflow":
         import metaflow  # type: ignore[import-not-found,unused-ignore]  # only in Metaflow's own interpreter
 
-        metaflow.metadata(directory)
+        metaflow.metadata(address)
         metaflow.namespace(namespace)
         return {**names, **vars(metaflow)}
     import mfc  # only the process that measures mfc needs it
 
-    client = mfc.Client(metadata=directory, namespace=namespace)
+    client = mfc.Client(metadata=address, namespace=namespace)
     client.__enter__()
     return {**names, **{name: getattr(mfc, name) for name in mfc.__all__}, "client": client}
 
