@@ -23,9 +23,11 @@ from sybil.sybil import SybilCollection
 from mfc import Client
 
 #: Prints the contract, clause by clause, also where tests run in several processes.
-pytest_plugins = ["mfc.testing.report"]
+pytest_plugins = ["mfc.testing.report", "tests.servers.fixtures"]
 ROOT = Path(__file__).parent
 SAMPLE = ROOT / "core/src/mfc/testing/sample/sample.tgz"
+#: What CI has: where it is missing there, what is skipped for want of it fails.
+REQUIRED = ("MFC_METAFLOW_PYTHON", "PostgreSQL")
 #: What decides about users and settings; nothing of the developer's own may reach an example.
 FOREIGN = ("METAFLOW_", "SUDO_USER", "USER")
 
@@ -101,8 +103,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail what is skipped for want of Metaflow where it has to be there."""
+    """Fail what is skipped for want of something that has to be there."""
     report = yield
-    if report.skipped and "CI" in os.environ and "MFC_METAFLOW_PYTHON" in str(report.longrepr):
+    reason = str(report.longrepr)
+    if report.skipped and "CI" in os.environ and any(name in reason for name in REQUIRED):
         report.outcome = "failed"
     return report

@@ -21,12 +21,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mfc_server.testing import load_rows, running
 from tests.benchmarks.measure import MeasurementFailed, interpreters, work
 from tests.benchmarks.service import relay
 from tests.benchmarks.service.data import benchmark_rows
 from tests.benchmarks.service.operations import OPERATIONS, Operation
 from tests.benchmarks.service.report import Cost, Row, table
+
+from mfc_server.testing import load_rows, running
 
 #: Samples that take longer than this many milliseconds are not repeated.
 _LONG = 4_000

@@ -1,0 +1,117 @@
+"""A request as the endpoints see it, and what they answer: objects, a listing, or a refusal."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from mfc_server._database import Database
+from mfc_server._rows import Kind, Object
+
+#: Rows of a page if the request does not say, and at most.
+USUAL_LIMIT, MAX_LIMIT = 50, 500
+
+
+class Refused(Exception):
+    """The request cannot be answered; the body says why."""
+
+    def __init__(self, status: int, body: object) -> None:
+        super().__init__(f"{status}: {body}")
+        self.status, self.body = status, body
+
+
+@attrs.frozen
+class Answer:
+    """What goes back: `body` as JSON, or a listing row by row."""
+
+    body: object = None
+    rows: Iterator[Object] | None = None
+    status: int = 200
+    #: Set where the listing is a page.
+    limit: int | None = None
+    next_cursor: str | None = None
+    #: Whether the answer carries the version of the service.
+    versioned: bool = True
+
+
+@attrs.frozen
+class Page:
+    """Which part of a listing: at most `limit` rows, behind the one with the keys `after`."""
+
+    limit: int
+    after: tuple[Any, ...] | None = None
+
+
+@attrs.frozen
+class Call:
+    """One request: the names in its path, its parameters, its body."""
+
+    database: Database
+    names: Mapping[str, str] = attrs.field(factory=dict)
+    params: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+
+    def param(self, name: str) -> str | None:
+        """Return a parameter's value; the first where it is repeated."""
+        return next((value for key, value in self.params if key == name), None)
+
+    def document(self) -> dict[str, Any]:
+        """Return the body, a JSON object; an absent one is refused too."""
+        document = self._json()
+        if not isinstance(document, dict):
+            raise Refused(400, f"the body has to be an object, not {document!r:.80}")
+        return document
+
+    def documents(self) -> list[dict[str, Any]]:
+        """Return the body, a JSON array of objects."""
+        documents = self._json()
+        if not isinstance(documents, list) or not all(isinstance(d, dict) for d in documents):
+            raise Refused(400, f"the body has to be an array of objects, not {documents!r:.80}")
+        return documents
+
+    def _json(self) -> Any:
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise Refused(400, f"the body is no JSON: {error}") from error
+
+    def page(self, kind: Kind, *, filtered: bool = False) -> Page | None:
+        """Return the page that the request wants, or None if it wants everything.
+
+        Args:
+            kind: what is listed.
+            filtered: whether filters make pages of the answer without being asked to.
+
+        Raises:
+            Refused: a limit or a cursor that cannot be understood.
+        """
+        limit, cursor = self.param("_limit"), self.param("_cursor")
+        if limit is None and cursor is None and not filtered:
+            return None
+        try:
+            count = min(int(limit), MAX_LIMIT) if limit else USUAL_LIMIT
+        except ValueError:
+            count = -1
+        if count < 0:
+            raise Refused(400, f"_limit has to be a number of 1 to 500, not {limit!r:.80}")
+        return Page(count, _after(cursor, kind) if cursor else None)
+
+
+def cursor(kind: Kind, values: Sequence[Any]) -> str:
+    """Return the text that asks for what is behind the row with these values of the keys."""
+    names = (key.name for key in kind.keys)
+    document = json.dumps(dict(zip(names, values, strict=True)))
+    return base64.b64encode(document.encode()).decode()
+
+
+def _after(text: str, kind: Kind) -> tuple[Any, ...]:
+    try:
+        found = json.loads(base64.b64decode(text.encode("ascii")))
+        return tuple(key.type.python_type(found[key.name]) for key in kind.keys)
+    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        raise Refused(400, "Invalid cursor") from error

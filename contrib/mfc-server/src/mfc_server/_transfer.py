@@ -1,0 +1,191 @@
+"""Filling a database: from a `.metaflow` directory or whatever mfc reads, or from another database.
+
+Runs and tasks keep their ids. Where Metaflow numbered tasks from 1 in each run, as it does in a
+directory, the number becomes the task's string id, and its serial is below zero: no other task is
+ever addressed by either.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import attrs
+from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.exc import DBAPIError
+
+from mfc import Client
+from mfc.errors import MetaflowException
+from mfc.hookspecs import MetadataProvider
+from mfc.model import MetadataRecord, Pathspec, Record
+from mfc.query import Query
+from mfc_server._database import Database, DatabaseUnusable
+from mfc_server._find import serial
+from mfc_server._schema import TABLES, artifacts, flows, metadata, runs, steps, tasks
+
+Row = dict[str, Any]
+#: Rows that are copied at a time.
+BATCH = 5_000
+_ALL = Query()
+
+
+def import_results(source: str, db_url: str) -> str:
+    """Put the runs of `source` into a database; those that are there already stay as they are.
+
+    Args:
+        source: a directory (with or without `.metaflow`), or any address that mfc reads.
+        db_url: the database, as for `--db`.
+
+    Returns:
+        A sentence that says what was done.
+
+    Raises:
+        DatabaseUnusable: no such results, or a database that cannot hold them.
+    """
+    try:
+        # Nothing is hidden: a namespace would leave out other people's runs.
+        provider = Client(source, namespace=None).provider
+        database = Database(db_url)
+        try:
+            return _import(provider, database)
+        finally:
+            database.close()
+    except MetaflowException as error:
+        raise DatabaseUnusable(f"{source} cannot be imported: {error}") from error
+
+
+def _import(provider: MetadataProvider, database: Database) -> str:
+    counts = {"imported": 0, "there already": 0}
+    for flow in provider.children(Pathspec(), _ALL):
+        for run in reversed(list(provider.children(flow.path, _ALL))):
+            # A run is one transaction: when this is interrupted, none is there in part.
+            load = _Run(provider, database, flow, run)
+            with database.writing() as connection:
+                try:
+                    added = load.add(connection)
+                except DBAPIError as error:
+                    reason = str(error.orig).strip()
+                    raise DatabaseUnusable(
+                        f"{run.path} cannot be stored in {database.name}: {reason}"
+                    ) from error
+            counts["imported" if added else "there already"] += 1
+    with database.writing() as connection:
+        database.renumber(connection)
+    return ", ".join(f"{count} runs {what}" for what, count in counts.items())
+
+
+@attrs.define
+class _Run:
+    """One run on its way into the database."""
+
+    provider: MetadataProvider
+    database: Database
+    flow: Record
+    run: Record
+    ids: Row = attrs.field(factory=dict)
+
+    def add(self, connection: Connection) -> bool:
+        """Insert the run and everything below; return False if it is there."""
+        flow_id, run_id = self.run.path.components
+        number = serial(run_id)
+        at = runs.c.run_id == run_id if number is None else runs.c.run_number == number
+        if connection.execute(select(runs).where(runs.c.flow_id == flow_id, at)).first():
+            return False
+        if not connection.execute(select(flows).where(flows.c.flow_id == flow_id)).first():
+            flow = {"flow_id": flow_id, "ts_epoch": self.flow.created, "user_name": None}
+            connection.execute(insert(flows), [{**flow, "tags": None, "system_tags": None}])
+        number = self.database.serial(connection, runs) if number is None else number
+        named = run_id if serial(run_id) is None else None
+        self.ids = {"flow_id": flow_id, "run_number": number, "run_id": named}
+        connection.execute(
+            insert(runs), [{**self.ids, **_own(self.run), "last_heartbeat_ts": None}]
+        )
+        for step in self.provider.children(self.run.path, _ALL):
+            row = {**self.ids, **_own(step), "step_name": step.path.components[-1]}
+            connection.execute(insert(steps), [{**row, "run_id": run_id}])
+            self._add_tasks(connection, step)
+        return True
+
+    def _add_tasks(self, connection: Connection, step: Record) -> None:
+        records = list(reversed(list(self.provider.children(step.path, _ALL))))
+        first = min(connection.scalar(select(func.min(tasks.c.task_id))) or 0, 0) - len(records)
+        for number, task in enumerate(records, first):
+            name = task.path.components[-1]
+            ids = {**self.ids, "step_name": step.path.components[-1]}
+            ids |= {"task_id": number, "task_name": name}
+            row = {**ids, **_own(task), "last_heartbeat_ts": None}
+            connection.execute(insert(tasks), [row])
+            told = list(self.provider.metadata(task.path))
+            self._add_metadata(connection, ids, told)
+            found = [_artifact(ids, each) for each in self._artifacts(task.path, told)]
+            if found:
+                connection.execute(insert(artifacts), found)
+
+    def _add_metadata(
+        self, connection: Connection, ids: Row, told: Sequence[MetadataRecord]
+    ) -> None:
+        if not told:
+            return
+        first = self.database.serial(connection, metadata, len(told))
+        rows = []
+        for number, record in enumerate(told, first):
+            value = record.value if isinstance(record.value, str) else json.dumps(record.value)
+            tags = [] if record.attempt is None else [f"attempt_id:{record.attempt}"]
+            row = {**ids, "id": number, "field_name": record.name, "value": value}
+            row |= {"type": record.type or record.name, "ts_epoch": record.created, "tags": tags}
+            rows.append({**row, "user_name": self.run.user, "system_tags": None})
+        connection.execute(insert(metadata), rows)
+
+    def _artifacts(self, task: Pathspec, told: Sequence[MetadataRecord]) -> Iterator[Any]:
+        attempts = {0} | {each.attempt for each in told if each.attempt is not None}
+        for attempt in sorted(attempts):
+            yield from self.provider.artifacts(task, attempt=attempt)
+
+
+def _own(record: Record) -> Row:
+    own = {"user_name": record.user, "ts_epoch": record.created}
+    return {**own, "tags": sorted(record.tags), "system_tags": sorted(record.system_tags)}
+
+
+def _artifact(ids: Row, record: Any) -> Row:
+    blob = {name: getattr(record, name) for name in ("location", "ds_type", "sha")}
+    row = {**ids, **_own(record), **blob, "name": record.path.components[-1]}
+    row |= {"type": "metaflow.artifact", "content_type": record.encoding}
+    return {**row, "attempt_id": record.attempt}
+
+
+def copy(source: str, target: str) -> str:
+    """Copy the six tables, serials and all; the target has to be empty.
+
+    Returns:
+        A sentence that says what was done.
+
+    Raises:
+        DatabaseUnusable: one of them cannot be opened, or the target holds something.
+    """
+    old, new = Database(source), Database(target)
+    try:
+        with old.reading() as reading, new.writing() as writing:
+            for table in TABLES:
+                if writing.execute(select(table).limit(1)).first():
+                    raise DatabaseUnusable(
+                        f"{new.name} holds rows already ({table.name}); copy to an empty database"
+                    )
+            counts = [_copied(reading, writing, table) for table in TABLES]
+            new.renumber(writing)
+    except DBAPIError as error:
+        raise DatabaseUnusable(f"{new.name}: {str(error.orig).strip()}") from error
+    finally:
+        old.close()
+        new.close()
+    return ", ".join(f"{count} {table.name}" for table, count in zip(TABLES, counts, strict=True))
+
+
+def _copied(reading: Connection, writing: Connection, table: Any) -> int:
+    count = 0
+    everything = reading.execute(select(table).execution_options(yield_per=BATCH))
+    for rows in everything.partitions():
+        writing.execute(insert(table), [dict(row._mapping) for row in rows])
+        count += len(rows)
+    return count

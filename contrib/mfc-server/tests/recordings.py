@@ -1,0 +1,59 @@
+"""The recorded exchanges, and when an answer is the same as one of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+Exchange = dict[str, Any]
+FOLDER = Path(__file__).parents[3] / "tests/service-recordings"
+DATASET = FOLDER / "dataset"
+HEADERS = ("X-Limit", "X-Next-Cursor", "METADATA_SERVICE_VERSION", "Content-Type", "Allow")
+#: What differs between two answers to the same question: times of the server, orders of sets.
+VOLATILE = ("ts_epoch", "last_heartbeat_ts")
+
+
+def exchanges(number: str) -> list[Exchange]:
+    """Return the exchanges of one file, by its number."""
+    (path,) = FOLDER.glob(f"{number}_*.json")
+    return json.loads(path.read_text("utf-8"))
+
+
+def reads() -> Iterator[tuple[str, Exchange]]:
+    """Yield every recorded read of the newest service, with the number of its file.
+
+    Those among recorded writes (26, 29) are asked again with them.
+    """
+    for number in (*range(1, 26), 30):
+        for exchange in exchanges(f"{number:02}"):
+            elided = "<" in exchange["target"]
+            if exchange["method"] in ("GET", "HEAD", "OPTIONS") and not elided:
+                yield f"{number:02}", exchange
+
+
+def normal(value: Any, without: tuple[str, ...] = ()) -> Any:
+    """Return an answer's body with what has no order in order, and without some fields."""
+    if isinstance(value, dict):
+        return {
+            key: sorted(part) if key in ("tags", "system_tags") and part else normal(part, without)
+            for key, part in value.items()
+            if key not in without
+        }
+    if isinstance(value, list):
+        return sorted((normal(part, without) for part in value), key=repr)
+    return value
+
+
+def same_body(exchange: Exchange, body: Any, text: str, without: tuple[str, ...] = ()) -> bool:
+    """Tell whether an answer is the recorded one."""
+    if "text" in exchange:
+        # The version in a text of HTTP's own is aiohttp's business.
+        return text == exchange["text"]
+    if exchange.get("body") is None:
+        return not text or exchange["method"] == "HEAD"
+    expected, got = normal(exchange["body"], without), normal(body, without)
+    if cut := exchange.get("body_truncated"):
+        return len(got) == cut["items_total"] and all(item in got for item in expected)
+    return got == expected

@@ -1,0 +1,1 @@
+"""Real servers for the tests: started when they are needed, waited for, stopped."""

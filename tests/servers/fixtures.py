@@ -1,0 +1,27 @@
+"""Servers as fixtures: of a whole test session, each started when a test first asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[object]:
+    """A `tests.servers.postgres.Cluster`."""
+    from tests.servers import postgres as module  # its driver is installed where it is used
+
+    if module.binary("initdb") is None:
+        pytest.skip(module.MISSING)
+    with module.cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/meta.db"
+    return str(request.getfixturevalue("postgres").new())
