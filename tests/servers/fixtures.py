@@ -25,3 +25,12 @@ def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/meta.db"
     return str(request.getfixturevalue("postgres").new())
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """A `tests.servers.metadata.Hub`."""
+    from tests.servers.metadata import hub  # likewise
+
+    with hub(tmp_path_factory.mktemp("services")) as made:
+        yield made

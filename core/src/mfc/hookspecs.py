@@ -180,8 +180,8 @@ class MetadataProvider(Protocol):
     ) -> Iterator[MetadataRecord]:
         """Yield the metadata of all attempts of a task; with bulk, of all tasks of a step or run.
 
-        The oldest comes first within a task; `names` limits it to these fields. An unreadable
-        record is left out with an `MfcWarning`.
+        Of one task the oldest comes first, of many they come in any order; `names` limits it to
+        these fields. An unreadable record is left out with an `MfcWarning`.
         """
 
     def artifacts(

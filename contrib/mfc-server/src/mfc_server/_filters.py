@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     and_,
     case,
@@ -87,13 +88,21 @@ def run_filters(dialect: str, params: Params) -> list[ColumnElement[bool]]:
 def task_filters(dialect: str, params: Params) -> list[ColumnElement[bool]]:
     """Return the conditions that the parameters of a listing of tasks set; see `run_filters`."""
     fields = {
-        "task_id": Field(tasks.c.task_id, "number"),
+        "task_id": Field(_shown_id(dialect), "number"),
         "task_name": Field(tasks.c.task_name),
         "user_name": Field(tasks.c.user_name),
         "ts_epoch": Field(tasks.c.ts_epoch, "time"),
         "last_heartbeat_ts": Field(tasks.c.last_heartbeat_ts, "time"),
     }
     return _conditions(dialect, params, fields)
+
+
+def _shown_id(dialect: str) -> ColumnElement[Any]:
+    """Return the number that a task shows: its serial, or its string id if it was imported."""
+    name = tasks.c.task_name
+    digits = name.op("~")("^[0-9]{1,18}$") if dialect == "postgresql" else name.op("GLOB")("[0-9]*")
+    imported = and_(tasks.c.task_id < 0, digits)
+    return case((imported, cast(name, BigInteger)), else_=tasks.c.task_id)
 
 
 def owner(dialect: str) -> ColumnElement[Any]:

@@ -27,8 +27,12 @@ def serial(segment: str) -> int | None:
 def find_run(connection: Connection, names: Mapping[str, str]) -> RowMapping | None:
     """Return the row of the run that a path names, or None."""
     number = serial(names["run"])
-    at = runs.c.run_id == names["run"] if number is None else runs.c.run_number == number
-    row = connection.execute(select(runs).where(runs.c.flow_id == names["flow"], at)).first()
+    of_flow = select(runs).where(runs.c.flow_id == names["flow"])
+    if number is not None:
+        row = connection.execute(of_flow.where(runs.c.run_number == number)).first()
+        if row:
+            return row._mapping
+    row = connection.execute(of_flow.where(runs.c.run_id == names["run"])).first()
     return row._mapping if row else None
 
 

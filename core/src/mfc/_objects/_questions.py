@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from operator import attrgetter
 from typing import Any
 
 from mfc._objects._graph import Graph, graph_in
@@ -15,6 +16,7 @@ from mfc.query import Query
 _GRAPH = "_graph_info"
 #: Metadata that says how an attempt ended; since this version of Metaflow.
 _OUTCOME, _OUTCOME_SINCE = "attempt_ok", (2, 2, 5)
+_created = attrgetter("created")
 _VERSION = re.compile(r"metaflow_version:(\d+)\.(\d+)\.(\d+)")
 
 
@@ -36,6 +38,8 @@ def metadata_of(
         found: dict[Pathspec, list[MetadataRecord]] = {}
         for record in scope.provider.metadata(step, names):
             found.setdefault(record.task, []).append(record)
+        for records in found.values():
+            records.sort(key=_created)
         return found
 
     key = ("metadata", None if names is None else frozenset(names))

@@ -93,6 +93,8 @@ def finished(task: Pathspec, at: int, attempt: int = 0, *, ok: bool = True) -> H
     )
     key = TRUE if ok else FALSE
     values = (
+        # The name of the flow is an artifact of every attempt.
+        artifact(task, "name", at - 2, attempt),
         artifact(task, "_task_ok", at - 2, attempt, key),
         artifact(task, "_success", at - 2, attempt, key),
     )

@@ -52,6 +52,10 @@ class History:
 class Backend(Protocol):
     """One place with records, empty at first: what the author of a provider gives to the kit.
 
+    With a method `recordable(history)`, which returns the history without what Metaflow never records
+    there (in a database that knows no lists, values are text; some have artifacts of finished
+    attempts alone), the kit asks about that. Records stay: only artifacts and metadata may change.
+
     With a method `damage(path)`, which spoils the record of a run or a task, the kit also asks what
     becomes of it. Spoil it in each way that the backend can be: content, name, index, in turn.
     """
@@ -61,6 +65,19 @@ class Backend(Protocol):
 
     def put(self, history: History) -> None:
         """Record a history, behind the back of every provider, besides what is there."""
+
+
+def recordable(backend: Backend, history: History) -> History:
+    """Return what of a history Metaflow can record on a backend: all, unless it says otherwise.
+
+    Raises:
+        ValueError: the backend leaves out objects, which all of them have.
+    """
+    adapt = getattr(backend, "recordable", None)
+    adapted: History = adapt(history) if adapt is not None else history
+    if adapted.records != history.records:
+        raise ValueError("flows, runs, steps and tasks can be recorded on every backend")
+    return adapted
 
 
 _NAMES = ("flow_id", "run_number", "step_name", "task_id", "name")

@@ -16,7 +16,7 @@ from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record
 from mfc.query import Query
 from mfc.testing._contract import ContractTests, ask
 from mfc.testing._example import example
-from mfc.testing.history import Backend, History
+from mfc.testing.history import Backend, History, recordable
 from mfc.testing.memory import MemoryProvider
 
 #: So much of a path is shown.
@@ -152,8 +152,9 @@ class ProviderClauses(ContractTests):
         self, new_backend: NewBackend, history: History | None = None
     ) -> tuple[Backend, Asked, MemoryProvider]:
         """Return a backend with a history in it, its provider, and the model for that."""
-        history = example() if history is None else history
         backend = new_backend()
+        wanted = example() if history is None else history
+        history = ask("recordable, of the backend", lambda: recordable(backend, wanted))
         ask("put, of the backend", lambda: backend.put(history))
         return backend, self.asked(backend), model_of(history)
 

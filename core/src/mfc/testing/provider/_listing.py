@@ -68,7 +68,7 @@ class ListingClauses(ProviderClauses):
         for path in (FLOW.child("1").child("each"), FLOW.child("1")):
             given = f"of {tasks} tasks: {{}}({str(path)!r})"
             equal(given.format("metadata"), 2 * tasks, len(set(asked.metadata(path))))
-            equal(given.format("artifacts"), 2 * tasks, len(set(asked.artifacts(path))))
+            equal(given.format("artifacts"), 3 * tasks, len(set(asked.artifacts(path))))
 
     @clause("listing-order")
     def test_children_come_newest_first(self, new_backend: NewBackend) -> None:

@@ -152,7 +152,7 @@ class RecordClauses(ProviderClauses):
                 holds(record is not None, f"get of {name!r} in {str(parent)!r}", "it", record)
         task = FLOW.child("1").child("s").child("t")
         named = sorted(record.path.name for record in asked.artifacts(task))
-        equal("names of artifacts", sorted({*_ARTIFACTS, "_task_ok", "_success"}), named)
+        equal("names of artifacts", sorted({*_ARTIFACTS, "name", "_task_ok", "_success"}), named)
         for name in _ARTIFACTS:
             found = [record.path.name for record in asked.artifacts(task, (name,))]
             holds(name in found, f"artifacts(…, [{name!r}])", name, found)

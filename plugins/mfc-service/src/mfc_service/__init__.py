@@ -1,0 +1,56 @@
+"""Metaflow results from the Metaflow metadata service, over HTTP.
+
+Other plugins may say how requests prove who sends them: see `mfc_service.hookspecs`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfc.hookspecs import Capabilities, Support, hookimpl
+from mfc_service import hookspecs
+
+if TYPE_CHECKING:
+    from mfc.config import Config
+    from mfc.hookspecs import Hooks, Meter
+    from mfc_service._provider import ServiceProvider
+
+__version__ = "0.1.0"
+
+#: The version of the plugin contract that this is written for.
+MFC_CONTRACT = 1
+#: What the service's parameters do exactly is asked of it, the provider does the rest; but the
+#: service's status is not that of a run, see `_provider`.
+MFC_CAPABILITIES = Capabilities(
+    tags=Support.FULL,
+    since=Support.FULL,
+    until=Support.FULL,
+    status=Support.PARTIAL,
+    user=Support.FULL,
+    names=Support.FULL,
+    metadata=Support.FULL,
+    limit=Support.FULL,
+    bulk=Support.FULL,
+    remote=Support.FULL,
+    retag=Support.FULL,
+)
+#: Hooks that this plugin asks others.
+MFC_HOOKSPECS = hookspecs
+
+
+@hookimpl
+def mfc_metadata_provider(
+    address: str, config: Config, meter: Meter, hooks: Hooks
+) -> ServiceProvider | None:
+    """Answer for `service`, `service@URL`, `http://…` and `https://…`.
+
+    Raises:
+        BadAddress: no URL, or one that cannot be a service's.
+    """
+    if address != "service" and not address.startswith(("service@", "http://", "https://")):
+        return None
+    from mfc_service._address import base_of  # requests is heavy: only its users load it
+    from mfc_service._connection import connect
+    from mfc_service._provider import ServiceProvider
+
+    return ServiceProvider(connect(base_of(address, config), config, hooks, meter))

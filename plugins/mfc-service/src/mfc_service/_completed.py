@@ -1,0 +1,73 @@
+"""Runs that ended well, without asking for all the others.
+
+The service knows a status of runs: `completed` if the newest attempt of a step named `end` says
+so. That is a good list of candidates, which the client verifies, as long as the flow's last step
+has that name; runs with another last step are never `completed` there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+
+from mfc.model import Pathspec, Record
+from mfc.query import Query
+
+_VERSION = re.compile(r"metaflow_version:(\d+)\.(\d+)\.(\d+)")
+#: Since these versions of Metaflow, a task says how it ended; and the last step may have any name.
+_TELLS, _NAMED_AT_WILL = (2, 2, 5), (2, 19, 23)
+
+Listed = Callable[..., Iterator[Record]]
+
+
+class Completed:
+    """The way to candidates for `status="completed"`.
+
+    Args:
+        listed: lists runs, with further parameters of the service.
+        ends_at_end: tells whether a run's last step is named `end`.
+    """
+
+    def __init__(self, listed: Listed, ends_at_end: Callable[[Pathspec], bool]) -> None:
+        self._listed, self._ends_at_end = listed, ends_at_end
+        #: Runs whose last step is named `end`, by flow; that cannot change.
+        self._usual: dict[Pathspec, Pathspec] = {}
+
+    def runs(self, flow: Pathspec, query: Query) -> Iterator[Record]:
+        """Yield runs, newest first, among which are all that ended well."""
+        everything = attrs.evolve(query, status=None, limit=None)
+        narrow: dict[str, Any] = {"status": "completed"}
+        few = attrs.evolve(everything, limit=1)
+        candidates = self._listed(flow, attrs.evolve(few, limit=query.limit or 1), narrow)
+        first = next(candidates, None)
+        if first is None or not self._trusted(flow, few, first):
+            return self._listed(flow, everything)
+        return itertools.chain([first], candidates)
+
+    def _trusted(self, flow: Pathspec, few: Query, first: Record) -> bool:
+        """Tell whether the service's status can be relied on for the runs of a flow.
+
+        It can if the newest run ends at `end`, as the first candidate does; it cannot for runs
+        of a Metaflow that did not note how a task ended.
+        """
+        if not _version(first) >= _TELLS:
+            return False
+        newest = next(self._listed(flow, few), None)
+        if newest is None or newest.path == first.path or _version(newest) < _NAMED_AT_WILL:
+            return newest is not None
+        if self._usual.get(flow) == newest.path:
+            return True
+        if self._ends_at_end(newest.path):
+            self._usual[flow] = newest.path
+            return True
+        return False
+
+
+def _version(record: Record) -> tuple[int, ...]:
+    """Return the version of the Metaflow that made a run; the oldest if nothing tells."""
+    found = next(filter(None, map(_VERSION.match, record.system_tags)), None)
+    return tuple(map(int, found.groups())) if found else (0,)

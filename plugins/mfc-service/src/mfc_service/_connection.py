@@ -1,0 +1,389 @@
+"""Talking to a service: settings, shared connections, deadlines, repetitions, errors of ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urljoin
+
+import attrs
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import get_environ_proxies, get_netrc_auth
+from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
+
+from mfc.config import Config
+from mfc.errors import BadSetting, PluginConflict, UnreadableRecord
+from mfc.hookspecs import Hooks, Meter
+from mfc_service._address import Base
+from mfc_service._deadline import POOLS, Call
+from mfc_service._retries import PASSING, Budget, pause
+
+#: Seconds that a connection may take, that nothing may come, and that all of a question may take.
+CONNECT, SILENCE, WHOLE = 10.0, 30.0, 60.0
+CONNECTIONS, MAX_CONNECTIONS = 8, 64
+#: Tries of one request, the first included.
+TRIES = 6
+REDIRECTS = 5
+#: Rows of a page.
+PAGE, MAX_PAGE = 500, 500
+#: Characters of a foreign answer that an error shows.
+_EXCERPT = 160
+#: The body of an answer to what the service has no route for: an old one, or no service.
+_NO_ROUTE = b"404: Not Found"
+
+
+@attrs.frozen
+class Settings:
+    """What decides how a service is talked to."""
+
+    base: Base
+    connections: int
+    #: Seconds for one question, all repetitions included.
+    timeout: float
+    page_size: int
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    auth: AuthBase | None = attrs.field(repr=False)
+    #: Files with a certificate and its key, if the service wants to see one.
+    certificate: tuple[str, str] | str | None = None
+
+
+@attrs.frozen
+class Answer:
+    """What a service said."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = attrs.field(repr=False)
+    #: What was asked, for errors.
+    question: str
+
+    @property
+    def missing(self) -> bool:
+        """Whether there is no such object (and not: no such endpoint)."""
+        return self.status == 404 and not self.no_route
+
+    @property
+    def no_route(self) -> bool:
+        """Whether the service has no such endpoint: it is an old one."""
+        return self.status == 404 and self.body.startswith(_NO_ROUTE)
+
+    @property
+    def paged(self) -> bool:
+        """Whether limits and filters were understood; if not, this is everything there is."""
+        return "X-Limit" in self.headers
+
+    @property
+    def json(self) -> Any:
+        """The body, whatever type it is labelled with.
+
+        Raises:
+            UnreadableRecord: it is no JSON.
+        """
+        try:
+            return json.loads(self.body)
+        except ValueError as cause:
+            kind = self.headers.get("Content-Type", "no type")
+            raise UnreadableRecord(
+                self.question,
+                f"the answer is no JSON ({kind}): {excerpt(self.body)!r}. Is this the service, "
+                "or a gateway that wants a login?",
+            ) from cause
+
+
+class Connection:
+    """A service, as this process talks to it. Threads share it.
+
+    Args:
+        settings: how.
+        meter: where requests and bytes are counted.
+    """
+
+    def __init__(self, settings: Settings, meter: Meter) -> None:
+        self.settings, self._meter = settings, meter
+        self.page_size = settings.page_size
+
+    def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+        """Ask for something, repeatedly if need be.
+
+        Args:
+            path: below the base, encoded.
+            params: of the query; encoded here.
+
+        Raises:
+            UnreadableRecord: no answer came in time, or one that is none of the service's.
+        """
+        return self._asked("GET", path + _query(params), None, self.settings.timeout)
+
+    def patch(self, path: str, document: object, seconds: float) -> Answer:
+        """Ask for a change, once: only the caller can tell whether it happened.
+
+        Raises:
+            UnreadableRecord: no answer came.
+        """
+        data = json.dumps(document).encode()
+        with Call(seconds) as call:
+            return self._tried("PATCH", self.settings.base.url + path, data, call)
+
+    def _asked(self, method: str, path: str, data: bytes | None, seconds: float) -> Answer:
+        deadline = time.monotonic() + seconds
+        url, attempt, budget = self.settings.base.url + path, 0, _pool(self.settings).budget
+        while True:
+            attempt += 1
+            failure: UnreadableRecord | None = None
+            answer: Answer | None = None
+            try:
+                with Call(deadline - time.monotonic()) as call:
+                    answer = self._tried(method, url, data, call)
+            except Unanswered as error:
+                failure = error
+            if answer is not None and answer.status not in PASSING:
+                budget.earn()
+                return answer
+            wait = pause(attempt, answer.headers if answer is not None else {})
+            late = time.monotonic() + wait >= deadline
+            if late or attempt >= TRIES or not budget.spend():
+                if answer is not None:
+                    raise refusal(answer, f"after {attempt} tries")
+                raise failure or UnreadableRecord(url, "no answer")
+            time.sleep(wait)
+
+    def _tried(self, method: str, url: str, data: bytes | None, call: Call) -> Answer:
+        """Send a request once, following redirects that stay with the service."""
+        renewed = False
+        for _ in range(REDIRECTS + 1):
+            answer, request = self._sent(method, url, data, call)
+            if answer.status == 401 and not renewed and self._renewed(request):
+                renewed = True
+            elif answer.status in (301, 302, 303, 307, 308) and method == "GET":
+                url = self._redirected(url, answer)
+            else:
+                return answer
+        raise UnreadableRecord(f"GET {url}", f"more than {REDIRECTS} redirects")
+
+    def _sent(
+        self, method: str, url: str, data: bytes | None, call: Call
+    ) -> tuple[Answer, requests.PreparedRequest]:
+        question = f"{method} {url}"
+        pool = _pool(self.settings)
+        try:
+            silence = max(min(SILENCE, call.left), 0.001)
+            response = pool.session.request(
+                method,
+                url,
+                data=data,
+                timeout=(min(CONNECT, silence), silence),
+                allow_redirects=False,
+                stream=True,
+            )
+            with response:
+                body = response.content
+        except (requests.RequestException, HTTPError, OSError, ValueError) as cause:
+            if isinstance(cause, requests.exceptions.InvalidURL | UnicodeError):
+                raise UnreadableRecord(question, f"no URL: {cause}") from cause
+            raise Unanswered(question, _reason(cause, call, self.settings)) from cause
+        finally:
+            self._meter.add(reads=1)
+        self._meter.add(size=len(body))
+        if call.expired:
+            raise Unanswered(question, _late(self.settings))
+        return Answer(response.status_code, response.headers, body, question), response.request
+
+    def _renewed(self, request: requests.PreparedRequest) -> bool:
+        renew = getattr(self.settings.auth, "renew", None)
+        return renew is not None and bool(renew(request))
+
+    def _redirected(self, url: str, answer: Answer) -> str:
+        """Return where to ask instead; secrets go nowhere else than to the service itself."""
+        target = urljoin(url, answer.headers.get("Location", ""))
+        found = parse_url(target)
+        port = found.port or {"http": 80, "https": 443}.get(found.scheme or "", 0)
+        if (found.scheme, found.host, port) != self.settings.base.origin:
+            raise UnreadableRecord(
+                answer.question,
+                f"it redirects to {found.scheme}://{found.netloc}; set METAFLOW_SERVICE_URL to "
+                "where the service is, or log in at the gateway",
+            )
+        return target
+
+
+class Unanswered(UnreadableRecord):
+    """No answer came, or not all of it: whether the request arrived is unknown."""
+
+
+class _Pool:
+    """The connections to one service that clients with the same settings share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.pid = os.getpid()
+        self.budget = Budget()
+        self.session = session = requests.Session()
+        url = settings.base.url
+        # What the environment says is looked up once; requests would do so each time.
+        session.trust_env = False
+        session.proxies.update(get_environ_proxies(url))
+        session.verify = (
+            os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        )
+        session.cert = settings.certificate
+        session.headers["User-Agent"] = "mfc-service"
+        session.headers.update(settings.headers)
+        session.auth = settings.auth
+        adapter = _Adapter(pool_connections=2, pool_maxsize=settings.connections, pool_block=True)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = POOLS
+        return manager
+
+
+_lock = threading.Lock()
+_pools: dict[object, _Pool] = {}
+
+
+def _pool(settings: Settings) -> _Pool:
+    """Return the connections of this process; a forked child must not touch its parent's."""
+    key = (
+        settings.base.url,
+        settings.connections,
+        tuple(sorted(settings.headers.items())),
+        id(settings.auth) if settings.auth is not None else None,
+        settings.certificate,
+    )
+    found = _pools.get(key)
+    if found is not None and found.pid == os.getpid():
+        return found
+    with _lock:
+        found = _pools.get(key)
+        if found is None or found.pid != os.getpid():
+            found = _pools[key] = _Pool(settings)
+    return found
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603, another thread may have held it
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def connect(base: Base, config: Config, hooks: Hooks, meter: Meter) -> Connection:
+    """Return the connection that the settings describe.
+
+    Raises:
+        BadSetting: one of them is no number, or out of range.
+        PluginConflict: several plugins want to say how requests prove who sends them.
+    """
+    headers = {str(k): str(v) for k, v in config.mapping("SERVICE_HEADERS").items()}
+    key = config.text("SERVICE_AUTH_KEY")
+    if key:
+        headers["x-api-key"] = key
+    for name, value in headers.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search("[\r\n\0]", value):
+            raise BadSetting("METAFLOW_SERVICE_HEADERS", "…", "the settings", "headers of HTTP")
+    certificate, certificate_key = config.text("MFC_SERVICE_CERT"), config.text("MFC_SERVICE_KEY")
+    pair = (certificate, certificate_key) if certificate and certificate_key else certificate
+    settings = Settings(
+        base=base,
+        connections=_whole(config, "MFC_SERVICE_CONNECTIONS", CONNECTIONS, MAX_CONNECTIONS),
+        timeout=_seconds(config),
+        page_size=_whole(config, "SERVICE_PAGE_SIZE", PAGE, MAX_PAGE),
+        headers=headers,
+        auth=_auth(base, config, hooks),
+        certificate=pair,
+    )
+    return Connection(settings, meter)
+
+
+def _auth(base: Base, config: Config, hooks: Hooks) -> AuthBase | None:
+    found = hooks.ask("mfc_service_auth", url=base.url, config=config)
+    if len(found) > 1:
+        claims = tuple(type(each).__module__ for each in found)
+        raise PluginConflict(
+            f"authentication at {base.url}", claims, "uninstall all of them but one"
+        )
+    if found:
+        return found[0]  # type: ignore[no-any-return]
+    if base.credentials:
+        user, _, password = base.credentials.partition(":")
+        return HTTPBasicAuth(requests.utils.unquote(user), requests.utils.unquote(password))
+    known = get_netrc_auth(base.url)
+    return HTTPBasicAuth(*known) if known else None
+
+
+def _whole(config: Config, name: str, usual: int, most: int) -> int:
+    found = config.number(name, usual)
+    if found != int(found) or not 1 <= found <= most:
+        value, source = config.find(name) or (found, "the settings")
+        full = name if name.startswith("MFC_") else f"METAFLOW_{name}"
+        raise BadSetting(full, value, source, f"a whole number of 1 to {most}")
+    return int(found)
+
+
+def _seconds(config: Config) -> float:
+    found = config.number("MFC_SERVICE_TIMEOUT", WHOLE)
+    if not 0 < found < float("inf"):
+        value, source = config.find("MFC_SERVICE_TIMEOUT") or (found, "the settings")
+        raise BadSetting("MFC_SERVICE_TIMEOUT", value, source, "seconds, more than 0")
+    return found
+
+
+def _query(params: Mapping[str, str] | None) -> str:
+    if not params:
+        return ""
+    return "?" + "&".join(f"{quote(k, safe=':_')}={quote(v, safe='')}" for k, v in params.items())
+
+
+def refusal(answer: Answer, more: str = "") -> UnreadableRecord:
+    """Return the error for an answer that is none to the question."""
+    advice = {
+        401: "who asks is not known: set METAFLOW_SERVICE_AUTH_KEY or METAFLOW_SERVICE_HEADERS",
+        403: "who asks may not: check METAFLOW_SERVICE_AUTH_KEY and METAFLOW_SERVICE_HEADERS",
+        404: "there is no such endpoint: is METAFLOW_SERVICE_URL a metadata service's?",
+    }.get(answer.status)
+    told = advice or excerpt(answer.body)
+    reason = f"status {answer.status}{' ' + more if more else ''}{': ' + told if told else ''}"
+    return UnreadableRecord(answer.question, reason)
+
+
+def excerpt(body: bytes) -> str:
+    """Return a few words of an answer that was not expected, nothing of the service's insides."""
+    text = body[:4096].decode("utf-8", "replace")
+    if any(mark in text for mark in ("pgerror", "traceback", "Traceback", "err_msg", "SELECT ")):
+        return "the service failed; its log says why"
+    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
+    plain = title[1] if title else re.sub(r"<[^>]*>", " ", text)
+    plain = " ".join(plain.split()).strip('"')
+    return plain if len(plain) <= _EXCERPT else f"{plain[:_EXCERPT]}…"
+
+
+def _reason(cause: Exception, call: Call, settings: Settings) -> str:
+    if call.expired:
+        return _late(settings)
+    if isinstance(cause, requests.Timeout):
+        return f"nothing came for {SILENCE:g} s; is the service up, and reachable from here?"
+    inner: BaseException = cause
+    while inner.__cause__ or inner.__context__:
+        inner = inner.__cause__ or inner.__context__ or inner
+    return f"no answer ({type(inner).__name__}: {inner}); is the service up, and its URL right?"
+
+
+def _late(settings: Settings) -> str:
+    return f"not answered within {settings.timeout:g} s; MFC_SERVICE_TIMEOUT can be longer"

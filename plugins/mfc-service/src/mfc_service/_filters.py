@@ -1,0 +1,80 @@
+"""What of a query the service's parameters say exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from mfc.model import Level
+from mfc.query import Query
+
+#: Bytes of parameters that a request line surely has room for.
+_ROOM = 4_000
+_RUN_NUMBERS, _SERIALS = 2**31 - 1, 2**63 - 1
+
+
+def params_of(query: Query, level: Level) -> dict[str, str]:
+    """Return the parameters for a listing of runs or tasks; none of what is asked is left out.
+
+    What cannot be said exactly is not said: commas separate values, the word `null` means the
+    absence of one, and only runs can be selected by tags.
+
+    Args:
+        query: what is asked; its names and its metadata are not said here.
+        level: of what is listed.
+    """
+    if level not in (Level.RUN, Level.TASK):
+        return {}
+    found: dict[str, str] = {}
+    if query.since is not None:
+        found["ts_epoch:ge"] = str(query.since)
+    if query.until is not None:
+        found["ts_epoch:lt"] = str(query.until)
+    if query.user is not None and _sayable(query.user):
+        found["user_name"] = query.user
+    if level is Level.RUN and query.tags:
+        tags = [tag for tag in sorted(query.tags) if tag and "," not in tag and "\0" not in tag]
+        if tags:
+            found["_tags"] = ",".join(tags)
+    return found if _fits(found) else {}
+
+
+def by_names(names: Iterable[str], level: Level) -> Iterator[dict[str, str]]:
+    """Yield parameters that together select the runs or tasks of these names.
+
+    Those that no parameter can say are left out: see `unsayable`.
+    """
+    number, text = {
+        Level.RUN: ("run_number", "run_id"),
+        Level.TASK: ("task_id", "task_name"),
+    }[level]
+    sayable = sorted(name for name in names if not unsayable(name, level))
+    numbers = [name for name in sayable if name.isdigit()]
+    texts = [name for name in sayable if not name.isdigit()]
+    for field, values in ((number, numbers), (text, texts)):
+        while values:
+            some: list[str] = []
+            while values and _fits({field: ",".join([*some, values[-1]])}):
+                some.append(values.pop())
+            yield {field: ",".join(some)}
+
+
+def unsayable(name: str, level: Level) -> bool:
+    """Tell whether no parameter can say the name of a run or task exactly."""
+    if name.isnumeric():
+        most = _RUN_NUMBERS if level is Level.RUN else _SERIALS
+        canonical = name.isascii() and name.isdigit() and (name == "0" or name[0] != "0")
+        return not canonical or len(name) > 20 or int(name) > most
+    return not _sayable(name) or len(name) > 255
+
+
+def _sayable(value: str) -> bool:
+    return bool(value) and "," not in value and value != "null" and _encodable(value)
+
+
+def _encodable(value: str) -> bool:
+    return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def _fits(params: dict[str, str]) -> bool:
+    # Every byte may become three.
+    return sum(len(k) + 3 * len(v.encode("utf-8", "replace")) for k, v in params.items()) <= _ROOM

@@ -1,0 +1,326 @@
+"""Metadata from the service: which requests answer which question."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
+
+import attrs
+
+from mfc.errors import UnreadableRecord
+from mfc.hookspecs import TagChange
+from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, PendingRecord, Record
+from mfc.query import Query
+from mfc_service import MFC_CAPABILITIES, _patterns
+from mfc_service._completed import Completed
+from mfc_service._connection import Connection, refusal
+from mfc_service._filters import by_names, params_of, unsayable
+from mfc_service._pages import pages, rows_of
+from mfc_service._rows import (
+    Row,
+    artifact_of,
+    PARTS,
+    impossible,
+    left_out,
+    location,
+    metadata_of,
+    record_of,
+    records_of,
+)
+from mfc_service._tags import retag
+
+#: Objects that are asked for one by one rather than found in a listing.
+_FEW = 8
+
+
+class ServiceProvider:
+    """The records that a service has.
+
+    Whether the service understands pages and filters is seen from each answer: an old one gives
+    everything, and the rest is done here. No question asks for more than a page at a time, where
+    the service has pages.
+
+    Args:
+        connection: to the service.
+
+    Source:
+        Netflix/metaflow-service 2.0.4 to 91e44f0, as they answered.
+    """
+
+    capabilities = MFC_CAPABILITIES
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.address = f"service@{connection.settings.base.url}"
+        self._completed = Completed(self._listed, self._ends_at)
+
+    def root(self, ds_type: str) -> str | None:  # noqa: ARG002, the contract's
+        """Return None: the service knows of no datastore but what records say."""
+        return None
+
+    def get(self, path: Pathspec, attempt: int | None = None) -> Record | None:
+        """Return the record at `path`; see the contract."""
+        where = location(path)
+        if where is None:
+            return None
+        if path.level is Level.ARTIFACT and attempt is not None:
+            where += f"/attempt/{attempt}"
+        answer = self._connection.get(where)
+        if answer.missing or (answer.status == 500 and impossible(path)):
+            return None
+        if answer.status != 200:
+            raise refusal(answer)
+        row = answer.json
+        if not isinstance(row, dict):
+            raise UnreadableRecord(answer.question, f"expected an object, got {row!r:.80}")
+        if path.level is Level.ARTIFACT:
+            found = artifact_of(row)
+            # Where a service knows no attempts, it answers with the last one.
+            return found if attempt is None or found.attempt == attempt else None
+        return record_of(row, path.level)
+
+    def children(self, path: Pathspec, query: Query) -> Iterator[Record]:
+        """Yield the records below `path`, newest first; see the contract."""
+        if query.limit == 0 or (query.names is not None and not query.names):
+            return iter(())
+        if query.status == "completed" and path.level is Level.FLOW:
+            found = self._completed.runs(path, query)
+        elif query.metadata is not None:
+            found = self._matching(path, query) if path.level is Level.STEP else iter(())
+        else:
+            found = self._listed(path, query)
+        return itertools.islice(found, query.limit)
+
+    def metadata(
+        self, path: Pathspec, names: Collection[str] | None = None
+    ) -> Iterator[MetadataRecord]:
+        """Yield the metadata of the tasks at `path`; see the contract."""
+        whole = path if path.level is Level.TASK else path.up(Level.RUN)
+        rows = self._rows(whole, "metadata", Level.TASK)
+        if path.level is Level.STEP:
+            rows = (row for row in rows if row.get("step_name") == path.name)
+        wanted = None if names is None else frozenset(names)
+        found = _made(metadata_of, (r for r in rows if wanted is None or r["field_name"] in wanted))
+        if path.level is not Level.TASK:
+            return found
+        return iter(list(found)[::-1])
+
+    def artifacts(
+        self, path: Pathspec, names: Collection[str] | None = None, attempt: int | None = None
+    ) -> Iterator[ArtifactRecord]:
+        """Yield the artifacts of the tasks at `path`, newest first; see the contract."""
+        wanted = None if names is None else frozenset(names)
+        if wanted is not None and not wanted:
+            return iter(())
+        if path.level is not Level.TASK:
+            return self._of_many(path, wanted, attempt)
+        if wanted is not None and len(wanted) == 1:
+            (name,) = wanted
+            one = self.get(path.child(name), attempt)
+            return iter([one] if isinstance(one, ArtifactRecord) else [])
+        if attempt is None:
+            return self._of_many(path, wanted, None)
+        return self._of_attempt(path, wanted, attempt)
+
+    def retag(self, run: Pathspec, change: TagChange) -> frozenset[str]:
+        """Change the user tags of a run; see the contract."""
+        return retag(self._connection, run, change)
+
+    # Listings
+
+    def _listed(
+        self, path: Pathspec, query: Query, more: dict[str, str] | None = None
+    ) -> Iterator[Record]:
+        """Yield the children that match all of a query but status and metadata."""
+        level = Level(path.level + 1)
+        tests = query.only(query.parts() - {"status", "metadata", "limit"}).tests()
+        if query.names is not None and level in (Level.RUN, Level.TASK):
+            found = self._named(path, query.names, query)
+        else:
+            # If the service may give what does not match, the first page should have some spare.
+            first = None if query.limit is None else query.limit + (_FEW if tests else 0)
+            params = {**params_of(query, level), **(more or {})}
+            if query.limit is not None and len(params) >= len(tests):
+                first = query.limit
+            rows = self._rows(path, PARTS[path.level], level, params, first)
+            found = records_of(rows, level)
+        return (record for record in found if all(test(record) for test in tests))
+
+    def _named(self, path: Pathspec, names: Collection[str], query: Query) -> Iterator[Record]:
+        level = Level(path.level + 1)
+        params = params_of(query, level)
+        asked = [name for name in names if unsayable(name, level)]
+        few = len(names) <= 2
+        found: list[Record] = []
+        for name in names if few else asked:
+            record = self.get(path.child(name))
+            if record is not None and record.path.name in names:
+                found.append(record)
+        for some in () if few else by_names(names, level):
+            rows = self._rows(path, PARTS[path.level], level, {**params, **some})
+            found += [record for record in records_of(rows, level) if record.path.name in names]
+        unique = {record.path: record for record in found}
+        yield from sorted(unique.values(), key=_age, reverse=True)
+
+    def _rows(
+        self,
+        path: Pathspec,
+        what: str,
+        level: Level,
+        params: dict[str, str] | None = None,
+        first: int | None = None,
+    ) -> Iterator[Row]:
+        """Yield the objects of a listing below `path`, newest first."""
+        where = location(path)
+        if where is None:
+            return
+        if what == "steps":
+            yield from self._steps(path)
+            return
+        for page in pages(self._connection, f"{where}/{what}", params, level=level, first=first):
+            yield from page
+
+    def _steps(self, path: Pathspec) -> list[Row]:
+        """Return the steps of a run: the service knows no pages of them."""
+        answer = self._connection.get(f"{location(path)}/steps")
+        if answer.status == 500 and impossible(path):
+            return []
+        return sorted(rows_of(answer), key=lambda row: str(row.get("ts_epoch")), reverse=True)
+
+    # Tasks by their metadata
+
+    def _matching(self, step: Pathspec, query: Query) -> Iterator[Record]:
+        """Yield the tasks for which the newest value of a field matches wholly.
+
+        The service finds tasks of which any value matches; those of which another one does not
+        are looked at closely.
+        """
+        field, pattern = query.metadata or ("", "")
+        named = self._found(step, field, _patterns.matching(pattern))
+        if named is None:
+            yield from self._matching_here(step, query)
+            return
+        if named:
+            others = self._found(step, field, _patterns.other(pattern)) or []
+            unclear = set(named) & set(others)
+            matches = re.compile(pattern).fullmatch
+            named = [
+                name
+                for name in named
+                if name not in unclear or matches(self._newest(step.child(name), field))
+            ]
+        if query.parts() - {"metadata", "limit"}:
+            wanted = frozenset(named)
+            yield from (r for r in self._listed(step, _without(query)) if r.path.name in wanted)
+            return
+        # Serials grow with time; only the names are known so far, which is often enough.
+        for name in reversed(named):
+            path = step.child(name)
+            yield PendingRecord(path, _finder(self, path))
+
+    def _found(self, step: Pathspec, field: str, pattern: str | None) -> list[str] | None:
+        """Return names of tasks, the oldest first; None if the service cannot tell."""
+        where = location(step)
+        if pattern is None or where is None or not field:
+            return None
+        # What matches any text needs no pattern.
+        params = {"metadata_field_name": field, "pattern": pattern}
+        answer = self._connection.get(f"{where}/filtered_tasks", params)
+        if answer.no_route or answer.status in (400, 500):
+            return None
+        if answer.status != 200:
+            raise refusal(answer)
+        found = answer.json
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+            raise UnreadableRecord(answer.question, f"expected pathspecs, got {found!r:.80}")
+        return [name.rpartition("/")[2] for name in found]
+
+    def _matching_here(self, step: Pathspec, query: Query) -> Iterator[Record]:
+        field, pattern = query.metadata or ("", "")
+        newest: dict[Pathspec, MetadataRecord] = {}
+        for record in self.metadata(step, (field,)):
+            if record.task not in newest or record.created > newest[record.task].created:
+                newest[record.task] = record
+        matches = re.compile(pattern).fullmatch
+        for task in self._listed(step, _without(query)):
+            found = newest.get(task.path)
+            if found is not None and isinstance(found.value, str) and matches(found.value):
+                yield task
+
+    def _newest(self, task: Pathspec, field: str) -> str:
+        values = [record.value for record in self.metadata(task, (field,))]
+        return str(values[-1]) if values else ""
+
+    def _ends_at(self, run: Pathspec) -> bool:
+        """Tell whether the last step of a run is named `end`; False if nothing says so."""
+        found = self._found(run.child("_parameters"), "end_step", "^end$")
+        return bool(found)
+
+    # Artifacts
+
+    def _of_many(
+        self, path: Pathspec, names: frozenset[str] | None, attempt: int | None
+    ) -> Iterator[ArtifactRecord]:
+        """Yield the artifacts of all tasks at `path`, of the attempt that counts in each."""
+        if attempt is not None:
+            for task in self._tasks(path):
+                yield from self._of_attempt(task, names, attempt)
+            return
+        last: dict[Any, int] = {}
+        kept: list[Row] = []
+        # Pages have the newest row of each name, of whatever attempt: what the last attempt did
+        # not write again has to go, and which it is is known at the end.
+        for row in self._rows(path, "artifacts", Level.ARTIFACT):
+            task, number = row.get("task_id"), row.get("attempt_id") or 0
+            last[task] = max(number, last.get(task, 0))
+            if names is None or row.get("name") in names:
+                kept.append(row)
+        counted = (r for r in kept if (r.get("attempt_id") or 0) == last[r.get("task_id")])
+        yield from _made(artifact_of, counted)
+
+    def _of_attempt(
+        self, task: Pathspec, names: frozenset[str] | None, attempt: int
+    ) -> Iterator[ArtifactRecord]:
+        where = location(task)
+        if where is None:
+            return
+        answer = self._connection.get(f"{where}/attempt/{attempt}/artifacts")
+        if answer.no_route:
+            # Before 2.0.6 only the last attempt can be read.
+            answer = self._connection.get(f"{where}/artifacts")
+        if answer.status == 500 and impossible(task):
+            return
+        rows = sorted(rows_of(answer), key=lambda row: int(row.get("ts_epoch") or 0), reverse=True)
+        for record in _made(artifact_of, rows):
+            if record.attempt == attempt and (names is None or record.path.name in names):
+                yield record
+
+    def _tasks(self, path: Pathspec) -> Iterator[Pathspec]:
+        for record in self._listed(path, Query()):
+            if record.path.level is Level.TASK:
+                yield record.path
+            else:
+                yield from self._tasks(record.path)
+
+
+def _made(make: Callable[[Row], Any], rows: Iterable[Row]) -> Iterator[Any]:
+    """Yield what rows mean; what means nothing is left out, and told."""
+    for row in rows:
+        try:
+            yield make(row)
+        except UnreadableRecord as unreadable:
+            left_out(unreadable)
+
+
+def _without(query: Query) -> Query:
+    return attrs.evolve(query, metadata=None, limit=None)
+
+
+def _finder(provider: ServiceProvider, path: Pathspec) -> Callable[[], Record | None]:
+    return lambda: provider.get(path)
+
+
+def _age(record: Record) -> int:
+    return record.created

@@ -1,0 +1,70 @@
+"""When a request is worth repeating, and how long to wait before."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+
+#: Answers of something that is overloaded or in between: the same request may work in a moment.
+PASSING = frozenset({429, 502, 503, 504})
+#: Seconds before the first repetition, doubled each time, and at most.
+_FIRST, _MOST = 0.1, 8.0
+
+
+class Budget:
+    """Repetitions that a process may spend on a service; what works earns new ones.
+
+    Without it, many clients would answer an outage with a multiple of their requests.
+    """
+
+    #: Repetitions at the start and at most, and what a request that works earns.
+    FULL, EARNED = 30.0, 0.2
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left = self.FULL
+
+    def earn(self) -> None:
+        """Note that a request worked."""
+        if self._left < self.FULL:
+            with self._lock:
+                self._left = min(self.FULL, self._left + self.EARNED)
+
+    def spend(self) -> bool:
+        """Take one repetition; return False if none is left."""
+        with self._lock:
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
+
+
+def pause(attempt: int, headers: Mapping[str, str]) -> float:
+    """Return the seconds to wait before the next attempt.
+
+    Args:
+        attempt: how many there were already, from 1.
+        headers: of the last answer, if one came; its `Retry-After` decides.
+    """
+    told = headers.get("Retry-After")
+    if told is not None and (seconds := _seconds(told)) is not None:
+        return seconds
+    # Full jitter: clients that failed together do not come back together.
+    return random.uniform(0.5, 1.0) * min(_FIRST * 2 ** (attempt - 1), _MOST)  # noqa: S311
+
+
+def _seconds(told: str) -> float | None:
+    try:
+        return max(float(told), 0.0)
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(told)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return max((moment - datetime.now(timezone.utc)).total_seconds(), 0.0)

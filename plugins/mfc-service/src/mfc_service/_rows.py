@@ -1,0 +1,123 @@
+"""Objects as the service answers them, as records."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from mfc.errors import MfcWarning, UnreadableRecord
+from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record, is_name
+
+Row = Mapping[str, Any]
+#: Fields that are the names of an object, by its level. A string id stands where there is one.
+_NAMES = ("flow_id", "run_number", "step_name", "task_id", "name")
+#: What stands in front of the names in a URL.
+PARTS = ("flows", "runs", "steps", "tasks", "artifacts")
+#: Characters of a name that can be there; longer ones need no question.
+_LONGEST = 255
+#: Largest number of a run and of everything else in the real service's columns.
+_RUN_NUMBERS, _SERIALS = 2**31 - 1, 2**63 - 1
+
+
+def path_of(row: Row, level: Level) -> Pathspec:
+    """Return where an object is, in the service's own words.
+
+    Raises:
+        UnreadableRecord: it lacks a name, or has one that cannot be a name.
+    """
+    try:
+        names = tuple(str(row[name]) for name in _NAMES[:level])
+    except (KeyError, TypeError) as cause:
+        raise UnreadableRecord(
+            "an answer of the service", f"no object of its ({cause!r})"
+        ) from cause
+    for name in names:
+        if not is_name(name):
+            raise UnreadableRecord("/".join(names), f"{name!r} cannot be a name")
+    return Pathspec(names)
+
+
+def record_of(row: Row, level: Level) -> Record:
+    """Return the record of a flow, run, step or task.
+
+    Raises:
+        UnreadableRecord: it is none.
+    """
+    return Record.of_json(path_of(row, level), row)
+
+
+def artifact_of(row: Row) -> ArtifactRecord:
+    """Return the record of an artifact.
+
+    Raises:
+        UnreadableRecord: it is none.
+    """
+    if isinstance(row, Mapping) and row.get("sha") is None:
+        # Possible through the raw interface; there is no value to read then.
+        row = {**row, "sha": ""}
+    return ArtifactRecord.of_json(path_of(row, Level.ARTIFACT), row)
+
+
+def metadata_of(row: Row) -> MetadataRecord:
+    """Return a record of metadata.
+
+    Raises:
+        UnreadableRecord: it is none.
+    """
+    return MetadataRecord.of_json(path_of(row, Level.TASK), row)
+
+
+def records_of(rows: Iterable[Row], level: Level) -> Iterator[Record]:
+    """Yield the records of flows, runs, steps or tasks; what is none is left out, and told."""
+    for row in rows:
+        try:
+            yield record_of(row, level)
+        except UnreadableRecord as unreadable:
+            left_out(unreadable)
+
+
+def left_out(unreadable: UnreadableRecord) -> None:
+    """Warn that something is missing in an answer."""
+    warnings.warn(f"{unreadable}; left out", MfcWarning, stacklevel=3)
+
+
+def serial(row: Row, level: Level) -> tuple[int, int, str]:
+    """Return what orders the objects of a listing: time, number, name; the largest is the newest."""
+    name = row.get("id") if "field_name" in row else row.get(_NAMES[level - 1])
+    number = name if isinstance(name, int) else 0
+    created = row.get("ts_epoch")
+    return (created if isinstance(created, int) else 0, number, str(name))
+
+
+def location(path: Pathspec) -> str | None:
+    """Return where an object is, below the service's URL; None for a name that nothing can have."""
+    parts = []
+    for part, name in zip(PARTS, path.components, strict=False):
+        if len(name) > _LONGEST:
+            return None
+        try:
+            parts.append(f"/{part}/{quote(name, safe='')}")
+        except UnicodeEncodeError:
+            return None
+    return "".join(parts)
+
+
+def impossible(path: Pathspec) -> bool:
+    """Tell whether the real service fails at a path instead of not finding it.
+
+    It takes all digits, of any script, for a number, and fails where that has no place in the
+    column: no such object is there.
+    """
+    names = path.components
+    run = names[1] if len(names) >= Level.RUN else ""
+    task = names[3] if len(names) >= Level.TASK else ""
+    below = len(names) > Level.RUN
+    return _overflows(run, _SERIALS if below else _RUN_NUMBERS) or _overflows(task, _SERIALS)
+
+
+def _overflows(name: str, most: int) -> bool:
+    if not name.isnumeric():
+        return False
+    return not (name.isascii() and name.isdigit()) or len(name) > 30 or int(name) > most

@@ -1,0 +1,49 @@
+"""Ways to prove who sends a request, for plugins that answer `mfc_service_auth`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from requests import PreparedRequest
+from requests.auth import AuthBase
+
+
+class BearerToken(AuthBase):
+    """A token in the header `Authorization` that is fetched when needed, and again on 401.
+
+    ::
+
+        @hookimpl
+        def mfc_service_auth(url, config):
+            return BearerToken(lambda: fetch_token_somehow())
+
+    Args:
+        fetch: returns a token that works from now on. However many threads wait, it runs once.
+    """
+
+    def __init__(self, fetch: Callable[[], str]) -> None:
+        self._fetch = fetch
+        self._lock = threading.Lock()
+        self._token: str | None = None
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Put the token into a request."""
+        with self._lock:
+            if self._token is None:
+                self._token = self._fetch()
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def renew(self, request: PreparedRequest) -> bool:
+        """Fetch another token unless somebody did since `request` was made; tell to try again."""
+        with self._lock:
+            if request.headers.get("Authorization") == f"Bearer {self._token}":
+                self._token = self._fetch()
+        return True
+
+    def __repr__(self) -> str:
+        return "<BearerToken>"
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a token is not written anywhere; its fetcher makes another one")

@@ -1,0 +1,63 @@
+"""Many small metadata services in one process: each a database of its own behind a path of one server."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from mfc_server._app import application
+from mfc_server._database import Database
+
+from tests.servers.ports import free_port
+
+
+class Hub:
+    """A server with as many services as are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._numbers = folder, itertools.count()
+        self._apps: dict[str, Any] = {}
+        self._databases: list[Database] = []
+        self.port = free_port()
+
+    def new(self) -> tuple[str, Database]:
+        """Return the URL of a new service, and its database."""
+        name = f"/b{next(self._numbers)}"
+        database = Database(f"sqlite:///{self._folder}{name}.db")
+        self._databases.append(database)
+        self._apps[name] = application(database, prefix=name)
+        return f"http://127.0.0.1:{self.port}{name}", database
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        name = "/" + scope["path"].split("/")[1]
+        await self._apps[name](scope, receive, send)
+
+    def close(self) -> None:
+        for database in self._databases:
+            database.close()
+
+
+@contextlib.contextmanager
+def hub(folder: Path) -> Iterator[Hub]:
+    """Run a server until the end of the block."""
+    made = Hub(folder)
+    config = uvicorn.Config(
+        made, port=made.port, log_level="warning", lifespan="off", access_log=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        yield made
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        made.close()
