@@ -9,7 +9,7 @@ PIP_QUIET := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # What a user of the demo needs; all others are installed for the tests.
 BASIC := core plugins/mfc-local
 CONTRIB := $(wildcard contrib/mfc-*)
-DISTRIBUTIONS := $(BASIC) $(CONTRIB)
+DISTRIBUTIONS := core $(wildcard plugins/mfc-*) $(CONTRIB)
 manifests = constraints.txt pyproject.toml $(1:%=%/pyproject.toml)
 SOURCES := $(subst $(eval ) ,:,$(DISTRIBUTIONS:%=%/src))
 

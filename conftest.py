@@ -81,7 +81,11 @@ docstrings = [
         path=path,
         document_types={".py": PythonDocStringDocument},
     )
-    for path in ("core/src", "plugins/mfc-local/src", *map(str, ROOT.glob("contrib/*/src")))
+    for path in (
+        "core/src",
+        *map(str, ROOT.glob("plugins/*/src")),
+        *map(str, ROOT.glob("contrib/*/src")),
+    )
 ]
 
 pytest_collect_file = SybilCollection([documents, *docstrings]).pytest()

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from tests.servers.ports import free_port
+
 from mfc_server._app import application
 from mfc_server._database import Database
-
-from tests.servers.ports import free_port
 
 
 class Hub:

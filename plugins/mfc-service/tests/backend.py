@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import attrs
-from mfc_server._database import Database
-from mfc_server._schema import artifacts, flows, metadata, runs, steps, tasks
 from sqlalchemy import Connection, Table, and_, delete, insert, select, update
 
 from mfc.config import Config
 from mfc.hookspecs import MetadataProvider, Meter
 from mfc.model import Level, Pathspec, Record
 from mfc.testing import History
+from mfc_server._database import Database
+from mfc_server._schema import artifacts, flows, metadata, runs, steps, tasks
 from mfc_service import mfc_metadata_provider
 
 #: Serials of runs with string ids, above those that local runs have for ids.

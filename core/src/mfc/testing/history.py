@@ -52,9 +52,9 @@ class History:
 class Backend(Protocol):
     """One place with records, empty at first: what the author of a provider gives to the kit.
 
-    With a method `recordable(history)`, which returns the history without what Metaflow never records
-    there (in a database that knows no lists, values are text; some have artifacts of finished
-    attempts alone), the kit asks about that. Records stay: only artifacts and metadata may change.
+    With a method `recordable(history)`, which returns the history without what Metaflow never
+    records there (in a database that knows no lists, values are text; some have artifacts of
+    finished attempts alone), the kit asks about that. Only artifacts and metadata may change.
 
     With a method `damage(path)`, which spoils the record of a run or a task, the kit also asks what
     becomes of it. Spoil it in each way that the backend can be: content, name, index, in turn.

@@ -8,8 +8,9 @@ import re
 import threading
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, unquote, urljoin
 
 import attrs
 import requests
@@ -22,9 +23,11 @@ from urllib3.util import parse_url
 from mfc.config import Config
 from mfc.errors import BadSetting, PluginConflict, UnreadableRecord
 from mfc.hookspecs import Hooks, Meter
+from mfc.model import Pathspec
 from mfc_service._address import Base
 from mfc_service._deadline import POOLS, Call
 from mfc_service._retries import PASSING, Budget, pause
+from mfc_service._rows import impossible
 
 #: Seconds that a connection may take, that nothing may come, and that all of a question may take.
 CONNECT, SILENCE, WHOLE = 10.0, 30.0, 60.0
@@ -34,6 +37,8 @@ TRIES = 6
 REDIRECTS = 5
 #: Rows of a page.
 PAGE, MAX_PAGE = 500, 500
+#: What bodies are made of, as a person says it.
+_KINDS: dict[type[Any], str] = {dict: "an object", list: "a list"}
 #: Characters of a foreign answer that an error shows.
 _EXCERPT = 160
 #: The body of an answer to what the service has no route for: an old one, or no service.
@@ -66,27 +71,36 @@ class Answer:
     question: str
 
     @property
-    def missing(self) -> bool:
-        """Whether there is no such object (and not: no such endpoint)."""
-        return self.status == 404 and not self.no_route
-
-    @property
     def no_route(self) -> bool:
         """Whether the service has no such endpoint: it is an old one."""
-        return self.status == 404 and self.body.startswith(_NO_ROUTE)
+        return self.status == HTTPStatus.NOT_FOUND and self.body.startswith(_NO_ROUTE)
+
+    def lacks(self, path: Pathspec) -> bool:
+        """Tell whether this says that there is no object at `path`."""
+        if self.status == HTTPStatus.NOT_FOUND:
+            return not self.no_route
+        return self.status == HTTPStatus.INTERNAL_SERVER_ERROR and impossible(path)
 
     @property
     def paged(self) -> bool:
         """Whether limits and filters were understood; if not, this is everything there is."""
         return "X-Limit" in self.headers
 
-    @property
-    def json(self) -> Any:
-        """The body, whatever type it is labelled with.
+    def document(self, kind: type[Any]) -> Any:
+        """Return the body, JSON whatever type it is labelled with.
 
         Raises:
-            UnreadableRecord: it is no JSON.
+            UnreadableRecord: the status is another than 200, or the body is no such JSON.
         """
+        if self.status != HTTPStatus.OK:
+            raise refusal(self)
+        found = self._json()
+        if not isinstance(found, kind):
+            reason = f"expected {_KINDS[kind]} in JSON, got {found!r:.80}"
+            raise UnreadableRecord(self.question, reason)
+        return found
+
+    def _json(self) -> Any:
         try:
             return json.loads(self.body)
         except ValueError as cause:
@@ -160,7 +174,7 @@ class Connection:
         renewed = False
         for _ in range(REDIRECTS + 1):
             answer, request = self._sent(method, url, data, call)
-            if answer.status == 401 and not renewed and self._renewed(request):
+            if answer.status == HTTPStatus.UNAUTHORIZED and not renewed and self._renewed(request):
                 renewed = True
             elif answer.status in (301, 302, 303, 307, 308) and method == "GET":
                 url = self._redirected(url, answer)
@@ -323,7 +337,7 @@ def _auth(base: Base, config: Config, hooks: Hooks) -> AuthBase | None:
         return found[0]  # type: ignore[no-any-return]
     if base.credentials:
         user, _, password = base.credentials.partition(":")
-        return HTTPBasicAuth(requests.utils.unquote(user), requests.utils.unquote(password))
+        return HTTPBasicAuth(unquote(user), unquote(password))
     known = get_netrc_auth(base.url)
     return HTTPBasicAuth(*known) if known else None
 

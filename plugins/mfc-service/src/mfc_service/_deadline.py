@@ -145,11 +145,11 @@ class _WatchedHTTPS(_Watched, HTTPSConnection):
 
 
 class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _WatchedHTTP  # type: ignore[assignment]
+    ConnectionCls = _WatchedHTTP
 
 
 class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _WatchedHTTPS  # type: ignore[assignment]
+    ConnectionCls = _WatchedHTTPS
 
 
 #: Connection pools whose calls can be ended, by scheme.

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from mfc.model import Level
 from mfc.query import Query
+from mfc_service._rows import LONGEST_NAME, RUN_NUMBERS, SERIALS
 
 #: Bytes of parameters that a request line surely has room for.
 _ROOM = 4_000
-_RUN_NUMBERS, _SERIALS = 2**31 - 1, 2**63 - 1
 
 
 def params_of(query: Query, level: Level) -> dict[str, str]:
@@ -61,10 +61,10 @@ def by_names(names: Iterable[str], level: Level) -> Iterator[dict[str, str]]:
 def unsayable(name: str, level: Level) -> bool:
     """Tell whether no parameter can say the name of a run or task exactly."""
     if name.isnumeric():
-        most = _RUN_NUMBERS if level is Level.RUN else _SERIALS
+        most = RUN_NUMBERS if level is Level.RUN else SERIALS
         canonical = name.isascii() and name.isdigit() and (name == "0" or name[0] != "0")
-        return not canonical or len(name) > 20 or int(name) > most
-    return not _sayable(name) or len(name) > 255
+        return not canonical or len(name) > len(str(most)) or int(name) > most
+    return not _sayable(name) or len(name) > LONGEST_NAME
 
 
 def _sayable(value: str) -> bool:

@@ -6,77 +6,71 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mfc.errors import UnreadableRecord
-from mfc.model import Level
-from mfc_service._connection import Answer, Connection, refusal
-from mfc_service._rows import Row, serial
+from mfc.model import Pathspec
+from mfc_service._connection import Answer, Connection
+from mfc_service._rows import Row, location, serial
 
-#: A page behind which everything is asked at once: by what factor pages grow up to full ones.
+#: By what factor pages grow up to full ones.
 _GROWTH = 8
 
 
-def rows_of(answer: Answer) -> list[Row]:
-    """Return the objects of a listing.
-
-    Raises:
-        UnreadableRecord: the answer is no listing.
-    """
-    if answer.status != 200:
-        raise refusal(answer)
-    found = answer.json
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise UnreadableRecord(answer.question, f"expected a list of objects, got {found!r:.80}")
-    return found
-
-
-def pages(
+def listed(
     connection: Connection,
-    path: str,
+    path: Pathspec,
+    what: str,
     params: Mapping[str, str] | None = None,
-    *,
-    level: Level,
     first: int | None = None,
-) -> Iterator[list[Row]]:
-    """Yield the objects of a listing, newest first, each once.
+) -> Iterator[Row]:
+    """Yield the objects of a listing below `path`, newest first, each once; none if it is missing.
 
     A service that understands no pages answers with everything; that is then sorted here, and
     `params` had no effect.
 
     Args:
         connection: to the service.
-        path: of the listing, encoded.
+        path: of the object that has the listing.
+        what: the listing, as its URL ends.
         params: what to select; repeated for each page, as the service wants it.
-        level: of the objects.
-        first: objects of the first page; later ones are larger. None: full pages.
+        first: objects of the first page; later ones are larger. None: full pages. 0: the listing
+            has no pages.
 
     Raises:
         UnreadableRecord: no listing, or pages that never end.
     """
+    where = location(path)
+    if where is None:
+        return
     size = min(first or connection.page_size, connection.page_size)
+    asked = dict(params or {}) if first == 0 else {**(params or {}), "_limit": str(size)}
     cursors: set[str] = set()
     seen: set[tuple[Any, ...]] = set()
-    cursor: str | None = None
     while True:
-        asked = {**(params or {}), "_limit": str(size)}
-        if cursor is not None:
-            asked["_cursor"] = cursor
-        answer = connection.get(path, asked)
-        rows = rows_of(answer)
+        answer = connection.get(f"{where}/{what}", asked)
+        if answer.lacks(path):
+            return
+        rows = _rows_of(answer)
         if not answer.paged:
-            rows.sort(key=lambda row: serial(row, level), reverse=True)
-        following = answer.headers.get("X-Next-Cursor")
-        if following is not None or cursor is not None:
-            # Pages may shift while others write: nothing is given twice.
-            rows = [row for row in rows if _new(row, seen)]
-        yield rows
-        if following is None or not answer.paged:
+            rows.sort(key=serial, reverse=True)
+        following = answer.headers.get("X-Next-Cursor") if answer.paged else None
+        if following is None and not cursors:
+            yield from rows
+            return
+        # Pages may shift while others write: nothing is given twice.
+        yield from (row for row in rows if _new(row, seen))
+        if following is None:
             return
         if following in cursors:
-            raise UnreadableRecord(
-                answer.question, "the service gives the same page again and again"
-            )
+            raise UnreadableRecord(answer.question, "the service repeats the same page for ever")
         cursors.add(following)
-        cursor = following
         size = min(size * _GROWTH, connection.page_size)
+        asked = {**asked, "_limit": str(size), "_cursor": following}
+
+
+def _rows_of(answer: Answer) -> list[Row]:
+    rows: list[Row] = answer.document(list)
+    if not all(isinstance(row, dict) for row in rows):
+        raise UnreadableRecord(answer.question, "expected a list of objects")
+    return rows
 
 
 def _new(row: Row, seen: set[tuple[Any, ...]]) -> bool:

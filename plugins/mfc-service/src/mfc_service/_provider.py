@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from http import HTTPStatus
 from typing import Any
 
 import attrs
@@ -15,14 +16,13 @@ from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, PendingRe
 from mfc.query import Query
 from mfc_service import MFC_CAPABILITIES, _patterns
 from mfc_service._completed import Completed
-from mfc_service._connection import Connection, refusal
+from mfc_service._connection import Connection
 from mfc_service._filters import by_names, params_of, unsayable
-from mfc_service._pages import pages, rows_of
+from mfc_service._pages import listed
 from mfc_service._rows import (
+    PARTS,
     Row,
     artifact_of,
-    PARTS,
-    impossible,
     left_out,
     location,
     metadata_of,
@@ -31,8 +31,12 @@ from mfc_service._rows import (
 )
 from mfc_service._tags import retag
 
+#: Answers to a pattern that the service cannot use.
+_CANNOT_MATCH = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
 #: Objects that are asked for one by one rather than found in a listing.
-_FEW = 8
+_FEW = 2
+#: Objects that are asked for besides those wanted, where some may not match.
+_SPARE = 8
 
 
 class ServiceProvider:
@@ -68,13 +72,9 @@ class ServiceProvider:
         if path.level is Level.ARTIFACT and attempt is not None:
             where += f"/attempt/{attempt}"
         answer = self._connection.get(where)
-        if answer.missing or (answer.status == 500 and impossible(path)):
+        if answer.lacks(path):
             return None
-        if answer.status != 200:
-            raise refusal(answer)
-        row = answer.json
-        if not isinstance(row, dict):
-            raise UnreadableRecord(answer.question, f"expected an object, got {row!r:.80}")
+        row = answer.document(dict)
         if path.level is Level.ARTIFACT:
             found = artifact_of(row)
             # Where a service knows no attempts, it answers with the last one.
@@ -98,7 +98,7 @@ class ServiceProvider:
     ) -> Iterator[MetadataRecord]:
         """Yield the metadata of the tasks at `path`; see the contract."""
         whole = path if path.level is Level.TASK else path.up(Level.RUN)
-        rows = self._rows(whole, "metadata", Level.TASK)
+        rows = self._rows(whole, "metadata")
         if path.level is Level.STEP:
             rows = (row for row in rows if row.get("step_name") == path.name)
         wanted = None if names is None else frozenset(names)
@@ -140,11 +140,11 @@ class ServiceProvider:
             found = self._named(path, query.names, query)
         else:
             # If the service may give what does not match, the first page should have some spare.
-            first = None if query.limit is None else query.limit + (_FEW if tests else 0)
+            first = None if query.limit is None else query.limit + (_SPARE if tests else 0)
             params = {**params_of(query, level), **(more or {})}
             if query.limit is not None and len(params) >= len(tests):
                 first = query.limit
-            rows = self._rows(path, PARTS[path.level], level, params, first)
+            rows = self._rows(path, PARTS[path.level], params, first)
             found = records_of(rows, level)
         return (record for record in found if all(test(record) for test in tests))
 
@@ -152,14 +152,14 @@ class ServiceProvider:
         level = Level(path.level + 1)
         params = params_of(query, level)
         asked = [name for name in names if unsayable(name, level)]
-        few = len(names) <= 2
+        few = len(names) <= _FEW
         found: list[Record] = []
         for name in names if few else asked:
             record = self.get(path.child(name))
             if record is not None and record.path.name in names:
                 found.append(record)
         for some in () if few else by_names(names, level):
-            rows = self._rows(path, PARTS[path.level], level, {**params, **some})
+            rows = self._rows(path, PARTS[path.level], {**params, **some})
             found += [record for record in records_of(rows, level) if record.path.name in names]
         unique = {record.path: record for record in found}
         yield from sorted(unique.values(), key=_age, reverse=True)
@@ -168,26 +168,11 @@ class ServiceProvider:
         self,
         path: Pathspec,
         what: str,
-        level: Level,
         params: dict[str, str] | None = None,
         first: int | None = None,
     ) -> Iterator[Row]:
         """Yield the objects of a listing below `path`, newest first."""
-        where = location(path)
-        if where is None:
-            return
-        if what == "steps":
-            yield from self._steps(path)
-            return
-        for page in pages(self._connection, f"{where}/{what}", params, level=level, first=first):
-            yield from page
-
-    def _steps(self, path: Pathspec) -> list[Row]:
-        """Return the steps of a run: the service knows no pages of them."""
-        answer = self._connection.get(f"{location(path)}/steps")
-        if answer.status == 500 and impossible(path):
-            return []
-        return sorted(rows_of(answer), key=lambda row: str(row.get("ts_epoch")), reverse=True)
+        return listed(self._connection, path, what, params, first)
 
     # Tasks by their metadata
 
@@ -228,14 +213,9 @@ class ServiceProvider:
         # What matches any text needs no pattern.
         params = {"metadata_field_name": field, "pattern": pattern}
         answer = self._connection.get(f"{where}/filtered_tasks", params)
-        if answer.no_route or answer.status in (400, 500):
+        if answer.no_route or answer.status in _CANNOT_MATCH:
             return None
-        if answer.status != 200:
-            raise refusal(answer)
-        found = answer.json
-        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-            raise UnreadableRecord(answer.question, f"expected pathspecs, got {found!r:.80}")
-        return [name.rpartition("/")[2] for name in found]
+        return [str(pathspec).rpartition("/")[2] for pathspec in answer.document(list)]
 
     def _matching_here(self, step: Pathspec, query: Query) -> Iterator[Record]:
         field, pattern = query.metadata or ("", "")
@@ -245,8 +225,8 @@ class ServiceProvider:
                 newest[record.task] = record
         matches = re.compile(pattern).fullmatch
         for task in self._listed(step, _without(query)):
-            found = newest.get(task.path)
-            if found is not None and isinstance(found.value, str) and matches(found.value):
+            last = newest.get(task.path)
+            if last is not None and isinstance(last.value, str) and matches(last.value):
                 yield task
 
     def _newest(self, task: Pathspec, field: str) -> str:
@@ -272,7 +252,7 @@ class ServiceProvider:
         kept: list[Row] = []
         # Pages have the newest row of each name, of whatever attempt: what the last attempt did
         # not write again has to go, and which it is is known at the end.
-        for row in self._rows(path, "artifacts", Level.ARTIFACT):
+        for row in self._rows(path, "artifacts"):
             task, number = row.get("task_id"), row.get("attempt_id") or 0
             last[task] = max(number, last.get(task, 0))
             if names is None or row.get("name") in names:
@@ -283,16 +263,8 @@ class ServiceProvider:
     def _of_attempt(
         self, task: Pathspec, names: frozenset[str] | None, attempt: int
     ) -> Iterator[ArtifactRecord]:
-        where = location(task)
-        if where is None:
-            return
-        answer = self._connection.get(f"{where}/attempt/{attempt}/artifacts")
-        if answer.no_route:
-            # Before 2.0.6 only the last attempt can be read.
-            answer = self._connection.get(f"{where}/artifacts")
-        if answer.status == 500 and impossible(task):
-            return
-        rows = sorted(rows_of(answer), key=lambda row: int(row.get("ts_epoch") or 0), reverse=True)
+        what = f"attempt/{attempt}/artifacts"
+        rows = self._rows(task, what, first=0)
         for record in _made(artifact_of, rows):
             if record.attempt == attempt and (names is None or record.path.name in names):
                 yield record
@@ -310,7 +282,7 @@ def _made(make: Callable[[Row], Any], rows: Iterable[Row]) -> Iterator[Any]:
     for row in rows:
         try:
             yield make(row)
-        except UnreadableRecord as unreadable:
+        except UnreadableRecord as unreadable:  # noqa: PERF203, each may be wrong by itself
             left_out(unreadable)
 
 

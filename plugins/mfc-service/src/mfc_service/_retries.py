@@ -53,7 +53,8 @@ def pause(attempt: int, headers: Mapping[str, str]) -> float:
     if told is not None and (seconds := _seconds(told)) is not None:
         return seconds
     # Full jitter: clients that failed together do not come back together.
-    return random.uniform(0.5, 1.0) * min(_FIRST * 2 ** (attempt - 1), _MOST)  # noqa: S311
+    longest: float = min(_FIRST * 2 ** (attempt - 1), _MOST)
+    return random.uniform(longest / 2, longest)  # noqa: S311, no secret depends on it
 
 
 def _seconds(told: str) -> float | None:

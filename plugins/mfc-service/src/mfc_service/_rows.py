@@ -16,9 +16,11 @@ _NAMES = ("flow_id", "run_number", "step_name", "task_id", "name")
 #: What stands in front of the names in a URL.
 PARTS = ("flows", "runs", "steps", "tasks", "artifacts")
 #: Characters of a name that can be there; longer ones need no question.
-_LONGEST = 255
+LONGEST_NAME = 255
 #: Largest number of a run and of everything else in the real service's columns.
-_RUN_NUMBERS, _SERIALS = 2**31 - 1, 2**63 - 1
+RUN_NUMBERS, SERIALS = 2**31 - 1, 2**63 - 1
+#: Digits of a number that is surely too large for both.
+_DIGITS = 30
 
 
 def path_of(row: Row, level: Level) -> Pathspec:
@@ -74,7 +76,7 @@ def records_of(rows: Iterable[Row], level: Level) -> Iterator[Record]:
     for row in rows:
         try:
             yield record_of(row, level)
-        except UnreadableRecord as unreadable:
+        except UnreadableRecord as unreadable:  # noqa: PERF203, each may be wrong by itself
             left_out(unreadable)
 
 
@@ -83,19 +85,22 @@ def left_out(unreadable: UnreadableRecord) -> None:
     warnings.warn(f"{unreadable}; left out", MfcWarning, stacklevel=3)
 
 
-def serial(row: Row, level: Level) -> tuple[int, int, str]:
-    """Return what orders the objects of a listing: time, number, name; the largest is the newest."""
-    name = row.get("id") if "field_name" in row else row.get(_NAMES[level - 1])
-    number = name if isinstance(name, int) else 0
+def serial(row: Row) -> tuple[int, int, str]:
+    """Return what orders the objects of a listing, time first; the largest is the newest."""
+    number = next((row[key] for key in ("id", "task_id", "run_number") if key in row), 0)
     created = row.get("ts_epoch")
-    return (created if isinstance(created, int) else 0, number, str(name))
+    return (
+        created if isinstance(created, int) else 0,
+        number if isinstance(number, int) else 0,
+        str(row.get("name") or row.get("step_name") or row.get("flow_id")),
+    )
 
 
 def location(path: Pathspec) -> str | None:
     """Return where an object is, below the service's URL; None for a name that nothing can have."""
     parts = []
     for part, name in zip(PARTS, path.components, strict=False):
-        if len(name) > _LONGEST:
+        if len(name) > LONGEST_NAME:
             return None
         try:
             parts.append(f"/{part}/{quote(name, safe='')}")
@@ -114,10 +119,10 @@ def impossible(path: Pathspec) -> bool:
     run = names[1] if len(names) >= Level.RUN else ""
     task = names[3] if len(names) >= Level.TASK else ""
     below = len(names) > Level.RUN
-    return _overflows(run, _SERIALS if below else _RUN_NUMBERS) or _overflows(task, _SERIALS)
+    return _overflows(run, SERIALS if below else RUN_NUMBERS) or _overflows(task, SERIALS)
 
 
 def _overflows(name: str, most: int) -> bool:
     if not name.isnumeric():
         return False
-    return not (name.isascii() and name.isdigit()) or len(name) > 30 or int(name) > most
+    return not (name.isascii() and name.isdigit()) or len(name) > _DIGITS or int(name) > most

@@ -9,9 +9,9 @@ from mfc.errors import MetaflowNotFound, MetaflowTaggingError, UnreadableRecord
 from mfc.hookspecs import TagChange
 from mfc.model import Level, Pathspec, Record
 from mfc.tags import TagEdit
-from mfc_service._connection import Answer, Connection, Unanswered, excerpt, refusal
+from mfc_service._connection import Answer, Connection, Unanswered, excerpt
 from mfc_service._retries import PASSING, pause
-from mfc_service._rows import impossible, location, record_of
+from mfc_service._rows import location, record_of
 
 #: What two writers at once are told: one of them has to come again.
 _CONFLICT = 409
@@ -50,9 +50,8 @@ class _Change:
                 return done
             wait = pause(attempt, headers)
             if time.monotonic() + wait >= self._deadline:
-                raise MetaflowTaggingError(
-                    f"The tags of Run('{self._run}') were not changed, in {attempt} tries: {problem}"
-                )
+                said = f"not changed, in {attempt} tries: {problem}"
+                raise MetaflowTaggingError(f"The tags of Run('{self._run}') were {said}")
             time.sleep(wait)
 
     def _edit(self) -> TagEdit | frozenset[str]:
@@ -83,7 +82,7 @@ class _Change:
         return self._told(answer), {}, ""
 
     def _told(self, answer: Answer) -> frozenset[str]:
-        if answer.missing or (answer.status == 500 and impossible(self._run)):
+        if answer.lacks(self._run):
             raise MetaflowNotFound(f"Run('{self._run}') does not exist")
         if answer.no_route:
             raise MetaflowTaggingError(
@@ -92,9 +91,7 @@ class _Change:
         if answer.status == _PROTECTED:
             raise MetaflowTaggingError(f"Cannot remove a system tag: {excerpt(answer.body)}")
         try:
-            if answer.status != 200:
-                raise refusal(answer)
-            return frozenset(answer.json["tags"])
+            return frozenset(answer.document(dict)["tags"])
         except (UnreadableRecord, LookupError, TypeError) as cause:
             raise MetaflowTaggingError(
                 f"The tags of Run('{self._run}') may not be changed: {cause}"
@@ -111,10 +108,8 @@ class _Change:
     def _record(self) -> Record:
         try:
             answer = self._connection.get(self._path)
-            if answer.missing or (answer.status == 500 and impossible(self._run)):
+            if answer.lacks(self._run):
                 raise MetaflowNotFound(f"Run('{self._run}') does not exist")
-            if answer.status != 200:
-                raise refusal(answer)
-            return record_of(answer.json, Level.RUN)
+            return record_of(answer.document(dict), Level.RUN)
         except UnreadableRecord as unreadable:
             raise MetaflowTaggingError(str(unreadable)) from unreadable
