@@ -253,12 +253,11 @@ class ServiceProvider:
         # Pages have the newest row of each name, of whatever attempt: what the last attempt did
         # not write again has to go, and which it is is known at the end.
         for row in self._rows(path, "artifacts"):
-            task, number = row.get("task_id"), row.get("attempt_id") or 0
-            last[task] = max(number, last.get(task, 0))
+            of_task = row.get("task_id")
+            last[of_task] = max(_attempt(row), last.get(of_task, 0))
             if names is None or row.get("name") in names:
                 kept.append(row)
-        counted = (r for r in kept if (r.get("attempt_id") or 0) == last[r.get("task_id")])
-        yield from _made(artifact_of, counted)
+        yield from _made(artifact_of, (r for r in kept if _attempt(r) == last[r.get("task_id")]))
 
     def _of_attempt(
         self, task: Pathspec, names: frozenset[str] | None, attempt: int
@@ -284,6 +283,11 @@ def _made(make: Callable[[Row], Any], rows: Iterable[Row]) -> Iterator[Any]:
             yield make(row)
         except UnreadableRecord as unreadable:  # noqa: PERF203, each may be wrong by itself
             left_out(unreadable)
+
+
+def _attempt(row: Row) -> int:
+    number = row.get("attempt_id")
+    return number if isinstance(number, int) else 0
 
 
 def _without(query: Query) -> Query:
