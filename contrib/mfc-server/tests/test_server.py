@@ -176,6 +176,13 @@ def test_it_ends_when_it_is_told_to_and_finishes_what_it_began(db_url: str) -> N
         assert len(found) >= sum(each["metadata_created"] for each in done)
 
 
+def test_it_ends_when_it_is_told_to_at_once(tmp_path: Path) -> None:
+    for _ in range(3):
+        with running(f"sqlite:///{tmp_path}/meta.db") as server:
+            pass  # told to end right after it said where it listens
+        assert server.process.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

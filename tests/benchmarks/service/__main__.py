@@ -84,8 +84,8 @@ def _service(options: argparse.Namespace) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as directory:
         database = options.database or f"sqlite:///{directory}/meta.db"
         load_rows(database, rows)
-        with running(database) as url:
-            yield url
+        with running(database) as server:
+            yield server.url
 
 
 class Relayed:

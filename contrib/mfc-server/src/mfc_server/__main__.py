@@ -95,6 +95,14 @@ def _serve(options: argparse.Namespace) -> int:
             timeout_graceful_shutdown=GRACE,
             server_header=False,
         )
+        server = uvicorn.Server(config)
+
+        # uvicorn's own handlers come later, and hand what they got on to these when it has ended.
+        def stop(*_: object) -> None:
+            server.should_exit = True
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         # A pipe wants it now: whoever started the server waits for this line.
@@ -102,10 +110,7 @@ def _serve(options: argparse.Namespace) -> int:
             f"mfc-server listening on http://{shown}:{port}{'/' + prefix if prefix else ''}",
             flush=True,
         )
-        # uvicorn raises the signal again when it has ended well; that is no failure.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        uvicorn.Server(config).run([listening])
+        server.run([listening])
     return 0
 
 

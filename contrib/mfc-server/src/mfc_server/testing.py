@@ -47,6 +47,7 @@ def running(db_url: str, *options: str) -> Iterator[Running]:
 
     Raises:
         RuntimeError: it ended instead of answering; the message has what it printed.
+        TimeoutExpired: it did not end when told to.
     """
     command = [sys.executable, "-m", "mfc_server", "--db", db_url, "--port", "0", *options]
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -58,9 +59,18 @@ def running(db_url: str, *options: str) -> Iterator[Running]:
         try:
             yield Running(_url(stdout, it, printed, drain), it)
         finally:
-            it.terminate()
-            it.wait(30)
+            _end(it)
             drain.join(5)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End the server as its operators do; one that does not obey is killed, and that is an error."""
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
 
 
 def _url(
