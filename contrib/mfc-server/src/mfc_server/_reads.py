@@ -14,9 +14,11 @@ from sqlalchemy import (
     Connection,
     RowMapping,
     Select,
+    and_,
     exists,
     func,
     literal,
+    or_,
     select,
     tuple_,
 )
@@ -100,8 +102,10 @@ def all_artifacts(call: Call) -> Answer:
     if call.page(ARTIFACTS) is None:
         superseded = exists().where(*of_task, other.c.attempt_id > artifacts.c.attempt_id)
         return _everything(call, ARTIFACTS, ~superseded, order=[artifacts.c.attempt_id.desc()])
-    ages = [tuple_(each.c.ts_epoch, each.c.attempt_id) for each in (other, artifacts)]
-    newer = exists().where(*of_task, other.c.name == artifacts.c.name, ages[0] > ages[1])
+    # Not as a comparison of tuples: SQLite would then go through all newer rows of the step.
+    age, same = artifacts.c.ts_epoch, other.c.ts_epoch == artifacts.c.ts_epoch
+    later = or_(other.c.ts_epoch > age, and_(same, other.c.attempt_id > artifacts.c.attempt_id))
+    newer = exists().where(*of_task, other.c.name == artifacts.c.name, later)
     return _listing(call, ARTIFACTS, ~newer)
 
 
