@@ -18,8 +18,8 @@ from .right import (
     FULL,
     Right,
     all_of,
-    any_value,
     filtered,
+    last_value,
     tags_of,
     unanchored,
     without,
@@ -42,7 +42,7 @@ NamesAsPatterns = filtered(
 )("names")
 NoNamesIsAll = filtered(lambda r, q, _: not q.names or r.path.name in q.names)("names")
 MetadataUnanchored = filtered(unanchored)("metadata")
-MetadataOfAnyTime = filtered(any_value)("metadata")
+MetadataOfLastTime = filtered(last_value)("metadata")
 
 
 class PartialLosesSystemTags(UserTagsOnly):

@@ -21,7 +21,7 @@ BROKEN = [
     (listings.NamesAsPatterns, {"query-names", "names-literal"}),
     (listings.NoNamesIsAll, {"query-names"}),
     (listings.MetadataUnanchored, {"query-metadata"}),
-    (listings.MetadataOfAnyTime, {"query-metadata"}),
+    (listings.MetadataOfLastTime, {"query-metadata"}),
     (listings.PartialLosesSystemTags, {"query-tags"}),
     (listings.UserDenied, {"query-user"}),
     (listings.OrderDenied, {"listing-order"}),

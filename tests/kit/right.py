@@ -93,23 +93,21 @@ def filtered(test):
     return made
 
 
-def newest(provider, task, field):
-    values = [r.value for r in MemoryProvider.metadata(provider, task, (field,))]
-    return values[-1] if values and isinstance(values[-1], str) else None
-
-
-def any_value(record, query, provider):
-    field, pattern = query.metadata
+def texts(record, field, provider):
+    if record.path.level is not Level.TASK:
+        return []
     values = [r.value for r in MemoryProvider.metadata(provider, record.path, (field,))]
-    is_task = record.path.level is Level.TASK
-    return is_task and any(isinstance(v, str) and re.fullmatch(pattern, v) for v in values)
+    return [value for value in values if isinstance(value, str)]
+
+
+def last_value(record, query, provider):
+    field, pattern = query.metadata
+    return any(re.fullmatch(pattern, v) for v in texts(record, field, provider)[-1:])
 
 
 def unanchored(record, query, provider):
     field, pattern = query.metadata
-    value = newest(provider, record.path, field)
-    is_task = record.path.level is Level.TASK
-    return is_task and value is not None and re.match(pattern, value) is not None
+    return any(re.match(pattern, value) for value in texts(record, field, provider))
 
 
 def tags_of(record):

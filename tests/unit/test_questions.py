@@ -166,8 +166,21 @@ def test_a_loop_over_tasks_asks_once_for_all(store: Store, name: str) -> None:
     truth = {str(number): number % 10 != 0 for number in range(100, 140)}
     assert {task.id: getattr(task, name) for task in step} == truth
     # Nothing says what decorators the step has, so `successful` is read from the artifacts.
-    wide = "artifacts" if name == "successful" else "children"
-    assert provider.since(1) == ["children", "artifacts", wide]
+    wide = ["artifacts"] if name == "successful" else ["children", "children"]
+    assert provider.since(1) == ["children", "artifacts", *wide]
+
+
+def test_attempts_that_ended_in_different_ways_are_looked_at(store: Store) -> None:
+    store.record("F/1/again")
+    for number, ok in enumerate([True, True, False, True, False]):
+        store.task(f"F/1/again/{300 + number}", ok=ok)
+        if number > 1:
+            task = Pathspec(("F", "1", "again", str(300 + number)))
+            store.note(task, "attempt_ok", str(not ok))
+    step = Client(store.provider(), namespace=None).step("F/1/again")
+    assert {t.id: t.finished for t in step} == {
+        "300": True, "301": True, "302": False, "303": True, "304": False,
+    }  # fmt: skip
 
 
 def test_what_was_caught_is_not_successful(store: Store) -> None:

@@ -89,17 +89,16 @@ class CompletedProvider:
     def _with_metadata(
         self, path: Pathspec, found: Iterator[Record], field: str, pattern: str
     ) -> Iterator[Record]:
-        """Yield those of the tasks of a step whose newest value of `field` matches."""
+        """Yield those of the tasks of a step of which a value of `field` matches."""
         if path.level is not Level.STEP:
             return
-        newest: dict[Pathspec, Any] = {}
-        for record in sorted(self.metadata(path, (field,)), key=attrgetter("created")):
-            newest[record.task] = record.value
         matches = re.compile(pattern).fullmatch
-        for task in found:
-            value = newest.get(task.path)
-            if isinstance(value, str) and matches(value):
-                yield task
+        matching = {
+            record.task
+            for record in self.metadata(path, (field,))
+            if isinstance(record.value, str) and matches(record.value)
+        }
+        yield from (task for task in found if task.path in matching)
 
     def metadata(
         self, path: Pathspec, names: Collection[str] | None = None

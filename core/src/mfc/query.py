@@ -104,8 +104,8 @@ class Query:
     user: str | None = None
     #: Of these names: run ids, step names, task ids.
     names: frozenset[str] | None = attrs.field(default=None, converter=_names)
-    #: Tasks for which the newest value of a metadata field matches, wholly: (field, regular
-    #: expression of Python). Values that are not text do not match.
+    #: Tasks for which a value of a metadata field, of whatever attempt, matches wholly: (field,
+    #: regular expression of Python). Values that are not text do not match.
     metadata: tuple[str, str] | None = attrs.field(default=None, validator=_match)
     #: At most so many, newest first, after all other parts.
     limit: int | None = attrs.field(default=None, validator=_limit)

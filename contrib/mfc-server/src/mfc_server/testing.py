@@ -64,7 +64,7 @@ def running(db_url: str, *options: str) -> Iterator[Running]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End the server as its operators do; one that does not obey is killed, and that is an error."""
+    """End the server as its operators do; one that does not obey is killed."""
     process.terminate()
     try:
         process.wait(30)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from operator import attrgetter
 from typing import Any
 
 from mfc._objects._graph import Graph, graph_in
-from mfc._objects._siblings import Question
+from mfc._objects._siblings import Question, side_by_side
 from mfc._reader import Scope
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.query import Query
@@ -71,14 +71,34 @@ def outcome_of(scope: Scope, like: Record, name: str, notes: dict[str, Any]) -> 
 
     def every() -> Mapping[Pathspec, bool]:
         if by_metadata and (name == "_task_ok" or _cannot_catch(scope, step.name, notes)):
-            query = Query(metadata=(_OUTCOME, "True"))
-            return {record.path: True for record in scope.provider.children(step, query)}
+            return _outcomes(scope, step, one)
         return {
             record.path.parent: _is_true(scope, record)
             for record in scope.provider.artifacts(step, (name,))
         }
 
     return Question(("outcome", name), one, every, missing=False, alone=1)
+
+
+def _outcomes(
+    scope: Scope, step: Pathspec, one: Callable[[Pathspec], bool]
+) -> Mapping[Pathspec, bool]:
+    """Return which tasks of a step ended well, from what their attempts noted at their end.
+
+    Args:
+        scope: where to ask.
+        step: path of the step.
+        one: asks a task; needed where its attempts ended in different ways.
+    """
+
+    def noted(value: str) -> set[Pathspec]:
+        query = Query(metadata=(_OUTCOME, value))
+        return {record.path for record in scope.provider.children(step, query)}
+
+    well, badly = side_by_side(noted, ["True", "False"])
+    unclear = sorted(well & badly, key=str)
+    looked_at = zip(unclear, side_by_side(one, unclear), strict=True)
+    return {**dict.fromkeys(well, True), **dict(looked_at)}
 
 
 def _is_true(scope: Scope, record: Record | None) -> bool:

@@ -120,9 +120,9 @@ class Task(MetaflowObject):
     @property
     def index(self) -> int | None:
         """Index in the innermost foreach around this task; None outside of any."""
-        if self._child_record(self._record.path.child("_foreach_stack")) is None:
+        fields = self._fields((PATH_FIELD, "attempt-done"))
+        if "attempt-done" not in fields:
             return None  # as Metaflow: it is known once an attempt has ended
-        fields = self._fields((PATH_FIELD,))
         if PATH_FIELD in fields:
             return _last_index(str(fields[PATH_FIELD]))
         stack = self._internal("_foreach_stack")

@@ -94,8 +94,7 @@ class MemoryProvider:
         if path.level is not Level.TASK:
             return False
         values = [record.value for record in self._metadata_of(path, (field,))]
-        newest = values[-1] if values else None
-        return isinstance(newest, str) and re.fullmatch(pattern, newest) is not None
+        return any(isinstance(v, str) and re.fullmatch(pattern, v) for v in values)
 
     def metadata(
         self, path: Pathspec, names: Collection[str] | None = None

@@ -31,12 +31,6 @@ def matching(pattern: str) -> str | None:
     return None if translated is None else f"^(?:{translated})$"
 
 
-def other(pattern: str) -> str | None:
-    """Return the expression that finds all other texts, None if unsure."""
-    translated = _translated(pattern)
-    return None if translated is None else f"^(?!(?:{translated})$)"
-
-
 def _translated(pattern: str) -> str | None:
     parts, position = [], 0
     while position < len(pattern):

@@ -177,25 +177,12 @@ class ServiceProvider:
     # Tasks by their metadata
 
     def _matching(self, step: Pathspec, query: Query) -> Iterator[Record]:
-        """Yield the tasks for which the newest value of a field matches wholly.
-
-        The service finds tasks of which any value matches; those of which another one does not
-        are looked at closely.
-        """
+        """Yield the tasks of which a value of a field matches wholly."""
         field, pattern = query.metadata or ("", "")
         named = self._found(step, field, _patterns.matching(pattern))
         if named is None:
             yield from self._matching_here(step, query)
             return
-        if named:
-            others = self._found(step, field, _patterns.other(pattern)) or []
-            unclear = set(named) & set(others)
-            matches = re.compile(pattern).fullmatch
-            named = [
-                name
-                for name in named
-                if name not in unclear or matches(self._newest(step.child(name), field))
-            ]
         if query.parts() - {"metadata", "limit"}:
             wanted = frozenset(named)
             yield from (r for r in self._listed(step, _without(query)) if r.path.name in wanted)
@@ -219,19 +206,14 @@ class ServiceProvider:
 
     def _matching_here(self, step: Pathspec, query: Query) -> Iterator[Record]:
         field, pattern = query.metadata or ("", "")
-        newest: dict[Pathspec, MetadataRecord] = {}
-        for record in self.metadata(step, (field,)):
-            if record.task not in newest or record.created > newest[record.task].created:
-                newest[record.task] = record
         matches = re.compile(pattern).fullmatch
-        for task in self._listed(step, _without(query)):
-            last = newest.get(task.path)
-            if last is not None and isinstance(last.value, str) and matches(last.value):
-                yield task
-
-    def _newest(self, task: Pathspec, field: str) -> str:
-        values = [record.value for record in self.metadata(task, (field,))]
-        return str(values[-1]) if values else ""
+        matching = {
+            record.task
+            for record in self.metadata(step, (field,))
+            if isinstance(record.value, str) and matches(record.value)
+        }
+        tasks = self._listed(step, _without(query)) if matching else iter(())
+        yield from (task for task in tasks if task.path in matching)
 
     def _ends_at(self, run: Pathspec) -> bool:
         """Tell whether the last step of a run is named `end`; False if nothing says so."""

@@ -92,7 +92,7 @@ class QueryClauses(ProviderClauses):
 
     @clause("query-metadata")
     def test_metadata(self, new_backend: NewBackend) -> None:
-        """`metadata`: tasks whose newest value of the field is text that matches wholly."""
+        """`metadata`: tasks of which a value of the field, of any attempt, matches wholly."""
         self._part(new_backend, "metadata")
 
     @clause("query-limit")
