@@ -136,8 +136,13 @@ class Flow(MetaflowObject):
     _level = Level.FLOW
 
     def _find(self, scope: Scope, path: Pathspec, attempt: int | None) -> None:
-        """Look for a run in the namespace: that proves the flow, too."""
-        if scope.filter is not None and any(scope.below(path, Query(limit=1))):
+        """Look for a run in the namespace: that proves the flow, too.
+
+        Far away this is asked even if every run is seen: who makes a flow asks for its runs next,
+        and a provider may learn from the newest one how to answer.
+        """
+        looked = scope.filter is not None or scope.remote
+        if looked and any(scope.below(path, Query(limit=1))):
             self._scope, self._attempt, self._parent, self._siblings = scope, None, None, None
             self._record = PendingRecord(path, lambda: scope.provider.get(path))
             return

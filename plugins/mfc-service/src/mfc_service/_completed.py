@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,9 @@ from mfc.query import Query
 _VERSION = re.compile(r"metaflow_version:(\d+)\.(\d+)\.(\d+)")
 #: Since these versions of Metaflow, a task says how it ended; and the last step may have any name.
 _TELLS, _NAMED_AT_WILL = (2, 2, 5), (2, 19, 23)
+
+#: Seconds for which a run that was seen to be the newest is taken for that.
+_LATELY = 5.0
 
 Listed = Callable[..., Iterator[Record]]
 
@@ -36,6 +40,14 @@ class Completed:
         self._listed, self._ends_at_end = listed, ends_at_end
         #: Runs whose last step is named `end`, by flow; that cannot change.
         self._usual: dict[Pathspec, Pathspec] = {}
+        #: The newest runs that listings gave, by flow and query, and when that was.
+        self._seen: dict[tuple[Pathspec, Query], tuple[float, Record]] = {}
+
+    def watched(self, flow: Pathspec, query: Query, runs: Iterator[Record]) -> Iterator[Record]:
+        """Yield `runs`, a listing of one run, and note that it is the newest."""
+        for run in runs:
+            self._seen[flow, query] = time.monotonic(), run
+            yield run
 
     def runs(self, flow: Pathspec, query: Query) -> Iterator[Record]:
         """Yield runs, newest first, among which are all that ended well."""
@@ -56,7 +68,7 @@ class Completed:
         """
         if not _version(first) >= _TELLS:
             return False
-        newest = next(self._listed(flow, few), None)
+        newest = self._newest(flow, few)
         if newest is None or newest.path == first.path or _version(newest) < _NAMED_AT_WILL:
             return newest is not None
         if self._usual.get(flow) == newest.path:
@@ -65,6 +77,12 @@ class Completed:
             self._usual[flow] = newest.path
             return True
         return False
+
+    def _newest(self, flow: Pathspec, few: Query) -> Record | None:
+        at, run = self._seen.get((flow, few), (0.0, None))
+        if run is not None and time.monotonic() - at < _LATELY:
+            return run
+        return next(self._listed(flow, few), None)
 
 
 def _version(record: Record) -> tuple[int, ...]:

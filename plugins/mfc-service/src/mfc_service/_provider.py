@@ -33,6 +33,8 @@ from mfc_service._tags import retag
 
 #: Answers to a pattern that the service cannot use.
 _CANNOT_MATCH = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
+#: What a question for the newest run of a namespace asks for.
+_NEWEST = {"tags", "limit"}
 #: Objects that are asked for one by one rather than found in a listing.
 _FEW = 2
 #: Objects that are asked for besides those wanted, where some may not match.
@@ -91,6 +93,8 @@ class ServiceProvider:
             found = self._matching(path, query) if path.level is Level.STEP else iter(())
         else:
             found = self._listed(path, query)
+            if path.level is Level.FLOW and query.limit == 1 and query.parts() <= _NEWEST:
+                found = self._completed.watched(path, query, found)
         return itertools.islice(found, query.limit)
 
     def metadata(
