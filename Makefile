@@ -42,6 +42,7 @@ check: $(VENV)/installed
 ## bench: ratios against real Metaflow and against the floor
 bench: $(VENV)/installed $(METAFLOW)/installed
 	$(BIN)/python tests/benchmarks
+	$(BIN)/python -m tests.benchmarks.service
 
 ## docs: build the site, warnings are errors
 docs: $(VENV)/installed

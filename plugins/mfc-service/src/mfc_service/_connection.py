@@ -41,6 +41,8 @@ PAGE, MAX_PAGE = 500, 500
 _KINDS: dict[type[Any], str] = {dict: "an object", list: "a list"}
 #: Characters of a foreign answer that an error shows.
 _EXCERPT = 160
+#: What the name and the value of a header may be: no end of a line, and what HTTP has bytes for.
+_NAME, _VALUE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"), re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 #: The body of an answer to what the service has no route for: an old one, or no service.
 _NO_ROUTE = b"404: Not Found"
 
@@ -306,12 +308,14 @@ def connect(base: Base, config: Config, hooks: Hooks, meter: Meter) -> Connectio
         PluginConflict: several plugins want to say how requests prove who sends them.
     """
     headers = {str(k): str(v) for k, v in config.mapping("SERVICE_HEADERS").items()}
-    key = config.text("SERVICE_AUTH_KEY")
-    if key:
+    if not all(
+        _NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in headers.items()
+    ):
+        raise BadSetting("METAFLOW_SERVICE_HEADERS", "…", "the settings", "headers of HTTP")
+    if key := config.text("SERVICE_AUTH_KEY"):
+        if not _VALUE.fullmatch(key):
+            raise BadSetting("METAFLOW_SERVICE_AUTH_KEY", "…", "the settings", "a header's text")
         headers["x-api-key"] = key
-    for name, value in headers.items():
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search("[\r\n\0]", value):
-            raise BadSetting("METAFLOW_SERVICE_HEADERS", "…", "the settings", "headers of HTTP")
     certificate, certificate_key = config.text("MFC_SERVICE_CERT"), config.text("MFC_SERVICE_KEY")
     pair = (certificate, certificate_key) if certificate and certificate_key else certificate
     settings = Settings(
