@@ -12,16 +12,29 @@ from pathlib import Path
 
 import pytest
 
-from mfc._objects import _log_follow
+from mfc._objects import _log_ends, _log_follow
 from mfc.errors import UnreadableRecord
+from mfc.model import MetadataRecord, Pathspec, Record
+from mfc.testing import History
 
 from .written_logs import PATH, Writer, WrittenTask, at, line
+
+#: Seconds after which a test that waits for a line fails.
+PATIENCE = 60
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look often, and do not wait for ever."""
     monkeypatch.setattr(_log_follow, "SHORTEST", 0.02)
     monkeypatch.setattr(_log_follow, "LONGEST", 0.05)
+    sleep, end = time.sleep, time.monotonic() + PATIENCE
+
+    def bounded(seconds: float) -> None:
+        assert time.monotonic() < end, "what should come does not"
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", bounded)
 
 
 @pytest.fixture
@@ -76,6 +89,23 @@ def test_no_byte_is_read_twice(written: WrittenTask, writer: Writer) -> None:
     assert (written.client.stats - before).bytes == size
 
 
+def test_the_task_is_not_asked_about_while_lines_come(
+    written: WrittenTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+        written.write(line(1, "x"))
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", write)
+    lines = followed(written)
+    next(lines), next(lines)
+    before = written.client.stats
+    for _ in range(5):
+        next(lines)
+    spent = written.client.stats - before
+    assert (spent.calls, spent.reads) == (0, 15)  # two sizes and what is new
+
+
 def test_a_tail_is_followed_from_the_end_of_the_file(written: WrittenTask, writer: Writer) -> None:
     written.write("".join(line(n / 10, f"{n} {'x' * 60}") for n in range(20_000)))
     assert written.file().stat().st_size > 2_000_000
@@ -94,7 +124,7 @@ def test_of_no_tail_only_new_lines_come(
     lines = followed(written, tail=0)
 
     def write(seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
-        monkeypatch.undo()
+        monkeypatch.setattr(time, "sleep", sleep)
         writer.now(written.file(), line(2, "new"))
         sleep(seconds)
 
@@ -171,6 +201,20 @@ def test_a_file_that_is_written_anew_repeats_no_line(
         assert next(lines) == "a sign"
     written.file().write_text("".join(first) + line(2, "d") + line(5, "e"))
     assert [next(lines), next(lines)] == ["d", "e"]
+    written.file().write_text(line(4, "old") + line(6, "f"))  # shorter, and another one
+    assert next(lines) == "f"
+
+
+def test_a_long_line_may_be_under_way(
+    written: WrittenTask, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_log_ends, "FIRST_STEP", 16)
+    whole = line(2, "x" * 5000)
+    writer.now(written.file(), line(1, "first") + line(2, "second") + whole[:-9])
+    lines = followed(written, tail=1)
+    assert next(lines) == "second"
+    writer.now(written.file(), whole[-9:])
+    assert next(lines) == "x" * 5000
 
 
 def test_a_log_may_begin_late(tmp_path: Path, writer: Writer) -> None:
@@ -196,12 +240,26 @@ def test_a_new_attempt_goes_on(written: WrittenTask, writer: Writer) -> None:
     assert list(lines) == ["end"]
 
 
+def test_a_nonsensical_attempt_costs_no_more_than_another(
+    written: WrittenTask, writer: Writer
+) -> None:
+    lines = followed(written)
+    writer.now(written.file(), line(1, "first"))
+    assert next(lines) == "first"
+    before = written.client.stats
+    written.start(10_000, written.now + 1)
+    written.write(line(2, "second"), attempt=10_000)
+    assert next(lines) == "second"
+    assert (written.client.stats - before).reads < 100
+
+
 def test_the_attempt_that_was_chosen_is_followed_alone(
     written: WrittenTask, writer: Writer
 ) -> None:
     written.finish(0, ok=False)
     written.start(1, written.now + 1)
     written.write(line(1, "one", "runtime"), "runtime", 0)
+    graph(written, "3", "2")
     task = written.client.task(str(PATH), attempt=0)
     assert [text for _, text in task.loglines("stdout", follow=True)] == ["one"]
     task = written.client.task(str(PATH), attempt=1)
@@ -219,7 +277,8 @@ def graph(written: WrittenTask, times: str, minutes: str) -> None:
     blob = written.root / "F/data" / key[:2] / key
     blob.parent.mkdir(parents=True)
     blob.write_bytes(content)
-    written.artifact("_graph_info", key)
+    for attempt in (0, 1):
+        written.artifact("_graph_info", key, attempt)
 
 
 def test_an_attempt_that_is_tried_again_is_waited_for(written: WrittenTask, writer: Writer) -> None:
@@ -259,6 +318,24 @@ def test_the_log_of_a_task_that_has_ended_is_what_it_is_without_following(
         assert list(followed(written, **wanted)) == [
             text for _, text in written.task.loglines("stdout", **wanted)
         ]
+
+
+@pytest.mark.parametrize("wanted", [{}, {"tail": 1}])
+def test_the_log_of_a_clone_is_its_origins(tmp_path: Path, wanted: dict[str, object]) -> None:
+    """It ended just now, as attempt 1; its origin did with attempt 0."""
+    written = WrittenTask(tmp_path)
+    origin = Pathspec(("F", "6", "work", "1"))
+    fields = {"ds-type": "local", "ds-root": str(tmp_path), "attempt": "0"}
+    records = [Record(origin.up(level), 1) for level in (2, 3, 4)]
+    marks = [MetadataRecord(origin, name, value, name, 1, 0) for name, value in fields.items()]
+    written.provider.put(History(records, metadata=marks))
+    log = tmp_path / str(origin) / "0.runtime_stdout.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(line(1, "of the origin"))
+    written.start(1)
+    written.note(1, None, {"origin-run-id": "6", "origin-task-id": "1"})
+    written.finish(1)
+    assert list(followed(written, **wanted)) == ["of the origin"]
 
 
 def test_what_is_uploaded_after_the_end_is_not_lost(written: WrittenTask, writer: Writer) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mfc._objects import _log_ends
 from mfc.errors import BadArgument
 
 from .written_logs import START, WrittenTask, at, line
@@ -98,6 +99,30 @@ def test_since_begins_after_the_last_line_before_it(written: WrittenTask) -> Non
     """Where a clock steps back, too."""
     written.write(line(9, "before the step") + line(1, "after the step") + line(5, "later"))
     assert texts(written, since=at(3)) == ["later"]
+
+
+def test_since_gives_all_lines_of_its_moment(written: WrittenTask) -> None:
+    """More than are read at first."""
+    written.write(line(0, "before") + "".join(line(1, "x" * 100) for _ in range(2000)))
+    written.write(line(1, "runtime", "runtime"), "runtime")
+    assert written.file().stat().st_size > 200_000
+    assert len(texts(written, since=at(1))) == 2001
+    assert len(texts(written, since=at(0))) == 2002
+
+
+def test_a_part_of_a_line_is_no_line(written: WrittenTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    quoted = line(7, "quoted").rstrip()
+    written.write(line(1, "one") + line(2, quoted))
+    for step in range(1, 60):
+        monkeypatch.setattr(_log_ends, "FIRST_STEP", step)
+        assert texts(written, tail=1) == [quoted]
+
+
+def test_of_no_line_nothing_is_read(counted: WrittenTask) -> None:
+    before = counted.client.stats
+    assert texts(counted, tail=0) == []
+    spent = counted.client.stats - before
+    assert (spent.reads, spent.bytes) == (0, 0)
 
 
 def test_grep_searches_as_re_does(written: WrittenTask) -> None:

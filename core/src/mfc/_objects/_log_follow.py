@@ -14,6 +14,7 @@ from mfc._objects._log_ends import LogEnd, LogFile, selected
 from mfc._objects._log_selection import Selection
 from mfc._objects._status import standing
 from mfc._objects._task_logs import TaskLogs
+from mfc.model import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
     from mfc._objects._status import Standing
@@ -139,7 +140,8 @@ class FollowedTask:
         """Yield what is left of the log of an attempt once another one has started; open that."""
         if not self._files:
             self._open(self._attempt)
-        for attempt in range(self._attempt + 1, (stand.attempt or 0) + 1):
+        latest = stand.attempt or 0
+        for attempt in range(max(self._attempt + 1, latest - MAX_ATTEMPTS), latest + 1):
             yield from self._look(ended=True)[0]
             self._open(attempt)
 

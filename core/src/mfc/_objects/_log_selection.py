@@ -93,7 +93,3 @@ class Selection:
         if isinstance(self.grep.pattern, bytes):
             return self.grep.search(message) is not None
         return self.grep.search(message.decode(errors="replace")) is not None
-
-
-#: All lines.
-EVERYTHING = Selection()
