@@ -116,6 +116,10 @@ def test_a_part_of_a_line_is_no_line(written: WrittenTask, monkeypatch: pytest.M
     for step in range(1, 60):
         monkeypatch.setattr(_log_ends, "FIRST_STEP", step)
         assert texts(written, tail=1) == [quoted]
+    written.file().write_text(written.file().read_text()[:-1])  # nor is it if no newline follows
+    for step in range(1, 60):
+        monkeypatch.setattr(_log_ends, "FIRST_STEP", step)
+        assert texts(written, tail=1) == [quoted]
 
 
 def test_of_no_line_nothing_is_read(counted: WrittenTask) -> None:
@@ -244,6 +248,14 @@ def test_a_log_without_times_has_a_tail(legacy: WrittenTask) -> None:
         assert list(legacy.task.loglines("stdout", tail=tail)) == everything[max(5 - tail, 0) :]
     assert texts(legacy, grep="^t") == ["two", "three"]
     assert texts(legacy, grep="^t", tail=1) == ["three"]
+
+
+def test_a_long_line_without_times_is_whole(
+    legacy: WrittenTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    legacy.file().with_name("0.stdout.log").write_bytes(b"one\n" + b"x" * 50)
+    monkeypatch.setattr(_log_ends, "FIRST_STEP", 1)
+    assert texts(legacy, tail=1) == ["x" * 50]
 
 
 def test_a_log_without_times_is_not_selected_by_time(legacy: WrittenTask) -> None:

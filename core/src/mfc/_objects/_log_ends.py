@@ -58,7 +58,7 @@ class LogEnd:
     @property
     def content(self) -> bytes:
         """What was read, from the beginning of a line."""
-        return self._content if self.whole else self._content[self._content.find(b"\n") + 1 :]
+        return self._content if self.whole else self._content.partition(b"\n")[2]
 
     def grow(self) -> None:
         """Read a step further back."""
