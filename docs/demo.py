@@ -323,7 +323,7 @@ def logs(prompt: Prompt, run: Run) -> None:
         prompt.say("(the tasks of this run printed nothing)")
         return
     prompt.run(f"task = Task({quoted(task.pathspec)})")
-    prompt.each(("when, line", 'list(task.loglines("stdout"))[-4:]', 4), cells="when, line")
+    prompt.each(("when, line", 'list(task.loglines("stdout", tail=4))', 4), cells="when, line")
 
 
 def tags(prompt: Prompt, directory: str, run: Run) -> None:

@@ -7,33 +7,10 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfc._logs import joined, merged
+from mfc._logs import joined, last_lines, merged
+from mfc._logs import moment as time_of
 
-START = datetime(2026, 11, 23, 8, 39)
-
-#: Text of a line: anything but its end, and now and then what looks like a header.
-MESSAGES = st.one_of(
-    st.binary(max_size=12).map(lambda raw: raw.replace(b"\n", b"")),
-    st.sampled_from([b"", b"\r", b"[MFLOG|0|", b"[![MFLOG|0|2026-1-1T1:1:1.1Z|a|b]c", b"\xe2\x82"]),
-)
-#: Few different moments, so that stamps tie and step back.
-MOMENTS = st.integers(0, 5).map(lambda n: START + timedelta(milliseconds=n * 300))
-HEADS = st.sampled_from([b"", b"", b"[!"])
-TAILS = st.sampled_from([b"|task|id]", b"|runtime|b0752b00-efbd]", b"|t]a|]]", b"||a|b|c]"])
-
-
-def decorated(moment: datetime, message: bytes, head: bytes = b"", tail: bytes = b"|t|i]") -> bytes:
-    stamp = moment.isoformat(timespec="microseconds").encode()
-    return head + b"[MFLOG|0|" + stamp + b"Z" + tail + message
-
-
-WITH_HEADER = st.builds(decorated, MOMENTS, MESSAGES, HEADS, TAILS)
-SHORT_STAMP = WITH_HEADER.map(lambda line: line.replace(b"00000Z", b"Z").replace(b"-11-", b"-1-"))
-SOURCES = st.builds(
-    lambda lines, end: b"\n".join(lines) + end,
-    st.lists(st.one_of(WITH_HEADER, WITH_HEADER, SHORT_STAMP, MESSAGES), max_size=8),
-    st.sampled_from([b"", b"\n"]),
-)
+from .log_contents import MOMENTS, SOURCES, START, decorated
 
 
 @given(st.lists(SOURCES, max_size=3))
@@ -78,14 +55,39 @@ def test_ascending_stamps_come_in_order_of_time(lines: list[tuple[int, int]]) ->
 
 
 @given(st.lists(st.lists(st.tuples(MOMENTS, st.integers()), max_size=6), max_size=3))
-def test_sources_merge_by_the_latest_stamp_so_far(
+def test_sources_merge_by_the_earliest_stamp_to_come(
     sources: list[list[tuple[datetime, int]]],
 ) -> None:
     model = []
     for number, lines in enumerate(sources):
-        latest = START
         for place, (moment, mark) in enumerate(lines):
-            latest = max(latest, moment)
-            model.append((latest, number, place, moment, b"%d" % mark))
+            earliest = min(stamp for stamp, _ in lines[place:])
+            model.append((earliest, number, place, moment, b"%d" % mark))
     blobs = [b"".join(decorated(t, b"%d" % mark) + b"\n" for t, mark in lines) for lines in sources]
     assert list(merged(blobs)) == [(moment, message) for *_, moment, message in sorted(model)]
+
+
+@given(st.lists(st.tuples(SOURCES, st.integers(0, 9)), max_size=3))
+def test_the_ends_of_sources_tell_the_last_lines(sources: list[tuple[bytes, int]]) -> None:
+    """From any line on; what is read further in the end is everything."""
+    everything = [(stamp, text) for stamp, text in merged([source for source, _ in sources])]
+    starts = [_starts(source)[-1 - at :][:1] for source, at in sources]
+    offsets = [start[0] if start else 0 for start in starts]
+    while True:
+        ends = [
+            (source[offset:], offset == 0)
+            for (source, _), offset in zip(sources, offsets, strict=True)
+        ]
+        lines, unread = last_lines(ends, b"")
+        assert [(time_of(stamp), text) for stamp, text in lines] == everything[
+            len(everything) - len(lines) :
+        ]
+        if unread is None:
+            assert len(lines) == len(everything)
+            break
+        assert offsets[unread] > 0
+        offsets[unread] = max(at for at in _starts(sources[unread][0]) if at < offsets[unread])
+
+
+def _starts(source: bytes) -> list[int]:
+    return [0, *(at + 1 for at, byte in enumerate(source[:-1]) if byte == ord("\n"))]

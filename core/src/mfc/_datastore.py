@@ -89,6 +89,25 @@ class Datastore:
         except MetaflowDataMissing:
             return 0
 
+    def task_file_range(
+        self, where: Place, task: Pathspec, name: str, start: int, end: int
+    ) -> bytes:
+        """Return the bytes [start, end) of a file beside a task; empty if there is none.
+
+        Raises:
+            UnreadableBlob: no permission, or the store failed.
+        """
+
+        def part(filesystem: Filesystem, path: str) -> bytes:
+            content = filesystem.cat_file(path, start, end)
+            self._meter.add(reads=1, size=len(content))
+            return content
+
+        try:
+            return self._try(where, f"{task}/{name}", f"file {name} of {task}", part)
+        except MetaflowDataMissing:
+            return b""
+
     def attempt_info(self, where: Place, task: Pathspec, attempt: int) -> dict[str, Any]:
         """Return what the writer noted of each artifact of an attempt, by name.
 

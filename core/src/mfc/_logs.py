@@ -5,7 +5,9 @@ what the task itself wrote (`task`). Every source is a file of lines
 
     [MFLOG|0|2026-11-23T08:39:49.990573Z|runtime|08cd50b6-…]the message
 
-ended by "\n" alone. `merged` gives lines, `joined` the whole text; they always agree.
+ended by "\n" alone. `merged` gives lines, `joined` the whole text; they always agree. What
+follows a line decides where it stands among the sources, so that the last lines can be told from
+the ends of the files: `last_lines`.
 
 Source:
     Metaflow 2.19, mflog version 0 (`metaflow/mflog/mflog.py`).
@@ -14,12 +16,16 @@ Source:
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from datetime import datetime
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+#: Stamp and message; stamps are all of one form, and sort as bytes.
+Line: TypeAlias = "tuple[bytes, bytes]"
 
 # How a header begins that Metaflow takes for one, if its stamp can be read.
 _HEADER = re.compile(rb"(?:\[!)?\[MFLOG\|0\|")
@@ -47,9 +53,10 @@ _NO_STAMP = b"3000-01-01T00:00:00.000000"
 def merged(sources: Sequence[bytes]) -> Iterator[tuple[datetime, bytes]]:
     r"""Yield the lines of one stream of one attempt in the order they were written.
 
-    A source keeps its own order, also where its clock steps back. Sources are merged by
-    stamp; of lines with equal stamps, those of the earlier source come first. A line without
-    a header stays where it is, with the stamp of the line before it.
+    A source keeps its own order, also where its clock steps back: what came before the step is
+    put where the lines after it belong. Sources are merged by stamp; of lines with equal stamps,
+    those of the earlier source come first. A line without a header stays where it is, with the
+    stamp of the line before it.
 
     Args:
         sources: content of the log files, in Metaflow's order of sources; empty for a
@@ -67,7 +74,46 @@ def merged(sources: Sequence[bytes]) -> Iterator[tuple[datetime, bytes]]:
     [b'hello']
     """
     for stamp, message in _ordered(sources):
-        yield datetime.fromisoformat(stamp.decode("ascii")), message
+        yield moment(stamp), message
+
+
+def moment(stamp: bytes) -> datetime:
+    """Return the time, naive and UTC, that a stamp says.
+
+    >>> moment(b"2026-01-02T03:04:05.678901")
+    datetime.datetime(2026, 1, 2, 3, 4, 5, 678901)
+    """
+    return datetime.fromisoformat(stamp.decode("ascii"))
+
+
+def last_lines(ends: Sequence[tuple[bytes, bool]], since: bytes) -> tuple[list[Line], int | None]:
+    r"""Return the last lines of `merged`, as far as the ends of the sources tell.
+
+    Args:
+        ends: of each source, in Metaflow's order, what it ends with, from the beginning of some
+            line, and whether that is all of it.
+        since: lines are not wanted before the last one with a stamp that is smaller.
+
+    Returns:
+        The lines, and the source of which more has to be read to know the one before them; None
+        if those are all that are wanted.
+
+    >>> ends = [(b"[MFLOG|0|2026-01-02T03:04:05.678901Z|task|id]hello", True), (b"", True)]
+    >>> last_lines(ends, b"")
+    ([(b'2026-01-02T03:04:05.678901', b'hello')], None)
+    """
+    sources = [lines_in(content, whole=whole) for content, whole in ends]
+    lines, keys, order = _merge(sources)
+    first = bisect_left(order, since, key=keys.__getitem__) if since else 0
+    unread, begin = None, 0
+    for number, (source, (_, whole)) in enumerate(zip(sources, ends, strict=True)):
+        if not whole and not source:
+            return [], number
+        # What is before the part that was read has no greater key than that part's first line.
+        if not whole and keys[begin] >= since and (place := order.index(begin)) >= first:
+            unread, first = number, place
+        begin += len(source)
+    return [lines[place] for place in order[first:]], unread
 
 
 def joined(sources: Sequence[bytes]) -> str:
@@ -97,27 +143,51 @@ def _without_headers(source: bytes) -> bytes | None:
     return content[1:] if source.endswith(b"\n") else content[1:] + b"\n"
 
 
-def _ordered(sources: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def _ordered(sources: Iterable[bytes]) -> Iterator[Line]:
     """Yield stamp and message of every line, in order."""
+    return merge(lines_in(source) for source in sources)
+
+
+def merge(sources: Iterable[list[Line]]) -> Iterator[Line]:
+    """Yield the lines of several sources in the order of `merged`."""
+    lines, _, order = _merge(sources)
+    return map(lines.__getitem__, order)
+
+
+def _merge(sources: Iterable[list[Line]]) -> tuple[list[Line], list[bytes], list[int]]:
+    """Return all lines, the stamps that they are sorted by, and their places in order."""
     keys: list[bytes] = []
-    lines: list[tuple[bytes, bytes]] = []
-    for source in filter(None, sources):
-        found = _lines(source)
-        # A clock that steps back must not reorder its own source: keys never decrease.
-        keys += accumulate((stamp for stamp, _ in found), max)
-        lines += found
+    lines: list[Line] = []
+    for source in sources:
+        # A clock that steps back must not reorder its own source: keys never decrease. They
+        # depend on what follows alone, so that the end of a source is enough to know them.
+        keys += [*accumulate((stamp for stamp, _ in reversed(source)), min)][::-1]
+        lines += source
     # The sort is stable, so this is a merge of the sources.
-    return map(lines.__getitem__, sorted(range(len(keys)), key=keys.__getitem__))
+    return lines, keys, sorted(range(len(keys)), key=keys.__getitem__)
 
 
-def _lines(source: bytes) -> list[tuple[bytes, bytes]]:
-    """Return stamp and message of every line of a source that is not empty, in its order."""
-    found: list[tuple[bytes, bytes]] = _LINE.findall(b"\n" + source.removesuffix(b"\n"))
+def lines_in(content: bytes, before: bytes = b"", *, whole: bool = True) -> list[Line]:
+    """Return stamp and message of every line of a source, in its order.
+
+    Args:
+        content: the source, or what is in it from the beginning of some line on.
+        before: the stamp of the line before.
+        whole: nothing but `before` comes before `content`. Else the stamp of the first lines may
+            be unknown; they are left out.
+    """
+    if not content:
+        return []
+    found: list[Line] = _LINE.findall(b"\n" + content.removesuffix(b"\n"))
     if all(stamp for stamp, _ in found):
         return found
     found = [(stamp, message) if stamp else _parsed(message) for stamp, message in found]
-    first = next((stamp for stamp, _ in found if stamp), _NO_STAMP)
-    stamps = accumulate((stamp for stamp, _ in found), _latest, initial=first)
+    known = next((place for place, (stamp, _) in enumerate(found) if stamp), len(found))
+    if not whole:
+        found = found[known:]
+    elif not before:
+        before = found[known][0] if known < len(found) else _NO_STAMP
+    stamps = accumulate((stamp for stamp, _ in found), _latest, initial=before)
     next(stamps)
     return list(zip(stamps, (message for _, message in found), strict=True))
 

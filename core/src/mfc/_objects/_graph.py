@@ -38,6 +38,8 @@ class _Node:
     matching_join: str | None = None
     #: Names of the decorators; None if they are not recorded.
     decorators: frozenset[str] | None = None
+    #: How often `retry` tries again, and how many minutes later.
+    retry: tuple[int, int] = (0, 0)
 
     @classmethod
     def of_artifact(cls, node: dict[Any, Any]) -> _Node:
@@ -49,6 +51,7 @@ class _Node:
             _text(node.get("type")) or "",
             _text(node.get("matching_join")),
             _decorators(node.get("decorators")),
+            _retry(node.get("decorators")),
         )
 
 
@@ -60,6 +63,16 @@ def _decorators(noted: object) -> frozenset[str] | None:
         return None
     names = [_text(entry.get("name")) for entry in noted]
     return frozenset(name for name in names if name is not None) if all(names) else None
+
+
+def _retry(noted: object) -> tuple[int, int]:
+    for entry in noted if isinstance(noted, list) else ():
+        if isinstance(entry, dict) and entry.get("name") == "retry":
+            given = entry.get("attributes")
+            if isinstance(given, dict):
+                times = whole_number(given.get("times"))
+                return times or 0, whole_number(given.get("minutes_between_retries")) or 0
+    return 0, 0
 
 
 def _text(value: object) -> str | None:
@@ -106,6 +119,10 @@ class Graph:
         """
         decorators = self.steps.get(step, _NO_NODE).decorators
         return decorators is not None and decorators <= _CATCH_NOTHING
+
+    def retry_of(self, step: str) -> tuple[int, int]:
+        """Return how often a step is tried again, and how many minutes later."""
+        return self.steps.get(step, _NO_NODE).retry
 
     def joins_foreach(self, step: str) -> bool:
         """Tell whether `step` is the join of a foreach, rather than of branches."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import attrs
+
 from mfc._objects._metadata import of_attempt, recorded_store
 from mfc.errors import DatastoreError, MetaflowException
 from mfc.model import MetadataRecord, Status, whole_number
@@ -24,7 +26,7 @@ def task_status(task: Task) -> Status:
     Where what it recorded cannot be read, that is `unknown`.
     """
     try:
-        return _task_status(task)
+        return standing(task).status
     except MetaflowException as unreadable:
         return Status("unknown", str(unreadable))
 
@@ -40,21 +42,41 @@ def run_status(run: Run) -> Status:
         return Status("unknown", str(unreadable))
 
 
-def _task_status(task: Task) -> Status:
+@attrs.frozen
+class Standing:
+    """Where a task stands, and how one knows."""
+
+    status: Status
+    #: The attempt that started last, or was chosen; None if none has started.
+    attempt: int | None
+    #: When the newest mark of it was made, in seconds since 1970 UTC.
+    newest: float
+
+
+def standing(task: Task) -> Standing:
+    """Return where a task stands.
+
+    Raises:
+        MetaflowException: what it recorded cannot be read.
+    """
     everything = task._own_metadata(_FIELDS)
     records = of_attempt(everything, task._attempt)
     started, done = _numbers(records, "attempt"), _numbers(records, "attempt-done")
+    newest = max((record.created for record in records), default=task._record.created)
     if not started | done:
         if task._attempt is not None:
-            return Status("unknown", f"attempt {task._attempt} recorded nothing")
-        return _quiet(task._record.created, "it was created, no attempt has started")
+            status = Status("unknown", f"attempt {task._attempt} recorded nothing")
+        else:
+            status = _quiet(task._record.created, "it was created, no attempt has started")
+        return Standing(status, task._attempt, newest / 1000)
     latest = max(started | done)
     if latest in done:
-        return _ended(task, latest)
-    if (code := _return_code(task, latest, everything)) is not None:
-        return Status("failed", f"attempt {latest} ended with return code {code}, unfinished")
-    last_sign = max(record.created for record in records)
-    return _quiet(last_sign, f"attempt {latest} has started and not ended")
+        status = _ended(task, latest)
+    elif (code := _return_code(task, latest, everything)) is not None:
+        status = Status("failed", f"attempt {latest} ended with return code {code}, unfinished")
+    else:
+        status = _quiet(newest, f"attempt {latest} has started and not ended")
+    return Standing(status, latest, newest / 1000)
 
 
 def _run_status(run: Run) -> Status:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
@@ -232,11 +233,24 @@ class Task(MetaflowObject):
         stream: str,
         as_unicode: Literal[True] = True,  # noqa: FBT002 - Metaflow's signature
         meta_dict: Mapping[str, Any] | None = None,
+        *,
+        tail: int | None = None,
+        since: datetime | date | timedelta | str | None = None,
+        grep: str | bytes | re.Pattern[str] | re.Pattern[bytes] | None = None,
+        follow: bool = False,
     ) -> Iterator[tuple[datetime | None, str]]: ...
 
     @overload
     def loglines(
-        self, stream: str, as_unicode: Literal[False], meta_dict: Mapping[str, Any] | None = None
+        self,
+        stream: str,
+        as_unicode: Literal[False],
+        meta_dict: Mapping[str, Any] | None = None,
+        *,
+        tail: int | None = None,
+        since: datetime | date | timedelta | str | None = None,
+        grep: str | bytes | re.Pattern[str] | re.Pattern[bytes] | None = None,
+        follow: bool = False,
     ) -> Iterator[tuple[datetime | None, bytes]]: ...
 
     @overload
@@ -245,22 +259,60 @@ class Task(MetaflowObject):
         stream: str,
         as_unicode: bool = True,  # noqa: FBT001, FBT002 - Metaflow's signature
         meta_dict: Mapping[str, Any] | None = None,
+        *,
+        tail: int | None = None,
+        since: datetime | date | timedelta | str | None = None,
+        grep: str | bytes | re.Pattern[str] | re.Pattern[bytes] | None = None,
+        follow: bool = False,
     ) -> Iterator[tuple[datetime | None, str | bytes]]: ...
 
-    def loglines(
+    def loglines(  # noqa: PLR0913 - Metaflow's signature, and what selects
         self,
         stream: str,
-        as_unicode: bool = True,  # noqa: FBT001, FBT002 - Metaflow's signature
+        as_unicode: bool = True,  # noqa: FBT001, FBT002
         meta_dict: Mapping[str, Any] | None = None,
+        *,
+        tail: int | None = None,
+        since: datetime | date | timedelta | str | None = None,
+        grep: str | bytes | re.Pattern[str] | re.Pattern[bytes] | None = None,
+        follow: bool = False,
     ) -> Iterator[tuple[datetime | None, str | bytes]]:
         """Yield the lines of a stream, each with the time it was printed: naive, UTC.
+
+        `tail` and `since` read the end of a log, as far back as they need. With `follow`, lines
+        of a running task come as they are written, those of its next attempts too, until it has
+        ended; Ctrl-C stops. A line that is being written comes when it is complete.
 
         Args:
             stream: `stdout` or `stderr`.
             as_unicode: text; bytes that are no UTF-8 become U+FFFD. Else bytes as printed.
-            meta_dict: the metadata of this task, if you have it already.
+            meta_dict: the metadata of this task, if you have it already; not used by `follow`.
+            tail: only the last so many of the lines that the other keywords select, as
+                `grep PATTERN | tail -n N`; with `follow`, of the lines so far.
+            since: only what comes after the last line printed before this time, of which naive
+                times and dates are UTC, as those of the lines; a timedelta counts back from now.
+                A line without a time belongs to the one before it.
+            grep: only lines in which this regular expression is found. One of bytes looks at
+                the line as printed.
+            follow: go on until the task has ended. A failed attempt that `@retry` has tried
+                again is followed by the next one.
+
+        Raises:
+            BadArgument: an argument is not of its kind, or `since` is asked of a log without
+                times (Metaflow before 2.2.10); a ValueError.
         """
-        yield from TaskLogs.of(self, stream, meta_dict).lines(as_unicode=as_unicode)
+        from mfc._objects._log_selection import Selection  # listings need no logs
+
+        wanted = Selection(tail, since=since, grep=grep)
+        lines: Iterator[tuple[datetime | None, bytes]]
+        if follow:
+            from mfc._objects._log_follow import FollowedTask  # nor do most readers follow them
+
+            lines = FollowedTask(self, stream, wanted).lines()
+        else:
+            lines = TaskLogs.of(self, stream, meta_dict).selected(wanted)
+        for stamp, line in lines:
+            yield stamp, line.decode(errors="replace") if as_unicode else line
 
     # Lineage
 

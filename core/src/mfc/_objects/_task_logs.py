@@ -16,6 +16,8 @@ from mfc.errors import BadArgument, DatastoreError
 from mfc.model import Pathspec, whole_number
 
 if TYPE_CHECKING:
+    from mfc._objects._log_ends import LogEnd, LogFile
+    from mfc._objects._log_selection import Selection
     from mfc._objects._task import Task
 
 #: Who writes logs, in the order in which Metaflow reads them.
@@ -33,6 +35,8 @@ class TaskLogs:
     #: The files' names; one if they are from before Metaflow had a log format of its own.
     _names: tuple[str, ...] = ()
     _legacy: bool = False
+    #: They are those of the task that the one asked for was cloned from.
+    _cloned: bool = False
 
     @classmethod
     def of(cls, task: Task, stream: str, meta_dict: Mapping[str, Any] | None = None) -> TaskLogs:
@@ -62,7 +66,7 @@ class TaskLogs:
         where = recorded_store(scope, path, fields)
         if where is None:
             return cls(scope, path, None)
-        return cls(scope, path, where, tuple(f"{number}.{s}_{stream}.log" for s in SOURCES))
+        return cls(scope, path, where, _names(number, stream), cloned=path != task._record.path)
 
     @classmethod
     def _of_legacy(cls, scope: Scope, path: Pathspec, location: Any, stream: str) -> TaskLogs:
@@ -100,18 +104,65 @@ class TaskLogs:
             return b"".join(contents).decode(errors="replace")
         return joined(contents)
 
-    def lines(self, *, as_unicode: bool) -> Iterator[tuple[datetime | None, str | bytes]]:
-        """Yield each line with its time, as `Task.loglines` does; legacy logs have no times."""
+    def lines(self) -> Iterator[tuple[datetime | None, bytes]]:
+        """Yield each line with its time; legacy logs have no times."""
         from mfc._logs import merged  # only logs need it, so not at start-up
 
-        if self._legacy:
-            lines: Iterator[tuple[datetime | None, bytes]] = (
-                (None, line) for line in b"".join(self._contents()).splitlines()
+        if not self._legacy:
+            return iter(merged(self._contents()))
+        return ((None, line) for line in b"".join(self._contents()).splitlines())
+
+    def selected(self, selection: Selection) -> Iterator[tuple[datetime | None, bytes]]:
+        """Yield the lines that are wanted, with their times; reads only the end where it can.
+
+        Raises:
+            BadArgument: lines of some time are wanted, and a legacy log has no times.
+            UnreadableBlob: it may not be read, or the store failed.
+        """
+        if self._legacy and selection.since:
+            raise BadArgument(
+                f"since is of no use for {self._task}: its log has no times, as it is from before "
+                "Metaflow 2.2.10; use tail= or grep="
             )
-        else:
-            lines = iter(merged(self._contents()))
-        for stamp, line in lines:
-            yield stamp, line.decode(errors="replace") if as_unicode else line
+        if selection.at_end:
+            return self._at_end(selection)
+        return (line for line in self.lines() if selection.matches(line[1]))
+
+    def _at_end(self, selection: Selection) -> Iterator[tuple[datetime | None, bytes]]:
+        from mfc._logs import last_lines, moment  # only logs need it, so not at start-up
+        from mfc._objects._log_ends import legacy_lines, selected  # nor this
+
+        if selection.tail == 0:
+            return
+        parse = legacy_lines if self._legacy else last_lines
+        for stamp, line in selected(self.ends(), selection, parse):
+            yield moment(stamp) if stamp else None, line
+
+    @property
+    def legacy(self) -> bool:
+        """Whether it is from before Metaflow had a log format of its own, without times."""
+        return self._legacy
+
+    def at_attempt(self, attempt: int, stream: str) -> TaskLogs:
+        """Return the logs of another attempt of the same task; legacy and cloned ones have none."""
+        if self._legacy or self._cloned:
+            return self
+        return attrs.evolve(self, names=_names(attempt, stream))
+
+    def files(self) -> list[LogFile]:
+        """Return the files, whether or not they exist; none where no datastore is known."""
+        from mfc._objects._log_ends import LogFile  # only parts of logs need it
+
+        if self._where is None:
+            return []
+        datastore = self._scope.reader.datastore
+        return [LogFile(datastore, self._where, self._task, name) for name in self._names]
+
+    def ends(self) -> list[LogEnd]:
+        """Return the ends of the files as they are now, of which nothing is read yet."""
+        from mfc._objects._log_ends import LogEnd  # only parts of logs need it
+
+        return [LogEnd(file) for file in self.files()]
 
     def size(self) -> int:
         """Return the size of the files in bytes."""
@@ -125,6 +176,10 @@ class TaskLogs:
             return []
         read = self._scope.reader.datastore.task_file
         return [read(self._where, self._task, name) or b"" for name in self._names]
+
+
+def _names(attempt: int, stream: str) -> tuple[str, ...]:
+    return tuple(f"{attempt}.{source}_{stream}.log" for source in SOURCES)
 
 
 def _fields(scope: Scope, path: Pathspec, stream: str, attempt: int | None) -> dict[str, Any]:
