@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 import requests
+from tests.servers.recordings import DATASET, HEADERS, VOLATILE, exchanges, normal, reads, same_body
 
 from mfc_server.testing import Running, load_rows, running
-
-from .recordings import DATASET, HEADERS, VOLATILE, exchanges, normal, reads, same_body
 
 #: Where the tables are younger than the recording: tags, heartbeats and statuses changed since.
 CHANGED = {"03", "05", "09", "25"}

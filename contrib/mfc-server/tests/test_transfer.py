@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 import requests
+from tests.servers.recordings import DATASET, normal
 
 import mfc
 from mfc_server._transfer import copy, import_results
 from mfc_server.testing import load_rows, running
-
-from .recordings import DATASET, normal
 
 SAMPLE = Path(mfc.__file__).parent / "testing/sample/sample.tgz"
 

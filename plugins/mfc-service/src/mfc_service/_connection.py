@@ -41,8 +41,10 @@ PAGE, MAX_PAGE = 500, 500
 _KINDS: dict[type[Any], str] = {dict: "an object", list: "a list"}
 #: Characters of a foreign answer that an error shows.
 _EXCERPT = 160
-#: The body of an answer to what the service has no route for: an old one, or no service.
-_NO_ROUTE = b"404: Not Found"
+#: The body of an answer about what is not there; every other 404 says that there is no such
+#: endpoint: the service is old, or something else is at the URL.
+_MISSING = (b"{}", b'"{}"')
+_VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
 
 
 @attrs.frozen
@@ -72,8 +74,8 @@ class Answer:
 
     @property
     def no_route(self) -> bool:
-        """Whether the service has no such endpoint: it is an old one."""
-        return self.status == HTTPStatus.NOT_FOUND and self.body.startswith(_NO_ROUTE)
+        """Whether the service has no such endpoint: it is an old one, or none at all."""
+        return self.status == HTTPStatus.NOT_FOUND and self.body.strip() not in _MISSING
 
     def lacks(self, path: Pathspec) -> bool:
         """Tell whether this says that there is no object at `path`."""
@@ -85,6 +87,11 @@ class Answer:
     def paged(self) -> bool:
         """Whether limits and filters were understood; if not, this is everything there is."""
         return "X-Limit" in self.headers
+
+    def older(self, *version: int) -> bool:
+        """Tell whether this says that it comes from a service before `version`."""
+        found = _VERSION.match(self.headers.get("METADATA_SERVICE_VERSION", ""))
+        return found is not None and tuple(map(int, found.groups())) < version
 
     def document(self, kind: type[Any]) -> Any:
         """Return the body, JSON whatever type it is labelled with.
@@ -103,7 +110,7 @@ class Answer:
     def _json(self) -> Any:
         try:
             return json.loads(self.body)
-        except ValueError as cause:
+        except (ValueError, RecursionError) as cause:
             kind = self.headers.get("Content-Type", "no type")
             raise UnreadableRecord(
                 self.question,
@@ -230,6 +237,10 @@ class Connection:
 
 class Unanswered(UnreadableRecord):
     """No answer came, or not all of it: whether the request arrived is unknown."""
+
+
+class NoRoute(UnreadableRecord):
+    """The service has no such endpoint."""
 
 
 class _Pool:
@@ -374,7 +385,7 @@ def refusal(answer: Answer, more: str = "") -> UnreadableRecord:
     }.get(answer.status)
     told = advice or excerpt(answer.body)
     reason = f"status {answer.status}{' ' + more if more else ''}{': ' + told if told else ''}"
-    return UnreadableRecord(answer.question, reason)
+    return (NoRoute if answer.no_route else UnreadableRecord)(answer.question, reason)
 
 
 def excerpt(body: bytes) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from mfc.errors import UnreadableRecord
 from mfc.model import Pathspec
@@ -43,7 +42,7 @@ def listed(
     size = min(first or connection.page_size, connection.page_size)
     asked = dict(params or {}) if first == 0 else {**(params or {}), "_limit": str(size)}
     cursors: set[str] = set()
-    seen: set[tuple[Any, ...]] = set()
+    seen: set[tuple[str, ...]] = set()
     while True:
         answer = connection.get(f"{where}/{what}", asked)
         if answer.lacks(path):
@@ -73,9 +72,10 @@ def _rows_of(answer: Answer) -> list[Row]:
     return rows
 
 
-def _new(row: Row, seen: set[tuple[Any, ...]]) -> bool:
+def _new(row: Row, seen: set[tuple[str, ...]]) -> bool:
+    # As text: what is wrong with a row is told when it becomes a record.
     key = tuple(
-        row.get(name)
+        str(row.get(name))
         for name in ("flow_id", "run_number", "step_name", "task_id", "name", "attempt_id", "id")
     )
     if key in seen:

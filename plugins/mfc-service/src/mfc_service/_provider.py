@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -16,7 +17,7 @@ from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, PendingRe
 from mfc.query import Query
 from mfc_service import MFC_CAPABILITIES, _patterns
 from mfc_service._completed import Completed
-from mfc_service._connection import Connection
+from mfc_service._connection import Connection, NoRoute
 from mfc_service._filters import by_names, params_of, unsayable
 from mfc_service._pages import listed
 from mfc_service._rows import (
@@ -74,12 +75,16 @@ class ServiceProvider:
         answer = self._connection.get(where)
         if answer.lacks(path):
             return None
-        row = answer.document(dict)
-        if path.level is Level.ARTIFACT:
-            found = artifact_of(row)
-            # Where a service knows no attempts, it answers with the last one.
-            return found if attempt is None or found.attempt == attempt else None
-        return record_of(row, path.level)
+        if path.level is not Level.ARTIFACT:
+            return record_of(answer.document(dict), path.level)
+        if attempt is None:
+            found = artifact_of(answer.document(dict))
+            # Before 2.2.0 this may be of an attempt that failed.
+            return self._named_artifact(path) if answer.older(2, 2, 0) else found
+        if answer.no_route:
+            return next(self._of_attempt(path.parent, frozenset([path.name]), attempt), None)
+        found = artifact_of(answer.document(dict))
+        return found if found.attempt == attempt else None
 
     def children(self, path: Pathspec, query: Query) -> Iterator[Record]:
         """Yield the records below `path`, newest first; see the contract."""
@@ -102,7 +107,9 @@ class ServiceProvider:
         if path.level is Level.STEP:
             rows = (row for row in rows if row.get("step_name") == path.name)
         wanted = None if names is None else frozenset(names)
-        found = _made(metadata_of, (r for r in rows if wanted is None or r["field_name"] in wanted))
+        found = _made(
+            metadata_of, (r for r in rows if wanted is None or str(r.get("field_name")) in wanted)
+        )
         if path.level is not Level.TASK:
             return found
         return iter(list(found)[::-1])
@@ -248,25 +255,51 @@ class ServiceProvider:
             for task in self._tasks(path):
                 yield from self._of_attempt(task, names, attempt)
             return
-        last: dict[Any, int] = {}
+        last: dict[str, int] = {}
         kept: list[Row] = []
         # Pages have the newest row of each name, of whatever attempt: what the last attempt did
         # not write again has to go, and which it is is known at the end.
         for row in self._rows(path, "artifacts"):
-            of_task = row.get("task_id")
+            of_task = str(row.get("task_id"))
             last[of_task] = max(_attempt(row), last.get(of_task, 0))
-            if names is None or row.get("name") in names:
+            if names is None or str(row.get("name")) in names:
                 kept.append(row)
-        yield from _made(artifact_of, (r for r in kept if _attempt(r) == last[r.get("task_id")]))
+        # One attempt for all, which is not the first: tasks that had fewer may be missing.
+        alike = len({*last.values()}) == 1 and any(last.values())
+        if alike and path.level is not Level.TASK and self._highest_only:
+            for task in self._tasks(path):
+                yield from self._of_many(task, names, None)
+            return
+        of_last = (r for r in kept if _attempt(r) == last[str(r.get("task_id"))])
+        yield from _made(artifact_of, of_last)
+
+    @functools.cached_property
+    def _highest_only(self) -> bool:
+        """Whether listings have the highest attempt of all tasks alone, as before 2.0.5."""
+        return self._connection.get("/ping").older(2, 0, 5)
+
+    def _named_artifact(self, path: Pathspec) -> ArtifactRecord | None:
+        return next(self._of_many(path.parent, frozenset([path.name]), None), None)
 
     def _of_attempt(
         self, task: Pathspec, names: frozenset[str] | None, attempt: int
     ) -> Iterator[ArtifactRecord]:
-        what = f"attempt/{attempt}/artifacts"
-        rows = self._rows(task, what, first=0)
+        try:
+            rows = list(self._rows(task, f"attempt/{attempt}/artifacts", first=0))
+        except NoRoute:
+            rows = self._of_last_attempt(task, attempt)
         for record in _made(artifact_of, rows):
             if record.attempt == attempt and (names is None or record.path.name in names):
                 yield record
+
+    def _of_last_attempt(self, task: Pathspec, attempt: int) -> list[Row]:
+        """Return the artifacts of an attempt where only the last one can be asked for."""
+        rows = list(self._rows(task, "artifacts"))
+        last = max(map(_attempt, rows), default=attempt)
+        if attempt < last:
+            reason = f"the service is older than 2.0.6: it tells only of attempt {last}, the last"
+            raise UnreadableRecord(f"attempt {attempt} of {task} at {self.address}", reason)
+        return rows
 
     def _tasks(self, path: Pathspec) -> Iterator[Pathspec]:
         for record in self._listed(path, Query()):
@@ -298,5 +331,7 @@ def _finder(provider: ServiceProvider, path: Pathspec) -> Callable[[], Record | 
     return lambda: provider.get(path)
 
 
-def _age(record: Record) -> int:
-    return record.created
+def _age(record: Record) -> tuple[int, int, str]:
+    """Return what orders records as the service's listings are: by time, then by serial."""
+    name = record.path.name
+    return record.created, int(name) if name.isdecimal() else 0, name

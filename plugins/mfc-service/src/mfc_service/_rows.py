@@ -92,7 +92,8 @@ def serial(row: Row) -> tuple[int, int, str]:
     return (
         created if isinstance(created, int) else 0,
         number if isinstance(number, int) else 0,
-        str(row.get("name") or row.get("step_name") or row.get("flow_id")),
+        # Among string ids, too, the same order at each call: the service has none.
+        "/".join(str(row.get(name)) for name in reversed(_NAMES)),
     )
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 Exchange = dict[str, Any]
-FOLDER = Path(__file__).parents[3] / "tests/service-recordings"
+FOLDER = Path(__file__).parents[1] / "service-recordings"
 DATASET = FOLDER / "dataset"
 HEADERS = ("X-Limit", "X-Next-Cursor", "METADATA_SERVICE_VERSION", "Content-Type", "Allow")
 #: What differs between two answers to the same question: times of the server, orders of sets.
 VOLATILE = ("ts_epoch", "last_heartbeat_ts")
 
 
-def exchanges(number: str) -> list[Exchange]:
-    """Return the exchanges of one file, by its number."""
-    (path,) = FOLDER.glob(f"{number}_*.json")
+def exchanges(number: str, *, exact: bool = False) -> list[Exchange]:
+    """Return the exchanges of one file, by its number or its exact name."""
+    (path,) = FOLDER.glob(f"{number}.json" if exact else f"{number}_*.json")
     return json.loads(path.read_text("utf-8"))
 
 
