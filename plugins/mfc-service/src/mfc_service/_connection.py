@@ -355,7 +355,7 @@ def _auth(base: Base, config: Config, hooks: Hooks) -> AuthBase | None:
 
 def _whole(config: Config, name: str, usual: int, most: int) -> int:
     found = config.number(name, usual)
-    if found != int(found) or not 1 <= found <= most:
+    if not 1 <= found <= most or found != int(found):
         value, source = config.find(name) or (found, "the settings")
         full = name if name.startswith("MFC_") else f"METAFLOW_{name}"
         raise BadSetting(full, value, source, f"a whole number of 1 to {most}")

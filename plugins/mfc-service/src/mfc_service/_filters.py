@@ -16,7 +16,7 @@ def params_of(query: Query, level: Level) -> dict[str, str]:
     """Return the parameters for a listing of runs or tasks; none of what is asked is left out.
 
     What cannot be said exactly is not said: commas separate values, the word `null` means the
-    absence of one, and only runs can be selected by tags.
+    absence of one, times have 64 bits, and only runs can be selected by tags.
 
     Args:
         query: what is asked; its names and its metadata are not said here.
@@ -25,14 +25,14 @@ def params_of(query: Query, level: Level) -> dict[str, str]:
     if level not in (Level.RUN, Level.TASK):
         return {}
     found: dict[str, str] = {}
-    if query.since is not None:
+    if query.since is not None and abs(query.since) <= SERIALS:
         found["ts_epoch:ge"] = str(query.since)
-    if query.until is not None:
+    if query.until is not None and abs(query.until) <= SERIALS:
         found["ts_epoch:lt"] = str(query.until)
     if query.user is not None and _sayable(query.user):
         found["user_name"] = query.user
     if level is Level.RUN and query.tags:
-        tags = [tag for tag in sorted(query.tags) if tag and "," not in tag and "\0" not in tag]
+        tags = [tag for tag in sorted(query.tags) if tag and "," not in tag and encodable(tag)]
         if tags:
             found["_tags"] = ",".join(tags)
     return found if _fits(found) else {}
@@ -68,10 +68,11 @@ def unsayable(name: str, level: Level) -> bool:
 
 
 def _sayable(value: str) -> bool:
-    return bool(value) and "," not in value and value != "null" and _encodable(value)
+    return bool(value) and "," not in value and value != "null" and encodable(value)
 
 
-def _encodable(value: str) -> bool:
+def encodable(value: str) -> bool:
+    """Tell whether a text can stand in a URL, and in a database."""
     return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
 
 

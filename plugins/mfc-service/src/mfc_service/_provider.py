@@ -18,7 +18,7 @@ from mfc.query import Query
 from mfc_service import MFC_CAPABILITIES, _patterns
 from mfc_service._completed import Completed
 from mfc_service._connection import Connection, NoRoute
-from mfc_service._filters import by_names, params_of, unsayable
+from mfc_service._filters import by_names, encodable, params_of, unsayable
 from mfc_service._pages import listed
 from mfc_service._rows import (
     PARTS,
@@ -215,7 +215,7 @@ class ServiceProvider:
     def _found(self, step: Pathspec, field: str, pattern: str | None) -> list[str] | None:
         """Return names of tasks, the oldest first; None if the service cannot tell."""
         where = location(step)
-        if pattern is None or where is None or not field:
+        if pattern is None or where is None or not field or not encodable(field + pattern):
             return None
         # What matches any text needs no pattern.
         params = {"metadata_field_name": field, "pattern": pattern}
