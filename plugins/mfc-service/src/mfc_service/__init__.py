@@ -47,7 +47,8 @@ def mfc_metadata_provider(
     Raises:
         BadAddress: no URL, or one that cannot be a service's.
     """
-    if address != "service" and not address.startswith(("service@", "http://", "https://")):
+    ours = ("service@", "http://", "https://")
+    if address != "service" and not address.lower().startswith(ours):
         return None
     from mfc_service._address import base_of  # requests is heavy: only its users load it
     from mfc_service._connection import connect

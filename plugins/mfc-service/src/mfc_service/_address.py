@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import attrs
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
@@ -10,6 +12,8 @@ from mfc.config import Config
 from mfc.errors import BadAddress
 
 SETTING = "SERVICE_URL"
+#: What ends a URL's path.
+_ENDS = re.compile(r"[?#]")
 _EXPECTED = "expected service@http://HOST[:PORT][/PREFIX]"
 
 
@@ -67,7 +71,12 @@ def _parsed(text: str) -> Base:
 
 
 def _shown(text: str) -> str:
-    """Return a URL without what stands in front of its host, which may be secret."""
+    """Return a URL without what may be secret: what stands before its host, and its query."""
     scheme, mark, rest = text.partition("://")
-    host, slash, path = rest.partition("/")
-    return scheme + mark + host.rpartition("@")[2] + slash + path
+    if not mark or not scheme.isalnum():
+        scheme, mark, rest = "", "", text
+    before, _, after = rest.rpartition("@")
+    if _ENDS.search(before):
+        # A password with such a sign in it, or a query with an @: nobody knows.
+        return f"{scheme}{mark}…"
+    return scheme + mark + _ENDS.split(after)[0]

@@ -1,65 +1,51 @@
-"""Talking to a service: settings, shared connections, deadlines, repetitions, errors of ours."""
+"""Talking to a service: shared connections, deadlines, repetitions, errors of ours."""
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import re
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, unquote, urljoin
+from urllib.parse import quote, urljoin
 
 import attrs
 import requests
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase, HTTPBasicAuth
-from requests.utils import get_environ_proxies, get_netrc_auth
+from requests.auth import HTTPBasicAuth
+from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
 from mfc.config import Config
-from mfc.errors import BadSetting, PluginConflict, UnreadableRecord
+from mfc.errors import MetaflowException, UnreadableRecord
 from mfc.hookspecs import Hooks, Meter
 from mfc.model import Pathspec
 from mfc_service._address import Base
 from mfc_service._deadline import POOLS, Call
 from mfc_service._retries import PASSING, Budget, pause
 from mfc_service._rows import impossible
+from mfc_service._settings import Settings, settings_of
 
-#: Seconds that a connection may take, that nothing may come, and that all of a question may take.
-CONNECT, SILENCE, WHOLE = 10.0, 30.0, 60.0
-CONNECTIONS, MAX_CONNECTIONS = 8, 64
+#: Seconds that a connection may take, and that nothing may come.
+CONNECT, SILENCE = 10.0, 30.0
 #: Tries of one request, the first included.
 TRIES = 6
 REDIRECTS = 5
-#: Rows of a page.
-PAGE, MAX_PAGE = 500, 500
 #: What bodies are made of, as a person says it.
 _KINDS: dict[type[Any], str] = {dict: "an object", list: "a list"}
+_NO_CREDENTIALS = "a plugin's credentials for it could not be had ({0!r})"
 #: Characters of a foreign answer that an error shows.
 _EXCERPT = 160
 #: The body of an answer about what is not there; every other 404 says that there is no such
 #: endpoint: the service is old, or something else is at the URL.
 _MISSING = (b"{}", b'"{}"')
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
-
-
-@attrs.frozen
-class Settings:
-    """What decides how a service is talked to."""
-
-    base: Base
-    connections: int
-    #: Seconds for one question, all repetitions included.
-    timeout: float
-    page_size: int
-    headers: Mapping[str, str] = attrs.field(repr=False)
-    auth: AuthBase | None = attrs.field(repr=False)
-    #: Files with a certificate and its key, if the service wants to see one.
-    certificate: tuple[str, str] | str | None = None
 
 
 @attrs.frozen
@@ -130,6 +116,15 @@ class Connection:
     def __init__(self, settings: Settings, meter: Meter) -> None:
         self.settings, self._meter = settings, meter
         self.page_size = settings.page_size
+        self._shared: _Pool | None = None
+
+    @property
+    def _pool(self) -> _Pool:
+        """The connections of this process; a forked child must not touch its parent's."""
+        found = self._shared
+        if found is None or found.pid != os.getpid():
+            found = self._shared = _pool(self.settings)
+        return found
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """Ask for something, repeatedly if need be.
@@ -155,7 +150,7 @@ class Connection:
 
     def _asked(self, method: str, path: str, data: bytes | None, seconds: float) -> Answer:
         deadline = time.monotonic() + seconds
-        url, attempt, budget = self.settings.base.url + path, 0, _pool(self.settings).budget
+        url, attempt, budget = self.settings.base.url + path, 0, self._pool.budget
         while True:
             attempt += 1
             failure: UnreadableRecord | None = None
@@ -193,7 +188,7 @@ class Connection:
         self, method: str, url: str, data: bytes | None, call: Call
     ) -> tuple[Answer, requests.PreparedRequest]:
         question = f"{method} {url}"
-        pool = _pool(self.settings)
+        pool = self._pool
         try:
             silence = max(min(SILENCE, call.left), 0.001)
             response = pool.session.request(
@@ -209,7 +204,13 @@ class Connection:
         except (requests.RequestException, HTTPError, OSError, ValueError) as cause:
             if isinstance(cause, requests.exceptions.InvalidURL | UnicodeError):
                 raise UnreadableRecord(question, f"no URL: {cause}") from cause
+            if "certificate" in str(cause).lower():
+                raise UnreadableRecord(question, _distrust(cause)) from cause
             raise Unanswered(question, _reason(cause, call, self.settings)) from cause
+        except MetaflowException:
+            raise
+        except Exception as cause:
+            raise UnreadableRecord(question, _NO_CREDENTIALS.format(cause)) from cause
         finally:
             self._meter.add(reads=1)
         self._meter.add(size=len(body))
@@ -219,7 +220,13 @@ class Connection:
 
     def _renewed(self, request: requests.PreparedRequest) -> bool:
         renew = getattr(self.settings.auth, "renew", None)
-        return renew is not None and bool(renew(request))
+        try:
+            return renew is not None and bool(renew(request))
+        except MetaflowException:
+            raise
+        except Exception as cause:
+            question = f"{request.method} {request.url}"
+            raise UnreadableRecord(question, _NO_CREDENTIALS.format(cause)) from cause
 
     def _redirected(self, url: str, answer: Answer) -> str:
         """Return where to ask instead; secrets go nowhere else than to the service itself."""
@@ -254,9 +261,7 @@ class _Pool:
         # What the environment says is looked up once; requests would do so each time.
         session.trust_env = False
         session.proxies.update(get_environ_proxies(url))
-        session.verify = (
-            os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-        )
+        session.verify = settings.authorities or True
         session.cert = settings.certificate
         session.headers["User-Agent"] = "mfc-service"
         session.headers.update(settings.headers)
@@ -278,25 +283,27 @@ class _Adapter(HTTPAdapter):
 
 
 _lock = threading.Lock()
-_pools: dict[object, _Pool] = {}
+#: The connections that somebody uses, and the last ones of those who may come again.
+_pools: weakref.WeakValueDictionary[object, _Pool] = weakref.WeakValueDictionary()
+_recent: collections.deque[_Pool] = collections.deque(maxlen=16)
 
 
 def _pool(settings: Settings) -> _Pool:
-    """Return the connections of this process; a forked child must not touch its parent's."""
+    """Return what all clients with these settings share in this process."""
+    auth = settings.auth
     key = (
         settings.base.url,
         settings.connections,
         tuple(sorted(settings.headers.items())),
-        id(settings.auth) if settings.auth is not None else None,
+        (auth.username, auth.password) if isinstance(auth, HTTPBasicAuth) else id(auth),
         settings.certificate,
+        settings.authorities,
     )
-    found = _pools.get(key)
-    if found is not None and found.pid == os.getpid():
-        return found
     with _lock:
         found = _pools.get(key)
         if found is None or found.pid != os.getpid():
             found = _pools[key] = _Pool(settings)
+            _recent.append(found)
     return found
 
 
@@ -310,64 +317,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def connect(base: Base, config: Config, hooks: Hooks, meter: Meter) -> Connection:
-    """Return the connection that the settings describe.
-
-    Raises:
-        BadSetting: one of them is no number, or out of range.
-        PluginConflict: several plugins want to say how requests prove who sends them.
-    """
-    headers = {str(k): str(v) for k, v in config.mapping("SERVICE_HEADERS").items()}
-    key = config.text("SERVICE_AUTH_KEY")
-    if key:
-        headers["x-api-key"] = key
-    for name, value in headers.items():
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search("[\r\n\0]", value):
-            raise BadSetting("METAFLOW_SERVICE_HEADERS", "…", "the settings", "headers of HTTP")
-    certificate, certificate_key = config.text("MFC_SERVICE_CERT"), config.text("MFC_SERVICE_KEY")
-    pair = (certificate, certificate_key) if certificate and certificate_key else certificate
-    settings = Settings(
-        base=base,
-        connections=_whole(config, "MFC_SERVICE_CONNECTIONS", CONNECTIONS, MAX_CONNECTIONS),
-        timeout=_seconds(config),
-        page_size=_whole(config, "SERVICE_PAGE_SIZE", PAGE, MAX_PAGE),
-        headers=headers,
-        auth=_auth(base, config, hooks),
-        certificate=pair,
-    )
-    return Connection(settings, meter)
-
-
-def _auth(base: Base, config: Config, hooks: Hooks) -> AuthBase | None:
-    found = hooks.ask("mfc_service_auth", url=base.url, config=config)
-    if len(found) > 1:
-        claims = tuple(type(each).__module__ for each in found)
-        raise PluginConflict(
-            f"authentication at {base.url}", claims, "uninstall all of them but one"
-        )
-    if found:
-        return found[0]  # type: ignore[no-any-return]
-    if base.credentials:
-        user, _, password = base.credentials.partition(":")
-        return HTTPBasicAuth(unquote(user), unquote(password))
-    known = get_netrc_auth(base.url)
-    return HTTPBasicAuth(*known) if known else None
-
-
-def _whole(config: Config, name: str, usual: int, most: int) -> int:
-    found = config.number(name, usual)
-    if not 1 <= found <= most or found != int(found):
-        value, source = config.find(name) or (found, "the settings")
-        full = name if name.startswith("MFC_") else f"METAFLOW_{name}"
-        raise BadSetting(full, value, source, f"a whole number of 1 to {most}")
-    return int(found)
-
-
-def _seconds(config: Config) -> float:
-    found = config.number("MFC_SERVICE_TIMEOUT", WHOLE)
-    if not 0 < found < float("inf"):
-        value, source = config.find("MFC_SERVICE_TIMEOUT") or (found, "the settings")
-        raise BadSetting("MFC_SERVICE_TIMEOUT", value, source, "seconds, more than 0")
-    return found
+    """Return the connection that the settings describe; for errors see `settings_of`."""
+    return Connection(settings_of(base, config, hooks), meter)
 
 
 def _query(params: Mapping[str, str] | None) -> str:
@@ -408,6 +359,13 @@ def _reason(cause: Exception, call: Call, settings: Settings) -> str:
     while inner.__cause__ or inner.__context__:
         inner = inner.__cause__ or inner.__context__ or inner
     return f"no answer ({type(inner).__name__}: {inner}); is the service up, and its URL right?"
+
+
+def _distrust(cause: Exception) -> str:
+    return (
+        f"TLS failed ({cause}); REQUESTS_CA_BUNDLE names a file with the certificates to trust, "
+        "MFC_SERVICE_CERT and MFC_SERVICE_KEY those to show"
+    )
 
 
 def _late(settings: Settings) -> str:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable
 
 from requests import PreparedRequest
 from requests.auth import AuthBase
+
+_all: weakref.WeakSet[BearerToken] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    for each in _all:
+        each._lock = threading.Lock()  # another thread may have held it at the fork
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 class BearerToken(AuthBase):
@@ -26,6 +39,7 @@ class BearerToken(AuthBase):
         self._fetch = fetch
         self._lock = threading.Lock()
         self._token: str | None = None
+        _all.add(self)
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Put the token into a request."""
