@@ -173,5 +173,28 @@ class _Connection(BaseHTTPRequestHandler):
 
     do_GET = do_PATCH = do_POST = do_HEAD = do_OPTIONS = do_PUT = do_DELETE = _answer  # noqa: N815
 
+    def do_CONNECT(self) -> None:
+        """Tunnel to where a client of a proxy wants to go."""
+        owner = self.server.owner
+        with owner.lock:
+            owner.asked.append(Asked("CONNECT", self.path, dict(self.headers), b"", self.number))
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((host, int(port)), 30) as there:
+            self.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+            self.wfile.flush()
+            back = threading.Thread(target=_poured, args=(there, self.connection), daemon=True)
+            back.start()
+            _poured(self.connection, there)
+            back.join(30)
+        self.close_connection = True
+
     def log_message(self, format: str, *args: Any) -> None:
         """Write nothing to the terminal."""
+
+
+def _poured(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := source.recv(1 << 16):
+            sink.sendall(chunk)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)

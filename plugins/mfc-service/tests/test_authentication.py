@@ -132,10 +132,14 @@ class TestPlugins:
         assert header(watched, "x-signed") == "GET /flows/LinearFlow/runs?_limit=500"
 
     def test_two_are_a_conflict(self) -> None:
-        with pytest.raises(PluginConflict, match="Several plugins serve authentication at http://h:"):
+        with pytest.raises(
+            PluginConflict, match="Several plugins serve authentication at http://h:"
+        ):
             provider("http://h", auth=[Claims(), BearerToken(str)])
 
-    @pytest.mark.parametrize("failure", [KeyError("vault"), RuntimeError("vault"), TypeError("vault")])
+    @pytest.mark.parametrize(
+        "failure", [KeyError("vault"), RuntimeError("vault"), TypeError("vault")]
+    )
     def test_one_that_fails_is_named_by_its_error(self, watched: Front, failure: Exception) -> None:
         def fetch() -> str:
             raise failure

@@ -117,7 +117,9 @@ def expected(where: Pathspec, query: Query) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5])
-@pytest.mark.parametrize("query", [Query(), Query(user="ada"), Query(tags=["a,b"]), Query(user="null")])
+@pytest.mark.parametrize(
+    "query", [Query(), Query(user="ada"), Query(tags=["a,b"]), Query(user="null")]
+)
 def test_a_limit_counts_after_everything_else(service: Service, query: Query, limit: int) -> None:
     limited = attrs.evolve(query, limit=limit)
     want = expected(path("F"), query)[:limit]
@@ -218,7 +220,9 @@ def test_whether_a_service_has_pages_is_seen_from_each_answer(service: Service) 
     def answer(asked: Asked) -> Reply:
         turns.append(1)
         old = len(turns) % 2
-        return passed(asked, service.url, **({"target": asked.target.partition("?")[0]} if old else {}))
+        return passed(
+            asked, service.url, **({"target": asked.target.partition("?")[0]} if old else {})
+        )
 
     with front(answer) as mixed:
         source = provider(mixed.url, {"METAFLOW_SERVICE_PAGE_SIZE": 3})

@@ -18,7 +18,6 @@ import attrs
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
-from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
@@ -257,10 +256,9 @@ class _Pool:
         self.pid = os.getpid()
         self.budget = Budget()
         self.session = session = requests.Session()
-        url = settings.base.url
-        # What the environment says is looked up once; requests would do so each time.
+        # What the environment says is in the settings; requests would look it up each time.
         session.trust_env = False
-        session.proxies.update(get_environ_proxies(url))
+        session.proxies.update(settings.proxies)
         session.verify = settings.authorities or True
         session.cert = settings.certificate
         session.headers["User-Agent"] = "mfc-service"
@@ -295,6 +293,7 @@ def _pool(settings: Settings) -> _Pool:
         settings.base.url,
         settings.connections,
         tuple(sorted(settings.headers.items())),
+        tuple(sorted(settings.proxies.items())),
         (auth.username, auth.password) if isinstance(auth, HTTPBasicAuth) else id(auth),
         settings.certificate,
         settings.authorities,

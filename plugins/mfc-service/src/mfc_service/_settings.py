@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import attrs
 from requests.auth import AuthBase, HTTPBasicAuth
-from requests.utils import get_netrc_auth
+from requests.utils import get_environ_proxies, get_netrc_auth
 
 from mfc.config import Config
 from mfc.errors import BadSetting, BadSettingsFile, PluginConflict
@@ -42,6 +42,8 @@ class Settings:
     page_size: int
     headers: Mapping[str, str] = attrs.field(repr=False)
     auth: AuthBase | None = attrs.field(repr=False)
+    #: By scheme, the proxies of the environment; they may have passwords.
+    proxies: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     #: Files with a certificate and its key, if the service wants to see one.
     certificate: tuple[str, str] | str | None = None
     #: A file or folder with the certificates to trust, other than the usual ones.
@@ -63,6 +65,7 @@ def settings_of(base: Base, config: Config, hooks: Hooks) -> Settings:
         page_size=_whole(config, "SERVICE_PAGE_SIZE", PAGE, MAX_PAGE),
         headers=_headers(config),
         auth=_auth(base, config, hooks),
+        proxies=get_environ_proxies(base.url),
         certificate=(certificate, key) if certificate and key else certificate,
         authorities=_authorities() if base.origin[0] == "https" else None,
     )

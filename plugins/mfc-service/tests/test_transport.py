@@ -1,0 +1,259 @@
+"""What is between the client and the service: TLS, proxies, gateways that change answers."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.servers.certificates import Authority, authority
+from tests.servers.front import Asked, Front, Reply, front, passed
+
+from mfc.errors import BadSetting, MfcWarning, UnreadableRecord
+from mfc.query import Query
+
+from .asking import names, path, provider
+
+FLOW = path("FailFlow")
+RUNS = ["31", "22", "21", "9", "8", "7"]
+#: What of the environment decides about the way to a service.
+VARIABLES = (
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+)
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(scope="module")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    made = authority(tmp_path_factory.mktemp("certificates"))
+    made.sign("server")
+    made.sign("client", "DNS:client")
+    return made
+
+
+@pytest.fixture
+def secure(signer: Authority, dataset: str) -> Iterator[Front]:
+    with front(lambda asked: passed(asked, dataset), context=signer.context("server")) as server:
+        yield server
+
+
+class TestTLS:
+    @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+    def test_the_environment_names_what_to_trust(
+        self, secure: Front, signer: Authority, monkeypatch: pytest.MonkeyPatch, variable: str
+    ) -> None:
+        monkeypatch.setenv(variable, signer.path("ca.pem"))
+        assert names(provider(secure.url).children(FLOW, Query())) == RUNS
+
+    def test_a_certificate_of_nobody_known_is_refused_at_once(self, secure: Front) -> None:
+        with pytest.raises(UnreadableRecord, match="TLS failed.*REQUESTS_CA_BUNDLE"):
+            provider(secure.url).get(FLOW)
+        assert not secure.asked
+        assert secure.connections <= 1
+
+    def test_so_is_one_of_another_host(
+        self, signer: Authority, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        signer.sign("other", "DNS:elsewhere")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", signer.path("ca.pem"))
+        with front(lambda _: Reply({}), context=signer.context("other")) as server:
+            with pytest.raises(UnreadableRecord, match="TLS failed"):
+                provider(server.url).get(FLOW)
+            assert not server.asked
+
+    @pytest.mark.parametrize("whole", [False, True])
+    def test_a_service_may_want_to_see_a_certificate(
+        self, signer: Authority, dataset: str, monkeypatch: pytest.MonkeyPatch, whole: bool
+    ) -> None:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", signer.path("ca.pem"))
+        settings = {
+            "MFC_SERVICE_CERT": signer.path("client.pem"),
+            "MFC_SERVICE_KEY": signer.path("client.key"),
+        }
+        if whole:
+            both = Path(signer.path("both.pem"))
+            both.write_text("".join(Path(p).read_text() for p in settings.values()))
+            settings = {"MFC_SERVICE_CERT": str(both)}
+        context = signer.context("server", asks=True)
+        with front(lambda asked: passed(asked, dataset), context=context) as server:
+            assert names(provider(server.url, settings).children(FLOW, Query())) == RUNS
+            with pytest.raises(UnreadableRecord, match="certificate"):
+                provider(server.url).get(FLOW)
+
+    def test_a_file_that_is_missing_gets_a_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("MFC_SERVICE_CERT", "MFC_SERVICE_KEY"):
+            with pytest.raises(BadSetting, match=f"{name} is '/nowhere.pem'.*a file"):
+                provider("https://h", {name: "/nowhere.pem"})
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+        with pytest.raises(
+            BadSetting, match="REQUESTS_CA_BUNDLE is '/nowhere.pem' in the environment"
+        ):
+            provider("https://h")
+        assert provider("http://h") is not None
+
+
+def through(asked: Asked) -> Reply:
+    """Answer as a proxy does: the whole URL is in the first line."""
+    scheme, _, rest = asked.target.partition("://")
+    host, _, target = rest.partition("/")
+    return passed(asked, f"{scheme}://{host}", target=f"/{target}")
+
+
+class TestProxies:
+    @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+    def test_one_of_the_environment_is_used(
+        self, dataset: str, monkeypatch: pytest.MonkeyPatch, variable: str
+    ) -> None:
+        with front(through) as proxy:
+            monkeypatch.setenv(variable, proxy.url)
+            assert names(provider(dataset).children(FLOW, Query(limit=6))) == RUNS
+            assert proxy.targets() == [f"{dataset}/flows/FailFlow/runs?_limit=6"]
+
+    def test_not_for_hosts_that_need_none(
+        self, dataset: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        with front(dataset) as service:
+            assert names(provider(service.url).children(FLOW, Query())) == RUNS
+
+    def test_tls_goes_through_a_tunnel(
+        self, secure: Front, signer: Authority, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", signer.path("ca.pem"))
+        settings = {"METAFLOW_SERVICE_AUTH_KEY": "s3cret"}
+        with front(through) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", "://ada:pr0xy@"))
+            assert names(provider(secure.url, settings).children(FLOW, Query())) == RUNS
+            (asked,) = proxy.asked
+        assert (asked.method, asked.target) == ("CONNECT", secure.url.partition("://")[2])
+        # The proxy learns what is for it, and nothing of what is for the service.
+        assert asked.headers["Proxy-Authorization"].startswith("Basic ")
+        assert "s3cret" not in repr(asked)
+        assert secure.asked[0].headers["x-api-key"] == "s3cret"
+        assert "Proxy-Authorization" not in secure.asked[0].headers
+
+
+class TestChangedAnswers:
+    @pytest.mark.parametrize(
+        ("coding", "packed"), [("gzip", gzip.compress), ("deflate", zlib.compress)]
+    )
+    def test_packed_by_a_proxy(
+        self, dataset: str, coding: str, packed: Callable[[bytes], bytes]
+    ) -> None:
+        def answer(asked: Asked) -> Reply:
+            assert coding in asked.headers["Accept-Encoding"]
+            reply = passed(asked, dataset)
+            return Reply(packed(reply.content), 200, {**reply.headers, "Content-Encoding": coding})
+
+        with front(answer) as server:
+            assert names(provider(server.url).children(FLOW, Query())) == RUNS
+
+    @pytest.mark.parametrize("label", ["text/plain", "text/html", "application/json", ""])
+    def test_json_is_json_whatever_its_label(self, dataset: str, label: str) -> None:
+        def answer(asked: Asked) -> Reply:
+            reply = passed(asked, dataset)
+            headers = {k: v for k, v in reply.headers.items() if k.lower() != "content-type"}
+            return Reply(reply.body, 200, {**headers, "Content-Type": label})
+
+        with front(answer) as server:
+            assert names(provider(server.url).children(FLOW, Query())) == RUNS
+
+    @pytest.mark.parametrize("status", [200, 404, 500])
+    def test_a_page_of_html_is_no_answer(self, status: int) -> None:
+        page = b"<html><head><title>Log in</title></head><body>please</body></html>"
+        with front(lambda _: Reply(page, status, {"Content-Type": "text/html"})) as server:
+            source = provider(server.url)
+            for ask in (lambda: source.get(FLOW), lambda: list(source.children(FLOW, Query()))):
+                with pytest.raises(UnreadableRecord, match="Log in|no such endpoint"):
+                    ask()
+
+    @pytest.mark.parametrize("body", [b"Not Found", b'{"message": "no Route matched"}', b"", b"[]"])
+    def test_a_404_that_is_not_the_services_own_is_no_missing_object(self, body: bytes) -> None:
+        with front(lambda _: Reply(body, 404)) as server:
+            with pytest.raises(
+                UnreadableRecord, match="is METAFLOW_SERVICE_URL a metadata service"
+            ):
+                provider(server.url).get(FLOW)
+
+
+#: JSON that is no answer to anything.
+ODD: list[Any] = [
+    {}, {"a": 1}, "x", 7, None, True, [1], ["x"], [None], [[]], "[]", {"flows": []},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", ODD, ids=json.dumps)
+class TestOddAnswers:
+    def test_to_a_listing(self, body: Any) -> None:
+        with front(lambda _: Reply(body, 200, {"X-Limit": "500"})) as server:
+            source = provider(server.url)
+            for ask in (
+                lambda: source.children(FLOW, Query()),
+                lambda: source.metadata(path("F/1/s/2")),
+                lambda: source.artifacts(path("F/1/s")),
+                lambda: source.artifacts(path("F/1/s/2"), attempt=0),
+            ):
+                with pytest.raises(UnreadableRecord, match="expected a list"):
+                    list(ask())
+
+    def test_to_a_question_for_one_object(self, body: Any) -> None:
+        with front(lambda _: Reply(body)) as server:
+            for where in ("F", "F/1", "F/1/s", "F/1/s/2", "F/1/s/2/x"):
+                with pytest.raises(UnreadableRecord, match="expected an object|no object"):
+                    provider(server.url).get(path(where))
+
+
+#: Rows that are almost right: one field is something else.
+RUN = {
+    "flow_id": "F",
+    "run_number": 1,
+    "user_name": "ada",
+    "ts_epoch": 5,
+    "tags": [],
+    "system_tags": [],
+}
+
+
+@pytest.mark.parametrize("field", RUN)
+@pytest.mark.parametrize("value", [None, [], {}, [[1]], -1, 1e400, "\0", "", "x/y", True])
+def test_rows_that_are_almost_right_are_left_out_and_told_or_understood(
+    field: str, value: Any
+) -> None:
+    pages = [[{**RUN, field: value}, RUN], [{**RUN, "run_number": 2}]]
+
+    def answer(asked: Asked) -> Reply:
+        more = {} if "_cursor" in asked.params else {"X-Next-Cursor": "a+/="}
+        return Reply(pages[not more], 200, {"X-Limit": "500", **more})
+
+    with front(answer) as server:
+        found: list[str] = []
+        try:
+            found = names(provider(server.url).children(path("F"), Query()))
+        except MfcWarning as told:
+            assert "left out" in str(told)
+        else:
+            assert found[-1] == "2"
+        if "_cursor" in server.asked[-1].params:
+            assert server.targets()[-1].endswith("_cursor=a%2B%2F%3D")
+
+
+def test_json_that_is_nested_without_end_is_no_answer() -> None:
+    with front(lambda _: Reply(b"[" * 200_000)) as server:
+        with pytest.raises(UnreadableRecord, match="the answer is no JSON"):
+            list(provider(server.url).children(FLOW, Query()))
