@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from tests.servers.certificates import Authority, authority
 from tests.servers.front import Asked, Front, Reply, front, passed
 
-from mfc.errors import BadSetting, MfcWarning, UnreadableRecord
+from mfc.errors import BadSetting, UnreadableRecord
 from mfc.query import Query
 
 from .asking import names, path, provider
@@ -185,11 +186,12 @@ class TestChangedAnswers:
 
     @pytest.mark.parametrize("body", [b"Not Found", b'{"message": "no Route matched"}', b"", b"[]"])
     def test_a_404_that_is_not_the_services_own_is_no_missing_object(self, body: bytes) -> None:
-        with front(lambda _: Reply(body, 404)) as server:
-            with pytest.raises(
-                UnreadableRecord, match="is METAFLOW_SERVICE_URL a metadata service"
-            ):
-                provider(server.url).get(FLOW)
+        reason = "is METAFLOW_SERVICE_URL a metadata service"
+        with (
+            front(lambda _: Reply(body, 404)) as server,
+            pytest.raises(UnreadableRecord, match=reason),
+        ):
+            provider(server.url).get(FLOW)
 
 
 #: JSON that is no answer to anything.
@@ -241,19 +243,19 @@ def test_rows_that_are_almost_right_are_left_out_and_told_or_understood(
         more = {} if "_cursor" in asked.params else {"X-Next-Cursor": "a+/="}
         return Reply(pages[not more], 200, {"X-Limit": "500", **more})
 
-    with front(answer) as server:
-        found: list[str] = []
-        try:
-            found = names(provider(server.url).children(path("F"), Query()))
-        except MfcWarning as told:
-            assert "left out" in str(told)
-        else:
-            assert found[-1] == "2"
-        if "_cursor" in server.asked[-1].params:
-            assert server.targets()[-1].endswith("_cursor=a%2B%2F%3D")
+    with front(answer) as server, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = names(provider(server.url).children(path("F"), Query()))
+        assert all("left out" in str(warning.message) for warning in told)
+        assert len(found) + len(told) in (2, 3)
+        assert found[-1] == "2"
+        assert server.targets()[-1].endswith("_cursor=a%2B%2F%3D")
 
 
 def test_json_that_is_nested_without_end_is_no_answer() -> None:
-    with front(lambda _: Reply(b"[" * 200_000)) as server:
-        with pytest.raises(UnreadableRecord, match="the answer is no JSON"):
-            list(provider(server.url).children(FLOW, Query()))
+    reason = "the answer is no JSON"
+    with (
+        front(lambda _: Reply(b"[" * 200_000)) as server,
+        pytest.raises(UnreadableRecord, match=reason),
+    ):
+        list(provider(server.url).children(FLOW, Query()))
