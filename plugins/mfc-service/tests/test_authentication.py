@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mfc.tags import TagEdit
 from mfc_service.auth import BearerToken
 
 from .asking import path, provider
+from .forks import forked, needs_fork, with_threads
 
 FLOW = path("LinearFlow")
 RUN = path("LinearFlow/1")
@@ -218,8 +219,8 @@ class TestTokens:
                 source.get(FLOW)
             assert len(server.asked) == 1
 
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
-    @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+    @needs_fork
+    @with_threads
     def test_a_child_forked_while_it_is_fetched_fetches_its_own(self, dataset: str) -> None:
         inside, go_on = threading.Event(), threading.Event()
 
@@ -237,18 +238,6 @@ class TestTokens:
                 assert forked(lambda: source.get(FLOW) is not None) == 0
                 go_on.set()
                 assert pending.result(30) is not None
-
-
-def forked(check: Callable[[], bool]) -> int:
-    """Return the exit status of a child that checks something: 0 if it holds."""
-    child = os.fork()
-    if child == 0:
-        threading.Timer(30, os._exit, (9,)).start()
-        try:
-            os._exit(0 if check() else 1)
-        except BaseException:
-            os._exit(2)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 class TestRedirects:
