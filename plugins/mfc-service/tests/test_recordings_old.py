@@ -11,6 +11,7 @@ from tests.servers.front import Front
 from tests.servers.recorded import Old, replaying
 from tests.servers.recordings import FOLDER, exchanges
 
+from mfc import Client
 from mfc.errors import MetaflowTaggingError, UnreadableRecord
 from mfc.hookspecs import MetadataProvider
 from mfc.model import PendingRecord
@@ -171,3 +172,20 @@ def test_nothing_is_asked_twice_for_a_listing(old: Front, then: MetadataProvider
     before = len(old.asked)
     list(then.children(path("FailFlow"), Query(limit=2, user="alice")))
     assert len(old.asked) == before + 1
+
+
+def test_a_client_says_of_runs_what_it_says_with_the_service_of_today(
+    old: Front, dataset: str
+) -> None:
+    def walked(url: str) -> list[Any]:
+        client = Client(url, namespace=None)
+        runs = [run for flow in ("RetryFlow", "ParallelFlow") for run in client.flow(flow)]
+        tasks = [task for run in runs for step in run for task in step]
+        return [
+            [run.pathspec for run in runs],
+            [(task.pathspec, task.current_attempt, task.created_at) for task in tasks],
+            [sorted(artifact.id for artifact in task) for task in tasks],
+            [sorted(task.metadata_dict) for task in tasks],
+        ]
+
+    assert walked(old.url) == walked(dataset)
