@@ -26,7 +26,16 @@ STEP = path("Wide/1/work")
 def url(services: Hub) -> str:
     """A service with a wide step; every tenth task was tried twice, and first had one more."""
     made, database = Service(*(new := services.new())), new[1]
-    made.put(History([Record(path("Wide"), 1), Record(path("Wide/1"), 2), Record(STEP, 3)]))
+    made.put(
+        History(
+            [
+                Record(path("Wide"), 1),
+                Record(path("Wide/1"), 2),
+                Record(STEP, 3),
+                Record(path("Wide/1/other"), 4),
+            ]
+        )
+    )
     ids = {"flow_id": "Wide", "run_number": 1, "step_name": "work", "user_name": "ada"}
     shared = {**ids, "tags": [], "system_tags": []}
     rows = {tasks: [], metadata: [], artifacts: []}
@@ -42,6 +51,10 @@ def url(services: Hub) -> str:
             where |= {"sha": "0" * 40, "content_type": "pickle-v4", "attempt_id": attempt}
             first_only = ["only_at_first"] if number % 10 == 0 and attempt == 0 else []
             rows[artifacts] += [{**at, **where, "name": n} for n in (*ARTIFACTS, *first_only)]
+    other = {**shared, "step_name": "other", "task_id": WIDTH + 1, "ts_epoch": 5}
+    rows[tasks].append(other)
+    noted = {"field_name": "attempt-done", "value": "0", "type": "attempt-done", "id": 1}
+    rows[metadata].append({**other, **noted, "tags": ["attempt_id:0"]})
     with database.writing() as connection:
         for table, each in rows.items():
             connection.execute(insert(table), each)
@@ -72,10 +85,10 @@ def test_so_does_one_of_each_task(watched: Front) -> None:
     assert not list(provider(watched.url).artifacts(STEP, names=["only_at_first"]))
 
 
-@pytest.mark.parametrize("where", ["Wide/1", "Wide/1/work"])
-def test_metadata_comes_in_pages(watched: Front, where: str) -> None:
+@pytest.mark.parametrize(("where", "more"), [("Wide/1", 1), ("Wide/1/work", 0)])
+def test_metadata_comes_in_pages(watched: Front, where: str, more: int) -> None:
     found = list(provider(watched.url).metadata(path(where), ["attempt-done"]))
-    assert len(found) == WIDTH + WIDTH // 10
+    assert len(found) == WIDTH + WIDTH // 10 + more
     assert [asked.params["_limit"] for asked in watched.asked] == ["500", "500"]
     first = next(iter(provider(watched.url).metadata(path(where))))
     assert first.task.up(3) == STEP

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,8 +52,14 @@ def watched(service: Service) -> Iterator[Front]:
 
 
 def without_parameters(url: str) -> Any:
-    """Answer like a service that silently ignores them."""
-    return lambda asked: passed(asked, url, target=asked.target.partition("?")[0])
+    """Answer like a service that silently ignores them, and has no order."""
+
+    def answer(asked: Asked) -> Reply:
+        reply = passed(asked, url, target=asked.target.partition("?")[0])
+        rows = json.loads(reply.content)
+        return Reply(sorted(rows, key=lambda row: json.dumps(row)[::-1]), reply.status)
+
+    return answer
 
 
 QUERIES: list[tuple[Pathspec, Query, dict[str, str]]] = [
@@ -186,10 +194,22 @@ class TestPages:
         assert all(len(each.target) < 8000 for each in asked)
         assert len(asked) < 10
 
-    def test_names_come_in_the_order_of_the_listing(self, watched: Front) -> None:
-        for wanted in (["2", "3"], ["3", "2"], ["4", "5", "2", "3"]):
-            found = provider(watched.url).children(path("F"), Query(names=wanted))
-            assert names(found) == sorted(wanted, reverse=True)
+    def test_a_part_that_is_done_here_takes_no_more_requests(self, watched: Front) -> None:
+        before = len(watched.asked)
+        found = provider(watched.url).children(path("F"), Query(user="a,b", limit=1))
+        assert names(found) == ["2"]
+        assert len(watched.asked) == before + 1
+
+    def test_names_come_in_the_order_of_the_listing(self, services: Hub) -> None:
+        made = Service(*services.new())
+        runs = [Record(path(f"F/{number}"), 5, "ada") for number in (*range(7, 13), "x", "y")]
+        made.put(History([Record(path("F"), 1), *runs]))
+        source = provider(made.url)
+        assert names(source.children(path("F"), Query())) == ["y", "x", *map(str, range(12, 6, -1))]
+        for some in (2, 3):
+            for wanted in itertools.combinations([str(number) for number in range(7, 13)], some):
+                found = source.children(path("F"), Query(names=wanted))
+                assert names(found) == sorted(wanted, key=int, reverse=True)
 
 
 def test_nothing_without_a_bound_is_asked_of_a_service_that_has_pages(watched: Front) -> None:
