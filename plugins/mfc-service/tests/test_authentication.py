@@ -264,6 +264,15 @@ class TestRedirects:
                 source.retag(RUN, TagEdit.of(None, ["x"]))
         assert not watched.asked
 
+    @pytest.mark.parametrize("target", ["http://h:port", "mailto:ada@h", "http://h:99999/x"])
+    def test_to_nowhere_are_told(self, target: str) -> None:
+        away = Reply(b"", 302, {"Location": target})
+        with (
+            front(lambda _: away) as gateway,
+            pytest.raises(UnreadableRecord, match="it redirects to"),
+        ):
+            provider(gateway.url).get(FLOW)
+
     def test_in_a_circle_end(self) -> None:
         with front(lambda asked: Reply(b"", 302, {"Location": asked.target})) as server:
             with pytest.raises(UnreadableRecord, match="more than 5 redirects"):

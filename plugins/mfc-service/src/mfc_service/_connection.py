@@ -209,6 +209,8 @@ class Connection:
         except MetaflowException:
             raise
         except Exception as cause:
+            if self.settings.auth is None:
+                raise Unanswered(question, _reason(cause, call, self.settings)) from cause
             raise UnreadableRecord(question, _NO_CREDENTIALS.format(cause)) from cause
         finally:
             self._meter.add(reads=1)
@@ -229,8 +231,11 @@ class Connection:
 
     def _redirected(self, url: str, answer: Answer) -> str:
         """Return where to ask instead; secrets go nowhere else than to the service itself."""
-        target = urljoin(url, answer.headers.get("Location", ""))
-        found = parse_url(target)
+        try:
+            target = urljoin(url, answer.headers.get("Location", ""))
+            found = parse_url(target)
+        except (ValueError, HTTPError) as cause:
+            raise UnreadableRecord(answer.question, "it redirects to what is no URL") from cause
         port = found.port or {"http": 80, "https": 443}.get(found.scheme or "", 0)
         if (found.scheme, found.host, port) != self.settings.base.origin:
             raise UnreadableRecord(

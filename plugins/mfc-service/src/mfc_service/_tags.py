@@ -86,7 +86,8 @@ class _Change:
             raise MetaflowNotFound(f"Run('{self._run}') does not exist")
         if answer.no_route:
             raise MetaflowTaggingError(
-                f"{self._connection.settings.base.url} cannot change tags: it is older than 2.3.0"
+                f"{self._connection.settings.base.url} cannot change tags: it is older than "
+                "2.3.0, or no metadata service"
             )
         if answer.status == _PROTECTED:
             raise MetaflowTaggingError(f"Cannot remove a system tag: {excerpt(answer.body)}")
