@@ -17,8 +17,8 @@ from mfc import Client
 from mfc.errors import BadSetting
 from mfc.query import Query
 
-from .asking import Metered, names, path, provider
 from .forks import forked, needs_fork, with_threads
+from .reading import Metered, names, path, provider
 
 FLOW = path("FailFlow")
 RUNS = ["31", "22", "21", "9", "8", "7"]

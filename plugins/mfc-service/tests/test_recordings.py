@@ -16,7 +16,7 @@ from mfc.hookspecs import MetadataProvider
 from mfc.model import Level, Pathspec, is_name
 from mfc.query import Query
 
-from .asking import WORDS, path, path_of, provider, said, told
+from .reading import WORDS, path, path_of, provider, said, told
 
 #: Older than the rows that `dataset` has: tags and heartbeats changed since, flows were left out.
 CHANGED = {"/flows/LinearFlow/runs", "/flows/ForeachFlow/runs", "/flows"}
