@@ -16,7 +16,7 @@ from mfc.query import Query
 from mfc_service import mfc_metadata_provider
 from mfc_service._address import base_of
 
-from .asking import Answered, Metered, names, path, provider
+from .reading import Answered, Metered, names, path, provider
 
 
 @pytest.mark.parametrize(

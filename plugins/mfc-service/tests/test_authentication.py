@@ -19,8 +19,8 @@ from mfc.query import Query
 from mfc.tags import TagEdit
 from mfc_service.auth import BearerToken
 
-from .asking import path, provider
 from .forks import forked, needs_fork, with_threads
+from .reading import path, provider
 
 FLOW = path("LinearFlow")
 RUN = path("LinearFlow/1")

@@ -15,8 +15,8 @@ from mfc.model import Record
 from mfc.testing import History
 from mfc_server._schema import artifacts, metadata, tasks
 
-from .asking import names, path, provider
 from .backend import Service
+from .reading import names, path, provider
 
 WIDTH, ARTIFACTS = 700, ("name", "x", "model", "_task_ok")
 STEP = path("Wide/1/work")

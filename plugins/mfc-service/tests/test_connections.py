@@ -17,8 +17,8 @@ from mfc import Client
 from mfc.errors import BadSetting
 from mfc.query import Query
 
-from .asking import Metered, names, path, provider
 from .forks import forked, needs_fork, with_threads
+from .reading import Metered, names, path, provider
 
 FLOW = path("FailFlow")
 RUNS = ["31", "22", "21", "9", "8", "7"]
@@ -31,16 +31,24 @@ def service(dataset: str) -> Iterator[Front]:
 
 
 class Busy:
-    """A service that is slow enough for requests to meet; it notes how many it had at once."""
+    """A service at which requests meet; it notes how many it had at once.
 
-    def __init__(self) -> None:
+    Args:
+        expected: it answers none before so many are there.
+    """
+
+    def __init__(self, expected: int) -> None:
         self.lock, self.now, self.most = threading.Lock(), 0, 0
+        self.expected, self.together = expected, threading.Event()
 
     def __call__(self, asked: Asked) -> Reply:
         with self.lock:
             self.now += 1
             self.most = max(self.most, self.now)
-        time.sleep(0.05)
+            if self.now == self.expected:
+                self.together.set()
+        self.together.wait(20)
+        time.sleep(0.02)
         with self.lock:
             self.now -= 1
         return Reply(
@@ -65,7 +73,7 @@ def test_one_after_the_other_takes_one_connection(service: Front) -> None:
 def test_ten_clients_share_so_many_connections(
     settings: dict[str, Any], most: int, credentials: str
 ) -> None:
-    busy = Busy()
+    busy = Busy(most)
     with front(busy) as server:
         url = server.url.replace("://", f"://{credentials}")
         clients = [provider(url, settings) for _ in range(10)]

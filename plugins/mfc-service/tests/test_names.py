@@ -11,8 +11,8 @@ from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.query import Query
 from mfc.testing import History
 
-from .asking import names, provider, said
 from .backend import Service
+from .reading import names, provider, said
 
 ODD = [
     "%", "%2F", "%2e%2e", "%00", "100%25", " ", "sp ace ", "+", "a+b", "#", "a#b", "?", "a?b=c&d", ";", "=",

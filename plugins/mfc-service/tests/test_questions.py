@@ -17,8 +17,8 @@ from mfc.model import Pathspec, Record
 from mfc.query import Query
 from mfc.testing import History
 
-from .asking import names, path, provider
 from .backend import Service
+from .reading import names, path, provider
 
 #: One run has every tag that the table asks for; users are in two cases.
 TAGS = ("plain", "a,b", "null", "sp ace", "é", "100%", "a_b", '["x"]')

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.servers.front import Front
+from tests.servers.front import Front, front
 from tests.servers.recorded import Replay, replaying
 from tests.servers.recordings import Exchange, exchanges, reads
 
@@ -16,7 +16,7 @@ from mfc.hookspecs import MetadataProvider
 from mfc.model import Level, Pathspec, is_name
 from mfc.query import Query
 
-from .asking import WORDS, path, path_of, provider, said, told
+from .reading import WORDS, path, path_of, provider, said, told
 
 #: Older than the rows that `dataset` has: tags and heartbeats changed since, flows were left out.
 CHANGED = {"/flows/LinearFlow/runs", "/flows/ForeachFlow/runs", "/flows"}
@@ -272,3 +272,22 @@ class TestSelections:
         (tasks,) = [e["body"] for e in exchanges("15") if e["target"] == of_step + asked]
         found = provider(dataset).children(path(step), Query(metadata=(field, pattern)))
         assert sorted(str(record.path) for record in found) == sorted(tasks)
+
+    def test_runs_that_ended_well_are_asked_for_where_the_last_step_is_named_end(
+        self, dataset: str
+    ) -> None:
+        target = "/flows/FailFlow/runs?status=completed"
+        (rows,) = [e["body"] for e in exchanges("13") if e["target"] == target]
+        with front(dataset) as server:
+            found = list(provider(server.url).children(path("FailFlow"), Query(status="completed")))
+            assert server.asked[0].params["status"] == "completed"
+        assert [str(r.path) for r in found] == [told(row)[0] for row in rows]
+
+    @pytest.mark.parametrize("flow", ["CustomEndsFlow", "SingleStepFlow", "CustomEndsFailFlow"])
+    def test_all_runs_are_candidates_where_it_has_another_name(
+        self, dataset: str, flow: str
+    ) -> None:
+        source = provider(dataset)
+        everything = list(source.children(path(flow), Query()))
+        assert list(source.children(path(flow), Query(status="completed"))) == everything
+        assert everything

@@ -18,7 +18,7 @@ from mfc.model import PendingRecord
 from mfc.query import Query
 from mfc.tags import TagEdit
 
-from .asking import names, path, provider, said
+from .reading import names, path, provider, said
 
 VERSIONS = ["2.0.4", "2.0.5", "2.1.0", "2.2.4", "2.3.0", "2.4.13", "2.5.0", "2.5.1"]
 TASK = path("RetryFlow/5/flaky/41")

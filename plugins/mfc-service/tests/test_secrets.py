@@ -21,7 +21,7 @@ from mfc.query import Query
 from mfc.tags import TagEdit
 from mfc_service.auth import BearerToken
 
-from .asking import path, provider
+from .reading import path, provider
 
 #: In every secret; `quoted` as it goes out where it is encoded for a header.
 MARK, QUOTED = "s3cret", ("czNjcmV0", "M2NyZX")

@@ -21,8 +21,8 @@ from mfc.model import Record
 from mfc.tags import TagEdit
 from mfc.testing import History
 
-from .asking import path, provider
 from .backend import Service
+from .reading import path, provider
 
 RUN = path("F/1")
 

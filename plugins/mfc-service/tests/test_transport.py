@@ -17,7 +17,7 @@ from tests.servers.front import Asked, Front, Reply, front, passed
 from mfc.errors import BadSetting, UnreadableRecord
 from mfc.query import Query
 
-from .asking import names, path, provider
+from .reading import names, path, provider
 
 FLOW = path("FailFlow")
 RUNS = ["31", "22", "21", "9", "8", "7"]
