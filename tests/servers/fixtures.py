@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+
+#: Rows of a real service.
+RECORDED = Path(__file__).parents[1] / "service-recordings/dataset"
 
 
 @pytest.fixture(scope="session")
@@ -33,4 +37,33 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     from tests.servers.metadata import hub  # likewise
 
     with hub(tmp_path_factory.mktemp("services")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def recorded(services: object) -> str:
+    """The URL of a service with the recorded rows."""
+    from mfc_server.testing import load_rows  # likewise
+
+    url, database = services.new()
+    load_rows(database.name, RECORDED)
+    return str(url)
+
+
+@pytest.fixture
+def gateway(recorded: str) -> Iterator[object]:
+    """A `tests.servers.gateway.Gateway` to the recorded service."""
+    from tests.servers import gateway as module
+
+    with module.running(recorded) as made:
+        yield made
+
+
+@pytest.fixture
+def proxy(recorded: str) -> Iterator[object]:
+    """A `tests.servers.proxy.Running` to the recorded service."""
+    from tests.servers import proxy as module
+
+    address = urlsplit(recorded)
+    with module.running((str(address.hostname), address.port or 80)) as made:
         yield made

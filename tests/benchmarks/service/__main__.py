@@ -84,8 +84,8 @@ def _service(options: argparse.Namespace) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as directory:
         database = options.database or f"sqlite:///{directory}/meta.db"
         load_rows(database, rows)
-        with running(database) as url:
-            yield url
+        with running(database) as server:
+            yield server.url
 
 
 class Relayed:
@@ -108,7 +108,7 @@ class Relayed:
 def _relayed(url: str, delay: int) -> Iterator[Relayed]:
     """Start a relay in a process of its own, so that it takes no time from a client."""
     process = subprocess.Popen(
-        [sys.executable, str(relay.__file__), url.rpartition("//")[2], str(delay)],
+        [sys.executable, "-m", relay.__name__, url.rpartition("//")[2], str(delay)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
