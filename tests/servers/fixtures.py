@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,6 +12,8 @@ import pytest
 
 #: Rows of a real service.
 RECORDED = Path(__file__).parents[1] / "service-recordings/dataset"
+#: Where they say that their datastore is.
+RECORDED_ROOT = "/srv/data/.metaflow"
 
 
 @pytest.fixture(scope="session")
@@ -41,12 +45,19 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 
 
 @pytest.fixture(scope="session")
-def recorded(services: object) -> str:
-    """The URL of a service with the recorded rows."""
+def recorded(services: object, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a service with the recorded rows, whose datastore is there, too."""
     from mfc_server.testing import load_rows  # likewise
 
+    folder = tmp_path_factory.mktemp("recorded")
+    with tarfile.open(RECORDED / "local-datastore.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    for path in RECORDED.glob("*_v3.jsonl.gz"):
+        rows = gzip.decompress(path.read_bytes()).decode()
+        moved = rows.replace(RECORDED_ROOT, f"{folder}/.metaflow").encode()
+        (folder / path.name).write_bytes(gzip.compress(moved, 1))
     url, database = services.new()
-    load_rows(database.name, RECORDED)
+    load_rows(database.name, folder)
     return str(url)
 
 

@@ -1,7 +1,8 @@
 """An HTTP gateway in front of a real server that misbehaves as it is told, request by request.
 
 A rule of `gateway.script` is for the next request, `gateway.always` for all others; without either, the server answers.
-A rule is a `Reply`, or is called with what was asked and a way to the server's own answer, and returns one:
+A rule is a `Reply`, or is called with what was asked and a way to the server's own answer (to another path, if one is
+given), and returns one:
 
     gateway.script += [Reply(503), lambda asked, ask: replace(ask(), length=7)]
 """
@@ -15,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -52,7 +54,7 @@ class Reply:
     length: int | None = None
 
 
-Rule = Reply | Callable[[Asked, Callable[[], Reply]], Reply]
+Rule = Reply | Callable[[Asked, Callable[..., Reply]], Reply]
 
 
 class Gateway:
@@ -74,17 +76,19 @@ class Gateway:
             rule = self.script.popleft() if self.script else self.always
         if rule is None:
             return self._forwarded(asked)
-        return rule if isinstance(rule, Reply) else rule(asked, lambda: self._forwarded(asked))
+        return rule if isinstance(rule, Reply) else rule(asked, partial(self._forwarded, asked))
 
     def count(self, method: str) -> int:
         """Return how many requests of a method came."""
         return sum(asked.method == method for asked in self.asked)
 
-    def _forwarded(self, asked: Asked) -> Reply:
+    def _forwarded(self, asked: Asked, path: str | None = None) -> Reply:
         connection = HTTPConnection(self._host, timeout=30)
         try:
             headers = {k: v for k, v in asked.headers.items() if k.lower() not in _HOP}
-            connection.request(asked.method, self._prefix + asked.path, asked.body, headers)
+            connection.request(
+                asked.method, self._prefix + (path or asked.path), asked.body, headers
+            )
             found = connection.getresponse()
             kept = {k: v for k, v in found.getheaders() if k.lower() not in _HOP}
             return Reply(found.status, found.read(), kept)
