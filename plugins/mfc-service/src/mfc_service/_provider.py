@@ -10,13 +10,13 @@ from typing import Any
 
 import attrs
 
-from mfc.errors import UnreadableRecord
+from mfc.errors import Unanswered, UnreadableRecord
 from mfc.hookspecs import TagChange
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, PendingRecord, Record
 from mfc.query import Query
 from mfc_service import MFC_CAPABILITIES, _patterns
 from mfc_service._completed import Completed
-from mfc_service._connection import Connection
+from mfc_service._connection import Connection, excerpt
 from mfc_service._filters import by_names, params_of, unsayable
 from mfc_service._pages import listed
 from mfc_service._rows import (
@@ -75,6 +75,8 @@ class ServiceProvider:
         if answer.lacks(path):
             return None
         row = answer.document(dict)
+        if row.get("flow_id") != path.components[0]:
+            raise Unanswered(answer.question, f"expected {path}, got {excerpt(answer.body)!r}")
         if path.level is Level.ARTIFACT:
             found = artifact_of(row)
             # Where a service knows no attempts, it answers with the last one.
@@ -102,7 +104,7 @@ class ServiceProvider:
         if path.level is Level.STEP:
             rows = (row for row in rows if row.get("step_name") == path.name)
         wanted = None if names is None else frozenset(names)
-        found = _made(metadata_of, (r for r in rows if wanted is None or r["field_name"] in wanted))
+        found = _made(metadata_of, (r for r in rows if _among(r.get("field_name"), wanted)))
         if path.level is not Level.TASK:
             return found
         return iter(list(found)[::-1])
@@ -215,7 +217,11 @@ class ServiceProvider:
         answer = self._connection.get(f"{where}/filtered_tasks", params)
         if answer.no_route or answer.status in _CANNOT_MATCH:
             return None
-        return [str(pathspec).rpartition("/")[2] for pathspec in answer.document(list)]
+        found = answer.document(list)
+        if not all(isinstance(pathspec, str) for pathspec in found):
+            reason = f"expected pathspecs of tasks, got {excerpt(answer.body)!r}"
+            raise Unanswered(answer.question, reason)
+        return [pathspec.rpartition("/")[2] for pathspec in found]
 
     def _matching_here(self, step: Pathspec, query: Query) -> Iterator[Record]:
         field, pattern = query.metadata or ("", "")
@@ -248,16 +254,17 @@ class ServiceProvider:
             for task in self._tasks(path):
                 yield from self._of_attempt(task, names, attempt)
             return
-        last: dict[Any, int] = {}
+        last: dict[str, int] = {}
         kept: list[Row] = []
         # Pages have the newest row of each name, of whatever attempt: what the last attempt did
         # not write again has to go, and which it is is known at the end.
         for row in self._rows(path, "artifacts"):
-            of_task = row.get("task_id")
+            of_task = str(row.get("task_id"))
             last[of_task] = max(_attempt(row), last.get(of_task, 0))
-            if names is None or row.get("name") in names:
+            if _among(row.get("name"), names):
                 kept.append(row)
-        yield from _made(artifact_of, (r for r in kept if _attempt(r) == last[r.get("task_id")]))
+        current = (row for row in kept if _attempt(row) == last[str(row.get("task_id"))])
+        yield from _made(artifact_of, current)
 
     def _of_attempt(
         self, task: Pathspec, names: frozenset[str] | None, attempt: int
@@ -283,6 +290,11 @@ def _made(make: Callable[[Row], Any], rows: Iterable[Row]) -> Iterator[Any]:
             yield make(row)
         except UnreadableRecord as unreadable:  # noqa: PERF203, each may be wrong by itself
             left_out(unreadable)
+
+
+def _among(name: object, names: frozenset[str] | None) -> bool:
+    """Tell whether something is wanted; what has no name is, to be told that it is left out."""
+    return names is None or not isinstance(name, str) or name in names
 
 
 def _attempt(row: Row) -> int:
