@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+
+#: Rows of a real service.
+RECORDED = Path(__file__).parents[1] / "service-recordings/dataset"
+#: Where they say that their datastore is.
+RECORDED_ROOT = "/srv/data/.metaflow"
 
 
 @pytest.fixture(scope="session")
@@ -33,4 +41,40 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     from tests.servers.metadata import hub  # likewise
 
     with hub(tmp_path_factory.mktemp("services")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def recorded(services: object, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a service with the recorded rows, whose datastore is there, too."""
+    from mfc_server.testing import load_rows  # likewise
+
+    folder = tmp_path_factory.mktemp("recorded")
+    with tarfile.open(RECORDED / "local-datastore.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    for path in RECORDED.glob("*_v3.jsonl.gz"):
+        rows = gzip.decompress(path.read_bytes()).decode()
+        moved = rows.replace(RECORDED_ROOT, f"{folder}/.metaflow").encode()
+        (folder / path.name).write_bytes(gzip.compress(moved, 1))
+    url, database = services.new()
+    load_rows(database.name, folder)
+    return str(url)
+
+
+@pytest.fixture
+def gateway(recorded: str) -> Iterator[object]:
+    """A `tests.servers.gateway.Gateway` to the recorded service."""
+    from tests.servers import gateway as module
+
+    with module.running(recorded) as made:
+        yield made
+
+
+@pytest.fixture
+def proxy(recorded: str) -> Iterator[object]:
+    """A `tests.servers.proxy.Running` to the recorded service."""
+    from tests.servers import proxy as module
+
+    address = urlsplit(recorded)
+    with module.running((str(address.hostname), address.port or 80)) as made:
         yield made

@@ -18,6 +18,7 @@ Metaflow's client is that builtin too, so code that catches either keeps working
     │   └── BadSettingsFile            a whole file of them
     ├── BadAddress                     metadata("…") leads nowhere (also ValueError)
     ├── UnreadableRecord               metadata that cannot be read or understood
+    │   └── Unanswered                 nothing is known of it: the backend does not answer
     ├── DatastoreError                 the value behind a record
     │   ├── MetaflowDataMissing        its bytes are gone
     │   ├── CorruptBlob                its bytes hash to something else
@@ -194,6 +195,12 @@ class UnreadableRecord(MetaflowException):
     def __init__(self, source: str, reason: str) -> None:
         self.source, self.reason = source, reason
         self.message = f"Cannot read {source}: {reason}"
+
+
+class Unanswered(UnreadableRecord):
+    """The backend as a whole gave no answer: not one record is at fault, and none is left out."""
+
+    headline = "Metadata not available"
 
 
 class DatastoreError(MetaflowException):

@@ -135,9 +135,9 @@ class MetadataProvider(Protocol):
     `Record.of_json(path, fields, run)` and its like, any other makes them directly. `children`,
     `metadata` and `artifacts` return iterators, never lists or None.
 
-    If the backend as a whole is gone or does not answer, every reading method raises
-    UnreadableRecord with the address and the reason, listings included; `retag` raises
-    MetaflowTaggingError.
+    If the backend as a whole is gone or does not answer, every reading method raises Unanswered
+    (or UnreadableRecord) with the address and the reason, listings included, in their midst, too;
+    `retag` raises MetaflowTaggingError.
     """
 
     @property

@@ -1,110 +1,96 @@
-"""Asking a service through the plugin, and what a recorded answer says, without the plugin."""
+"""Questions to a service, their answers, and what an error about them has to be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import faulthandler
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import urlsplit
 
-from mfc.config import Config
-from mfc.hookspecs import MetadataProvider
-from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record
-from mfc_service import mfc_metadata_provider
+from mfc import Client, errors
+from mfc.errors import MetaflowException
 
-#: Fields that name an object in the service's JSON, and the words before the names in a URL.
-NAMES = ("flow_id", "run_number", "step_name", "task_id", "name")
-WORDS = ("flows", "runs", "steps", "tasks", "artifacts")
+#: Seconds that a question may take here, and seconds after which it hangs.
+TIMEOUT, HANGS = 2.0, 15.0
+#: Objects of a page: listings take several.
+PAGE = 5
+LEAF = "NestedForeachFlow/4/leaf"
+RUN = "BranchFlow/2"
+#: What an error may not show: the insides of the service, and of ours.
+INSIDE = ("Traceback", "SELECT ", "psycopg", "pgerror", "object at 0x", "HTTPConnectionPool")
 
-
-class Metered:
-    """Counts requests and bytes."""
-
-    def __init__(self) -> None:
-        self.reads = self.size = 0
-
-    def add(self, *, reads: int = 0, size: int = 0, cache_hits: int = 0) -> None:
-        self.reads += reads
-        self.size += size
-
-
-class Answered:
-    """What other plugins say to `mfc_service_auth`."""
-
-    def __init__(self, *answers: Any) -> None:
-        self._answers = answers
-
-    def ask(self, hook: str, **arguments: Any) -> list[Any]:
-        assert hook == "mfc_service_auth"
-        assert set(arguments) == {"url", "config"}
-        return list(self._answers)
-
-
-def provider(
-    url: str,
-    settings: Mapping[str, Any] | None = None,
-    meter: Metered | None = None,
-    auth: Iterable[Any] = (),
-) -> MetadataProvider:
-    """Return the plugin's provider; nothing of the environment but HOME and proxies reaches it."""
-    config = Config(overrides=dict(settings or {}), environment={})
-    address = url if url.startswith("service") else f"service@{url}"
-    made = mfc_metadata_provider(address, config, meter or Metered(), Answered(*auth))
-    assert made is not None
-    return made
+QUESTIONS: dict[str, Callable[[Client], Any]] = {
+    "flows": lambda c: sorted(flow.id for flow in c.flows()),
+    "runs": lambda c: [run.id for run in c.flow("ForeachFlow")],
+    "newest runs": lambda c: [run.id for run in c.flow("FailFlow").runs(limit=3)],
+    "runs of a user": lambda c: [run.id for run in c.flow("FailFlow").runs(user="alice")],
+    "latest": lambda c: [c.flow("FailFlow").latest_run.id, str(c.flow("LogFlow").latest_run)],
+    "latest successful": lambda c: str(c.flow("FailFlow").latest_successful_run),
+    "successful runs": lambda c: [(r.id, r.successful, r.finished) for r in c.flow("FailFlow")],
+    "completed": lambda c: [r.id for r in c.flow("FailFlow").runs(status="completed")],
+    "failed": lambda c: [r.id for r in c.flow("FailFlow").runs(status="failed")],
+    "statuses": lambda c: [str(run.status) for run in c.flow("RetryFlow")],
+    "steps": lambda c: [step.id for step in c.run("NestedForeachFlow/4")],
+    "tasks": lambda c: [(task.id, task.successful) for task in c.step(LEAF)],
+    "metadata": lambda c: [[(m.name, m.value) for m in t.metadata] for t in c.step(LEAF)],
+    "metadata of a dictionary": lambda c: [t.metadata_dict for t in c.step(LEAF)],
+    "artifacts": lambda c: [[(a.id, a.sha) for a in task.artifacts] for task in c.step(LEAF)],
+    "one artifact": lambda c: c.task(f"{LEAF}/{c.step(LEAF).task.id}")["_success"].sha,
+    "parents": lambda c: [[p.id for p in task.parent_tasks] for task in c.step(LEAF)],
+    "children": lambda c: [[k.id for k in t.child_tasks] for t in c.step(LEAF)],
+    "end": lambda c: str(c.run("NestedForeachFlow/4").end_task),
+    "no such run": lambda c: c.run("ForeachFlow/999999"),
+}
 
 
-def path(text: str) -> Pathspec:
-    """Return a pathspec from its text; the empty one is the root."""
-    return Pathspec(tuple(text.split("/")) if text else ())
+def client(url: str, timeout: float = TIMEOUT, **settings: Any) -> Client:
+    """Return a client with small pages, so that listings take several."""
+    more = {"MFC_SERVICE_TIMEOUT": timeout, "METAFLOW_SERVICE_PAGE_SIZE": PAGE, **settings}
+    return Client(f"service@{url}", namespace=None, config=more)
 
 
-def path_of(target: str) -> Pathspec | None:
-    """Return which object a URL's path is about, None if it is none or of a listing."""
-    parts = target.partition("?")[0].split("/")[1:]
-    if len(parts) % 2 or tuple(parts[::2]) != WORDS[: len(parts) // 2]:
-        return None
-    return Pathspec(tuple(map(unquote, parts[1::2])))
+def through(port: int, service: str) -> str:
+    """Return the URL of a service, by way of a proxy."""
+    return f"http://127.0.0.1:{port}{urlsplit(service).path}"
 
 
-def told(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what a recorded object says, as `said` does of a record."""
-    if "field_name" in row:
-        numbers = [tag.partition(":")[2] for tag in row["tags"] if tag.startswith("attempt_id:")]
-        attempt = int(numbers[0]) if numbers else None
-        return (
-            _path(row, 4),
-            row["field_name"],
-            row["value"],
-            row["type"],
-            row["ts_epoch"],
-            attempt,
-        )
-    level = sum(name in row for name in NAMES)
-    tags = sorted(row["tags"] or ()), sorted(row["system_tags"] or ())
-    basic = (_path(row, level), row["ts_epoch"], row["user_name"], *tags)
-    if level < Level.ARTIFACT:
-        return basic
-    where = [row[name] for name in ("attempt_id", "sha", "ds_type", "location", "content_type")]
-    return (*basic, *where)
+def answer(ask: Callable[[], Any]) -> Any:
+    """Return the answer, or the class of our error."""
+    try:
+        return ask()
+    except MetaflowException as error:
+        clear(error)
+        return type(error)
 
 
-def said(record: Record | MetadataRecord) -> tuple[Any, ...]:
-    """Return what a record says, comparably."""
-    if isinstance(record, MetadataRecord):
-        same = (record.name, record.value, record.type, record.created, record.attempt)
-        return (str(record.task), *same)
-    tags = sorted(record.tags), sorted(record.system_tags)
-    basic = (str(record.path), record.created, record.user, *tags)
-    if not isinstance(record, ArtifactRecord):
-        return basic
-    where = (record.attempt, record.sha, record.ds_type, record.location, record.encoding)
-    return (*basic, *where)
+def answers(url: str, **settings: Any) -> Mapping[str, Any]:
+    """Return the answers to all questions, each asked by a new client."""
+    return {
+        name: answer(lambda question=question: question(client(url, **settings)))
+        for name, question in QUESTIONS.items()
+    }
 
 
-def names(records: Iterable[Record]) -> list[str]:
-    """Return the names of records, in their order."""
-    return [record.path.name for record in records]
+def clear(error: BaseException) -> None:
+    """Check that an error is ours, and says what a person has to know, but nothing else."""
+    shown = "".join(traceback.format_exception(error))
+    assert type(error).__module__ == errors.__name__ or isinstance(error, MetaflowException), shown
+    message = str(error)
+    assert 20 < len(message) < 600, message
+    assert not any(word in message for word in INSIDE), message
+    assert message.isprintable(), message
 
 
-def _path(row: Mapping[str, Any], level: int) -> str:
-    return "/".join(str(row[name]) for name in NAMES[:level])
+@contextlib.contextmanager
+def in_time(seconds: float = HANGS) -> Iterator[None]:
+    """Fail what takes far longer than it may; end the whole test run rather than hang with it."""
+    faulthandler.dump_traceback_later(4 * seconds, exit=True)
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    assert time.monotonic() - start < seconds

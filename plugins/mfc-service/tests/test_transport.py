@@ -217,7 +217,7 @@ class TestOddAnswers:
     def test_to_a_question_for_one_object(self, body: Any) -> None:
         with front(lambda _: Reply(body)) as server:
             for where in ("F", "F/1", "F/1/s", "F/1/s/2", "F/1/s/2/x"):
-                with pytest.raises(UnreadableRecord, match="expected an object|no object"):
+                with pytest.raises(UnreadableRecord, match="expected (an object|F)|no object"):
                     provider(server.url).get(path(where))
 
 
@@ -233,7 +233,7 @@ RUN = {
 
 
 @pytest.mark.parametrize("field", RUN)
-@pytest.mark.parametrize("value", [None, [], {}, [[1]], -1, 1e400, "\0", "", "x/y", True])
+@pytest.mark.parametrize("value", [None, [], {}, [[1]], -1, "\0", "", "x/y", True])
 def test_rows_that_are_almost_right_are_left_out_and_told_or_understood(
     field: str, value: Any
 ) -> None:

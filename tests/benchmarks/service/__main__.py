@@ -108,7 +108,7 @@ class Relayed:
 def _relayed(url: str, delay: int) -> Iterator[Relayed]:
     """Start a relay in a process of its own, so that it takes no time from a client."""
     process = subprocess.Popen(
-        [sys.executable, str(relay.__file__), url.rpartition("//")[2], str(delay)],
+        [sys.executable, "-m", relay.__name__, url.rpartition("//")[2], str(delay)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

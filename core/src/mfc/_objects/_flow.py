@@ -21,6 +21,7 @@ from mfc.errors import (
     DatastoreError,
     MetaflowNotFound,
     MfcWarning,
+    Unanswered,
     UnreadableRecord,
 )
 from mfc.model import Level, Pathspec, PendingRecord
@@ -124,6 +125,8 @@ def _answer(thing: Any, question: Callable[[Any], bool]) -> bool:
     """Return an answer about one of many; False, with a warning, where it cannot be read."""
     try:
         return question(thing)
+    except Unanswered:
+        raise  # nothing is known of any of them
     except (UnreadableRecord, DatastoreError) as unreadable:
         warnings.warn(f"Left out of a listing: {thing}: {unreadable}", MfcWarning, stacklevel=4)
         return False

@@ -13,12 +13,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
 import attrs
 
 from mfc._locks import fork_safe
+from mfc._objects._threads import Threads
 from mfc.model import Pathspec, Record
 
 T = TypeVar("T")
@@ -184,20 +184,22 @@ def side_by_side(ask: Callable[[Item], T], items: list[Item], width: int = WIDTH
     if len(items) < 2:  # noqa: PLR2004 - one needs no company
         yield from map(ask, items)
         return
-    pool = ThreadPoolExecutor(min(width, len(items)), thread_name_prefix="mfc")
+    threads = Threads(ask, min(width, len(items)))
     try:
-        yield from pool.map(ask, items)
+        waiting = deque(map(threads.ask, items))
+        while waiting:
+            yield waiting.popleft().result()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        threads.close()
 
 
 def ahead(ask: Callable[[Item], T], items: Iterator[Item], width: int = WIDTH) -> Iterator[T]:
     """Yield `ask(item)` for each item, in order; some are asked before they are wanted."""
-    pool = ThreadPoolExecutor(width, thread_name_prefix="mfc")
+    threads = Threads(ask, width)
     try:
-        waiting = deque(pool.submit(ask, item) for item in itertools.islice(items, width))
+        waiting = deque(map(threads.ask, itertools.islice(items, width)))
         while waiting:
             yield waiting.popleft().result()
-            waiting.extend(pool.submit(ask, item) for item in itertools.islice(items, 1))
+            waiting.extend(map(threads.ask, itertools.islice(items, 1)))
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        threads.close()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from mfc._objects._metadata import of_attempt, recorded_store
-from mfc.errors import DatastoreError, MetaflowException
+from mfc.errors import DatastoreError, MetaflowException, Unanswered
 from mfc.model import MetadataRecord, Status, whole_number
 
 if TYPE_CHECKING:
@@ -24,9 +24,14 @@ def task_status(task: Task) -> Status:
     """Return where a task stands, from its marks of attempts; no value is unpickled blindly.
 
     Where what it recorded cannot be read, that is `unknown`.
+
+    Raises:
+        Unanswered: the metadata's backend does not answer.
     """
     try:
         return standing(task).status
+    except Unanswered:
+        raise
     except MetaflowException as unreadable:
         return Status("unknown", str(unreadable))
 
@@ -35,9 +40,14 @@ def run_status(run: Run) -> Status:
     """Return where a run stands: by its end task, else by the tasks that it has.
 
     Where what it recorded cannot be read, that is `unknown`.
+
+    Raises:
+        Unanswered: the metadata's backend does not answer.
     """
     try:
         return _run_status(run)
+    except Unanswered:
+        raise
     except MetaflowException as unreadable:
         return Status("unknown", str(unreadable))
 

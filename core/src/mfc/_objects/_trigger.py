@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mfc._objects._client import current_client
 from mfc._objects._object import local_time
 from mfc._reader import OBJECTS, Scope
-from mfc.errors import ChildNotFound, MetaflowException
+from mfc.errors import ChildNotFound, MetaflowException, Unanswered
 from mfc.model import Level, Pathspec
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ class Trigger:
         try:
             path = Pathspec.parse("/".join(components), Level.RUN)
             found: Run = OBJECTS[Level.RUN]._at(self._scope.unchecked(), path)
+        except Unanswered:
+            raise
         except MetaflowException:
             return None
         return found

@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
 from mfc.config import Config
-from mfc.errors import MetaflowException, UnreadableRecord
+from mfc.errors import MetaflowException, Unanswered
 from mfc.hookspecs import Hooks, Meter
 from mfc.model import Pathspec
 from mfc_service._address import Base
@@ -36,11 +36,15 @@ CONNECT, SILENCE = 10.0, 30.0
 #: Tries of one request, the first included.
 TRIES = 6
 REDIRECTS = 5
+#: Statuses of a redirect.
+_ELSEWHERE = (301, 302, 303, 307, 308)
 #: What bodies are made of, as a person says it.
 _KINDS: dict[type[Any], str] = {dict: "an object", list: "a list"}
 _NO_CREDENTIALS = "a plugin's credentials for it could not be had ({0!r})"
 #: Characters of a foreign answer that an error shows.
 _EXCERPT = 160
+#: What shows that an answer tells of the service's insides.
+_INSIDES = ("pgerror", "psycopg", "traceback", "Traceback", "err_msg", "SELECT ")
 #: The body of an answer about what is not there; every other 404 says that there is no such
 #: endpoint: the service is old, or something else is at the URL.
 _MISSING = (b"{}", b'"{}"')
@@ -58,6 +62,18 @@ class Answer:
     question: str
 
     @property
+    def cut_off(self) -> bool:
+        """Whether it ended before its body, which http.client takes for an empty one."""
+        told = "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
+        empty = self.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+        return not (self.body or told or empty)
+
+    @property
+    def passing(self) -> bool:
+        """Whether another try may be answered otherwise."""
+        return self.status in PASSING
+
+    @property
     def no_route(self) -> bool:
         """Whether the service has no such endpoint: it is an old one, or none at all."""
         return self.status == HTTPStatus.NOT_FOUND and self.body.strip() not in _MISSING
@@ -65,6 +81,7 @@ class Answer:
     def lacks(self, path: Pathspec) -> bool:
         """Tell whether this says that there is no object at `path`."""
         if self.status == HTTPStatus.NOT_FOUND:
+            # Whatever else says 404 stands in front of the service, and knows nothing of it.
             return not self.no_route
         return self.status == HTTPStatus.INTERNAL_SERVER_ERROR and impossible(path)
 
@@ -82,26 +99,30 @@ class Answer:
         """Return the body, JSON whatever type it is labelled with.
 
         Raises:
-            UnreadableRecord: the status is another than 200, or the body is no such JSON.
+            Unanswered: the status is another than 200, or the body is no such JSON.
         """
         if self.status != HTTPStatus.OK:
             raise refusal(self)
         found = self._json()
         if not isinstance(found, kind):
-            reason = f"expected {_KINDS[kind]} in JSON, got {found!r:.80}"
-            raise UnreadableRecord(self.question, reason)
+            reason = f"expected {_KINDS[kind]} in JSON, got {excerpt(self.body)!r}"
+            raise Unanswered(self.question, reason)
         return found
 
     def _json(self) -> Any:
         try:
-            return json.loads(self.body)
+            return json.loads(self.body, parse_constant=_refused)
         except (ValueError, RecursionError) as cause:
             kind = self.headers.get("Content-Type", "no type")
-            raise UnreadableRecord(
+            raise Unanswered(
                 self.question,
-                f"the answer is no JSON ({kind}): {excerpt(self.body)!r}. Is this the service, "
+                f"the answer is no JSON ({kind:.80}): {excerpt(self.body)!r}. Is this the service, "
                 "or a gateway that wants a login?",
             ) from cause
+
+
+def _refused(constant: str) -> Any:
+    raise ValueError(f"{constant} is not of JSON")
 
 
 class Connection:
@@ -125,50 +146,55 @@ class Connection:
             found = self._shared = _pool(self.settings)
         return found
 
-    def get(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+    def get(
+        self, path: str, params: Mapping[str, str] | None = None, seconds: float | None = None
+    ) -> Answer:
         """Ask for something, repeatedly if need be.
 
         Args:
             path: below the base, encoded.
             params: of the query; encoded here.
+            seconds: that it may take; None: those of the settings.
 
         Raises:
-            UnreadableRecord: no answer came in time, or one that is none of the service's.
+            Unanswered: no answer came in time, or one that is none of the service's.
         """
-        return self._asked("GET", path + _query(params), None, self.settings.timeout)
+        url = self.settings.base.url + path + _query(params)
+        deadline = time.monotonic() + (self.settings.timeout if seconds is None else seconds)
+        attempt = 0
+        while True:
+            attempt += 1
+            found = self._attempted(url, deadline - time.monotonic())
+            if isinstance(found, Answer) and not found.passing:
+                self._pool.budget.earn()
+                return found
+            wait = pause(attempt, found.headers if isinstance(found, Answer) else {})
+            late = time.monotonic() + wait >= deadline
+            if late or not self.may_repeat(attempt):
+                raise _given_up(found, attempt, late=late)
+            time.sleep(wait)
+
+    def may_repeat(self, attempt: int) -> bool:
+        """Tell whether there is another try after this many, and count it."""
+        return attempt < TRIES and self._pool.budget.spend()
 
     def patch(self, path: str, document: object, seconds: float) -> Answer:
         """Ask for a change, once: only the caller can tell whether it happened.
 
         Raises:
-            UnreadableRecord: no answer came.
+            Lost: no answer came.
+            Unanswered: one that is none of the service's.
         """
         data = json.dumps(document).encode()
         with Call(seconds) as call:
             return self._tried("PATCH", self.settings.base.url + path, data, call)
 
-    def _asked(self, method: str, path: str, data: bytes | None, seconds: float) -> Answer:
-        deadline = time.monotonic() + seconds
-        url, attempt, budget = self.settings.base.url + path, 0, self._pool.budget
-        while True:
-            attempt += 1
-            failure: UnreadableRecord | None = None
-            answer: Answer | None = None
-            try:
-                with Call(deadline - time.monotonic()) as call:
-                    answer = self._tried(method, url, data, call)
-            except Unanswered as error:
-                failure = error
-            if answer is not None and answer.status not in PASSING:
-                budget.earn()
-                return answer
-            wait = pause(attempt, answer.headers if answer is not None else {})
-            late = time.monotonic() + wait >= deadline
-            if late or attempt >= TRIES or not budget.spend():
-                if answer is not None:
-                    raise refusal(answer, f"after {attempt} tries")
-                raise failure or UnreadableRecord(url, "no answer")
-            time.sleep(wait)
+    def _attempted(self, url: str, seconds: float) -> Answer | Lost:
+        try:
+            with Call(seconds) as call:
+                return self._tried("GET", url, None, call)
+        except Lost as lost:
+            return lost
 
     def _tried(self, method: str, url: str, data: bytes | None, call: Call) -> Answer:
         """Send a request once, following redirects that stay with the service."""
@@ -177,13 +203,25 @@ class Connection:
             answer, request = self._sent(method, url, data, call)
             if answer.status == HTTPStatus.UNAUTHORIZED and not renewed and self._renewed(request):
                 renewed = True
-            elif answer.status in (301, 302, 303, 307, 308) and method == "GET":
+            elif answer.status in _ELSEWHERE and method == "GET" and "Location" in answer.headers:
                 url = self._redirected(url, answer)
             else:
                 return answer
-        raise UnreadableRecord(f"GET {url}", f"more than {REDIRECTS} redirects")
+        raise Unanswered(f"GET {url}", f"more than {REDIRECTS} redirects; log in at the gateway")
 
     def _sent(
+        self, method: str, url: str, data: bytes | None, call: Call
+    ) -> tuple[Answer, requests.PreparedRequest]:
+        while True:
+            try:
+                return self._exchanged(method, url, data, call)
+            except Lost:  # noqa: PERF203, it is asked once, or a few times
+                # What stands between ends idle connections. Asking again is free, and ends with
+                # the first new connection.
+                if method != "GET" or not call.dropped:
+                    raise
+
+    def _exchanged(
         self, method: str, url: str, data: bytes | None, call: Call
     ) -> tuple[Answer, requests.PreparedRequest]:
         question = f"{method} {url}"
@@ -201,23 +239,28 @@ class Connection:
             with response:
                 body = response.content
         except (requests.RequestException, HTTPError, OSError, ValueError) as cause:
-            if isinstance(cause, requests.exceptions.InvalidURL | UnicodeError):
-                raise UnreadableRecord(question, f"no URL: {cause}") from cause
+            # Where it redirects to was looked at already; that is all that is a bare ValueError.
+            wrong = isinstance(cause, requests.exceptions.InvalidURL | UnicodeError)
+            if (wrong or type(cause) is ValueError) and not call.over:
+                raise Unanswered(question, f"it leads to what is no URL: {cause}") from cause
             if "certificate" in str(cause).lower():
-                raise UnreadableRecord(question, _distrust(cause)) from cause
-            raise Unanswered(question, _reason(cause, call, self.settings)) from cause
+                raise Unanswered(question, _distrust(cause)) from cause
+            raise Lost(question, _reason(cause, call, self.settings)) from cause
         except MetaflowException:
             raise
         except Exception as cause:
             if self.settings.auth is None:
-                raise Unanswered(question, _reason(cause, call, self.settings)) from cause
-            raise UnreadableRecord(question, _NO_CREDENTIALS.format(cause)) from cause
+                raise Lost(question, _reason(cause, call, self.settings)) from cause
+            raise Unanswered(question, _NO_CREDENTIALS.format(cause)) from cause
         finally:
             self._meter.add(reads=1)
         self._meter.add(size=len(body))
+        answer = Answer(response.status_code, response.headers, body, question)
         if call.expired:
-            raise Unanswered(question, _late(self.settings))
-        return Answer(response.status_code, response.headers, body, question), response.request
+            raise Lost(question, _late(self.settings))
+        if answer.cut_off:
+            raise Lost(question, "the answer ended in its headers; is the service up?")
+        return answer, response.request
 
     def _renewed(self, request: requests.PreparedRequest) -> bool:
         renew = getattr(self.settings.auth, "renew", None)
@@ -227,30 +270,31 @@ class Connection:
             raise
         except Exception as cause:
             question = f"{request.method} {request.url}"
-            raise UnreadableRecord(question, _NO_CREDENTIALS.format(cause)) from cause
+            raise Unanswered(question, _NO_CREDENTIALS.format(cause)) from cause
 
     def _redirected(self, url: str, answer: Answer) -> str:
         """Return where to ask instead; secrets go nowhere else than to the service itself."""
         try:
-            target = urljoin(url, answer.headers.get("Location", ""))
+            target = urljoin(url, answer.headers["Location"])
             found = parse_url(target)
         except (ValueError, HTTPError) as cause:
-            raise UnreadableRecord(answer.question, "it redirects to what is no URL") from cause
+            raise Unanswered(answer.question, f"it redirects to what is no URL: {cause}") from cause
         port = found.port or {"http": 80, "https": 443}.get(found.scheme or "", 0)
         if (found.scheme, found.host, port) != self.settings.base.origin:
-            raise UnreadableRecord(
+            elsewhere = f"{found.scheme}://{found.netloc}"
+            raise Unanswered(
                 answer.question,
-                f"it redirects to {found.scheme}://{found.netloc}; set METAFLOW_SERVICE_URL to "
+                f"it redirects to {elsewhere:.160}; set METAFLOW_SERVICE_URL to "
                 "where the service is, or log in at the gateway",
             )
         return target
 
 
-class Unanswered(UnreadableRecord):
+class Lost(Unanswered):
     """No answer came, or not all of it: whether the request arrived is unknown."""
 
 
-class NoRoute(UnreadableRecord):
+class NoRoute(Unanswered):
     """The service has no such endpoint."""
 
 
@@ -331,7 +375,18 @@ def _query(params: Mapping[str, str] | None) -> str:
     return "?" + "&".join(f"{quote(k, safe=':_')}={quote(v, safe='')}" for k, v in params.items())
 
 
-def refusal(answer: Answer, more: str = "") -> UnreadableRecord:
+def _given_up(found: Answer | Lost, attempt: int, *, late: bool) -> Unanswered:
+    if isinstance(found, Lost):
+        return found
+    more = [f"in {attempt} tries"] if attempt > 1 else []
+    told = found.headers.get("Retry-After")
+    if told and late:
+        shown = excerpt(told.encode())
+        more.append(f"(Retry-After: {shown:.40}, which is beyond MFC_SERVICE_TIMEOUT)")
+    return refusal(found, " ".join(more))
+
+
+def refusal(answer: Answer, more: str = "") -> Unanswered:
     """Return the error for an answer that is none to the question."""
     advice = {
         401: "who asks is not known: set METAFLOW_SERVICE_AUTH_KEY or METAFLOW_SERVICE_HEADERS",
@@ -340,29 +395,31 @@ def refusal(answer: Answer, more: str = "") -> UnreadableRecord:
     }.get(answer.status)
     told = advice or excerpt(answer.body)
     reason = f"status {answer.status}{' ' + more if more else ''}{': ' + told if told else ''}"
-    return (NoRoute if answer.no_route else UnreadableRecord)(answer.question, reason)
+    return (NoRoute if answer.no_route else Unanswered)(answer.question, reason)
 
 
 def excerpt(body: bytes) -> str:
     """Return a few words of an answer that was not expected, nothing of the service's insides."""
     text = body[:4096].decode("utf-8", "replace")
-    if any(mark in text for mark in ("pgerror", "traceback", "Traceback", "err_msg", "SELECT ")):
+    if any(mark in text for mark in _INSIDES):
         return "the service failed; its log says why"
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
     plain = title[1] if title else re.sub(r"<[^>]*>", " ", text)
+    plain = "".join(c if c.isprintable() else " " for c in plain)
     plain = " ".join(plain.split()).strip('"')
     return plain if len(plain) <= _EXCERPT else f"{plain[:_EXCERPT]}…"
 
 
 def _reason(cause: Exception, call: Call, settings: Settings) -> str:
-    if call.expired:
+    if call.over:
         return _late(settings)
     if isinstance(cause, requests.Timeout):
         return f"nothing came for {SILENCE:g} s; is the service up, and reachable from here?"
     inner: BaseException = cause
     while inner.__cause__ or inner.__context__:
         inner = inner.__cause__ or inner.__context__ or inner
-    return f"no answer ({type(inner).__name__}: {inner}); is the service up, and its URL right?"
+    said = excerpt(str(inner).encode("utf-8", "replace"))
+    return f"no answer ({type(inner).__name__}: {said}); is the service up, and its URL right?"
 
 
 def _distrust(cause: Exception) -> str:

@@ -14,6 +14,9 @@ from typing import Any
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+#: Seconds before a deadline in which no answer is expected any more.
+_NEAR = 0.05
+
 _current = threading.local()
 
 
@@ -29,12 +32,24 @@ class Call:
     def __init__(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
         self.expired = self.done = False
+        #: Whether the connection had answered others before, and whether it answered this call.
+        self.reused = self.answered = False
         self._connection: Any = None
 
     @property
     def left(self) -> float:
         """Seconds until the deadline."""
         return self.deadline - time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        """Whether the deadline is there, or so near that nothing comes any more."""
+        return self.expired or self.left < _NEAR
+
+    @property
+    def dropped(self) -> bool:
+        """Whether it failed for an old connection that brought nothing: it may have been idle."""
+        return self.reused and not self.answered and not self.over
 
     def __enter__(self) -> Call:
         _current.call = self
@@ -46,8 +61,14 @@ class Call:
         self._connection = _current.call = None
 
     def uses(self, connection: Any) -> None:
-        """Note the connection that the call waits for."""
+        """Note the connection that the call waits for.
+
+        Raises:
+            TimeoutError: the deadline is over; whoever ended the call found nothing to end.
+        """
         self._connection = connection
+        if self.expired:
+            raise TimeoutError("the deadline is over")
 
     def expire(self) -> None:
         """End the call if it still waits: who reads from its socket gets an error."""
@@ -57,8 +78,9 @@ class Call:
         self.expired = True
         sock = getattr(connection, "sock", None)
         if sock is not None:
-            # It may have been closed a moment ago, by the thread that uses it.
-            with contextlib.suppress(OSError, ValueError):
+            # It may have been closed a moment ago, by the thread that uses it; and TLS in TLS
+            # cannot be shut down.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
                 sock.shutdown(socket.SHUT_RDWR)
 
 
@@ -119,21 +141,36 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Watched:
-    """Tells the call of this thread which connection it waits for."""
+    """Tells the call of this thread which connection it waits for, and how old that is."""
+
+    sock: Any
+    _old = False
 
     def putrequest(self, *arguments: Any, **options: Any) -> None:
-        _noted(self)
+        if call := _call():
+            call.reused, call.answered = self._old and self.sock is not None, False
+            call.uses(self)
         super().putrequest(*arguments, **options)  # type: ignore[misc]
 
     def connect(self) -> None:
-        _noted(self)
+        self._old = False
+        call = _call()
+        if call:
+            call.uses(self)
         super().connect()  # type: ignore[misc]
+        if call:
+            call.uses(self)  # only now is there a socket that can be shut down
+
+    def getresponse(self) -> Any:
+        response = super().getresponse()  # type: ignore[misc]
+        self._old = True
+        if call := _call():
+            call.answered = True
+        return response
 
 
-def _noted(connection: object) -> None:
-    call: Call | None = getattr(_current, "call", None)
-    if call is not None:
-        call.uses(connection)
+def _call() -> Call | None:
+    return getattr(_current, "call", None)
 
 
 class _WatchedHTTP(_Watched, HTTPConnection):
@@ -144,11 +181,20 @@ class _WatchedHTTPS(_Watched, HTTPSConnection):
     pass
 
 
-class _HTTPPool(HTTPConnectionPool):
+class _Timely:
+    """Waits for a connection no longer than the call may take."""
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        call = _call()
+        seconds = timeout if call is None else max(call.left, 0)
+        return super()._get_conn(seconds)  # type: ignore[misc]
+
+
+class _HTTPPool(_Timely, HTTPConnectionPool):
     ConnectionCls = _WatchedHTTP
 
 
-class _HTTPSPool(HTTPSConnectionPool):
+class _HTTPSPool(_Timely, HTTPSConnectionPool):
     ConnectionCls = _WatchedHTTPS
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mfc.errors import UnreadableRecord
+from mfc.errors import Unanswered
 from mfc.model import Pathspec
-from mfc_service._connection import Answer, Connection
+from mfc_service._connection import Answer, Connection, excerpt
 from mfc_service._rows import Row, location, serial
 
 #: By what factor pages grow up to full ones.
 _GROWTH = 8
+#: Pages in a row that may bring nothing new: objects move while others write, but not all of them.
+_STALE = 3
 
 
 def listed(
@@ -34,7 +36,7 @@ def listed(
             has no pages.
 
     Raises:
-        UnreadableRecord: no listing, or pages that never end.
+        Unanswered: no listing, or pages that never end.
     """
     where = location(path)
     if where is None:
@@ -43,9 +45,10 @@ def listed(
     asked = dict(params or {}) if first == 0 else {**(params or {}), "_limit": str(size)}
     cursors: set[str] = set()
     seen: set[tuple[str, ...]] = set()
+    stale = 0
     while True:
         answer = connection.get(f"{where}/{what}", asked)
-        if answer.lacks(path):
+        if answer.lacks(path) and not cursors:
             return
         rows = _rows_of(answer)
         if not answer.paged:
@@ -55,11 +58,13 @@ def listed(
             yield from rows
             return
         # Pages may shift while others write: nothing is given twice.
+        known = len(seen)
         yield from (row for row in rows if _new(row, seen))
         if following is None:
             return
-        if following in cursors:
-            raise UnreadableRecord(answer.question, "the service repeats the same page for ever")
+        stale = 0 if len(seen) > known else stale + 1
+        if following in cursors or stale == _STALE:
+            raise Unanswered(answer.question, "the service repeats the same page for ever")
         cursors.add(following)
         size = min(size * _GROWTH, connection.page_size)
         asked = {**asked, "_limit": str(size), "_cursor": following}
@@ -68,7 +73,8 @@ def listed(
 def _rows_of(answer: Answer) -> list[Row]:
     rows: list[Row] = answer.document(list)
     if not all(isinstance(row, dict) for row in rows):
-        raise UnreadableRecord(answer.question, "expected a list of objects")
+        reason = f"expected a list of objects, got {excerpt(answer.body)!r}"
+        raise Unanswered(answer.question, reason)
     return rows
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import attrs
 
-from mfc.errors import UnreadableRecord
+from mfc.errors import Unanswered, UnreadableRecord
 from mfc.hookspecs import TagChange
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, PendingRecord, Record
 from mfc.query import Query
 from mfc_service import MFC_CAPABILITIES, _patterns
 from mfc_service._completed import Completed
-from mfc_service._connection import Connection, NoRoute
+from mfc_service._connection import Connection, NoRoute, excerpt
 from mfc_service._filters import by_names, encodable, params_of, unsayable
 from mfc_service._pages import listed
 from mfc_service._rows import (
@@ -77,16 +77,18 @@ class ServiceProvider:
         answer = self._connection.get(where)
         if answer.lacks(path):
             return None
-        if path.level is not Level.ARTIFACT:
-            return record_of(answer.document(dict), path.level)
-        if attempt is None:
-            found = artifact_of(answer.document(dict))
-            # Before 2.2.0 this may be of an attempt that failed.
-            return self._named_artifact(path) if answer.older(2, 2, 0) else found
-        if answer.no_route:
+        if path.level is Level.ARTIFACT and attempt is not None and answer.no_route:
             return next(self._of_attempt(path.parent, frozenset([path.name]), attempt), None)
-        found = artifact_of(answer.document(dict))
-        return found if found.attempt == attempt else None
+        row = answer.document(dict)
+        if row.get("flow_id") != path.components[0]:
+            raise Unanswered(answer.question, f"expected {path}, got {excerpt(answer.body)!r}")
+        if path.level is not Level.ARTIFACT:
+            return record_of(row, path.level)
+        found = artifact_of(row)
+        if attempt is not None:
+            return found if found.attempt == attempt else None
+        # Before 2.2.0 this may be of an attempt that failed.
+        return self._named_artifact(path) if answer.older(2, 2, 0) else found
 
     def children(self, path: Pathspec, query: Query) -> Iterator[Record]:
         """Yield the records below `path`, newest first; see the contract."""
@@ -111,9 +113,7 @@ class ServiceProvider:
         if path.level is Level.STEP:
             rows = (row for row in rows if row.get("step_name") == path.name)
         wanted = None if names is None else frozenset(names)
-        found = _made(
-            metadata_of, (r for r in rows if wanted is None or str(r.get("field_name")) in wanted)
-        )
+        found = _made(metadata_of, (r for r in rows if _among(r.get("field_name"), wanted)))
         if path.level is not Level.TASK:
             return found
         return iter(list(found)[::-1])
@@ -213,7 +213,11 @@ class ServiceProvider:
         answer = self._connection.get(f"{where}/filtered_tasks", params)
         if answer.no_route or answer.status in _CANNOT_MATCH:
             return None
-        return [str(pathspec).rpartition("/")[2] for pathspec in answer.document(list)]
+        found = answer.document(list)
+        if not all(isinstance(pathspec, str) for pathspec in found):
+            reason = f"expected pathspecs of tasks, got {excerpt(answer.body)!r}"
+            raise Unanswered(answer.question, reason)
+        return [pathspec.rpartition("/")[2] for pathspec in found]
 
     def _matching_here(self, step: Pathspec, query: Query) -> Iterator[Record]:
         field, pattern = query.metadata or ("", "")
@@ -248,7 +252,7 @@ class ServiceProvider:
         for row in self._rows(path, "artifacts"):
             of_task = str(row.get("task_id"))
             last[of_task] = max(_attempt(row), last.get(of_task, 0))
-            if names is None or str(row.get("name")) in names:
+            if _among(row.get("name"), names):
                 kept.append(row)
         # One attempt for all, which is not the first: tasks that had fewer may be missing.
         alike = len({*last.values()}) == 1 and any(last.values())
@@ -302,6 +306,11 @@ def _made(make: Callable[[Row], Any], rows: Iterable[Row]) -> Iterator[Any]:
             yield make(row)
         except UnreadableRecord as unreadable:  # noqa: PERF203, each may be wrong by itself
             left_out(unreadable)
+
+
+def _among(name: object, names: frozenset[str] | None) -> bool:
+    """Tell whether something is wanted; what has no name is, to be told that it is left out."""
+    return names is None or not isinstance(name, str) or name in names
 
 
 def _attempt(row: Row) -> int:

@@ -47,25 +47,23 @@ def pause(attempt: int, headers: Mapping[str, str]) -> float:
 
     Args:
         attempt: how many there were already, from 1.
-        headers: of the last answer, if one came; its `Retry-After` decides.
+        headers: of the last answer, if one came; not before its `Retry-After`.
     """
-    told = headers.get("Retry-After")
-    if told is not None and (seconds := _seconds(told)) is not None:
-        return seconds
-    # Full jitter: clients that failed together do not come back together.
+    # At random: clients that failed together do not come back together.
     longest: float = min(_FIRST * 2 ** (attempt - 1), _MOST)
-    return random.uniform(longest / 2, longest)  # noqa: S311, no secret depends on it
+    own = random.uniform(longest / 2, longest)  # noqa: S311, no secret depends on it
+    return _told(headers.get("Retry-After", "")) + own
 
 
-def _seconds(told: str) -> float | None:
+def _told(text: str) -> float:
+    """Return the seconds of a `Retry-After`; 0 if it makes no sense."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
     try:
-        return max(float(told), 0.0)
-    except ValueError:
-        pass
-    try:
-        moment = parsedate_to_datetime(told)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return max((moment - datetime.now(timezone.utc)).total_seconds(), 0.0)
+        moment = parsedate_to_datetime(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        return max((moment - datetime.now(timezone.utc)).total_seconds(), 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0

@@ -30,8 +30,8 @@ def path_of(row: Row, level: Level) -> Pathspec:
         UnreadableRecord: it lacks a name, or has one that cannot be a name.
     """
     try:
-        names = tuple(str(row[name]) for name in _NAMES[:level])
-    except (KeyError, TypeError) as cause:
+        names = tuple(map(_name, (row[name] for name in _NAMES[:level])))
+    except (KeyError, TypeError, ValueError) as cause:
         raise UnreadableRecord(
             "an answer of the service", f"no object of its ({cause!r})"
         ) from cause
@@ -39,6 +39,12 @@ def path_of(row: Row, level: Level) -> Pathspec:
         if not is_name(name):
             raise UnreadableRecord("/".join(names), f"{name!r} cannot be a name")
     return Pathspec(names)
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
+        raise TypeError(f"a name is {type(value).__name__}")
+    return str(value)
 
 
 def record_of(row: Row, level: Level) -> Record:

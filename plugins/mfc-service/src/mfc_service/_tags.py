@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Mapping
+from http import HTTPStatus
 
-from mfc.errors import MetaflowNotFound, MetaflowTaggingError, UnreadableRecord
+import attrs
+
+from mfc.errors import MetaflowNotFound, MetaflowTaggingError, Unanswered, UnreadableRecord
 from mfc.hookspecs import TagChange
 from mfc.model import Level, Pathspec, Record
 from mfc.tags import TagEdit
-from mfc_service._connection import Answer, Connection, Unanswered, excerpt
-from mfc_service._retries import PASSING, pause
+from mfc_service._connection import Answer, Connection, Lost, excerpt, refusal
+from mfc_service._retries import pause
 from mfc_service._rows import location, record_of
 
 #: What two writers at once are told: one of them has to come again.
 _CONFLICT = 409
+#: Statuses below are of success.
+_MOVED = 300
+#: Part of the time that is left which a change may take.
+_SHARE = 0.5
 #: Removing what Metaflow set itself.
 _PROTECTED = 422
 
@@ -27,6 +34,16 @@ def retag(connection: Connection, run: Pathspec, change: TagChange) -> frozenset
     tell whether the change happened, before it is sent again.
     """
     return _Change(connection, run, change).made()
+
+
+@attrs.frozen
+class _Failure:
+    """Why a change was not made."""
+
+    reason: str
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    #: Whether another writer was first.
+    contended: bool = False
 
 
 class _Change:
@@ -45,43 +62,54 @@ class _Change:
             edit = self._edit()
             if isinstance(edit, frozenset):
                 return edit
-            done, headers, problem = self._sent(edit)
-            if done is not None:
-                return done
-            wait = pause(attempt, headers)
-            if time.monotonic() + wait >= self._deadline:
-                said = f"not changed, in {attempt} tries: {problem}"
-                raise MetaflowTaggingError(f"The tags of Run('{self._run}') were {said}")
+            outcome = self._sent(edit)
+            if isinstance(outcome, frozenset):
+                return outcome
+            wait = pause(attempt, outcome.headers)
+            late = self._left() <= wait
+            # Where others write, somebody gets on: only what fails is counted.
+            if late or not (outcome.contended or self._connection.may_repeat(attempt)):
+                raise self._unchanged(f"{outcome.reason} (tries: {attempt})")
             time.sleep(wait)
+
+    def _left(self) -> float:
+        return max(self._deadline - time.monotonic(), 0.001)
+
+    def _unchanged(self, reason: object) -> MetaflowTaggingError:
+        return MetaflowTaggingError(f"The tags of Run('{self._run}') were not changed: {reason}")
 
     def _edit(self) -> TagEdit | frozenset[str]:
         """Return what to ask of the service, or the tags if nothing is."""
         if isinstance(self._change, TagEdit):
             return self._change
-        record = self._record()
+        try:
+            record = self._record()
+        except UnreadableRecord as unreadable:
+            raise self._unchanged(unreadable) from unreadable
         wanted = self._change(record.tags, record.system_tags)
         if wanted == record.tags:
             return wanted
         return TagEdit(record.tags - wanted, wanted - record.tags)
 
-    def _sent(self, edit: TagEdit) -> tuple[frozenset[str] | None, Any, str]:
-        """Send a change; return the tags if it is made, else the headers and why not."""
+    def _sent(self, edit: TagEdit) -> frozenset[str] | _Failure:
+        """Send a change; return the tags if it is made."""
         body = {"tags_to_add": sorted(edit.add), "tags_to_remove": sorted(edit.remove)}
-        left = max(self._deadline - time.monotonic(), 0.001)
+        # Some time is kept, to ask what became of it if there is no answer.
+        seconds = self._left() * _SHARE
         try:
-            answer = self._connection.patch(f"{self._path}/tag/mutate", body, left)
-        except Unanswered as lost:
-            return self._already(edit), {}, lost.reason
-        except UnreadableRecord as unreadable:
-            raise MetaflowTaggingError(str(unreadable)) from unreadable
-        if answer.status in PASSING:
+            answer = self._connection.patch(f"{self._path}/tag/mutate", body, seconds)
+        except Lost as lost:
+            return self._unless_made(edit, _Failure(str(lost)))
+        except Unanswered as unanswered:
+            raise self._unchanged(unanswered) from unanswered
+        if answer.passing:
             # A gateway gave up waiting, perhaps after the service was done.
-            return self._already(edit), answer.headers, f"status {answer.status}"
+            return self._unless_made(edit, _Failure(str(refusal(answer)), answer.headers))
         if answer.status == _CONFLICT:
-            return None, answer.headers, "other writers were there each time"
-        return self._told(answer), {}, ""
+            return _Failure("other writers were there each time", answer.headers, contended=True)
+        return self._told(answer, edit)
 
-    def _told(self, answer: Answer) -> frozenset[str]:
+    def _told(self, answer: Answer, edit: TagEdit) -> frozenset[str]:
         if answer.lacks(self._run):
             raise MetaflowNotFound(f"Run('{self._run}') does not exist")
         if answer.no_route:
@@ -92,25 +120,41 @@ class _Change:
         if answer.status == _PROTECTED:
             raise MetaflowTaggingError(f"Cannot remove a system tag: {excerpt(answer.body)}")
         try:
-            return frozenset(answer.document(dict)["tags"])
-        except (UnreadableRecord, LookupError, TypeError) as cause:
-            raise MetaflowTaggingError(
-                f"The tags of Run('{self._run}') may not be changed: {cause}"
-            ) from cause
+            return _tags_of(answer)
+        except Unanswered as unanswered:
+            done = None
+            if answer.status < _MOVED or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                done = self._already(edit)
+            if done is None:
+                raise self._unchanged(unanswered) from unanswered
+            return done
+
+    def _unless_made(self, edit: TagEdit, failure: _Failure) -> frozenset[str] | _Failure:
+        done = self._already(edit)
+        return failure if done is None else done
 
     def _already(self, edit: TagEdit) -> frozenset[str] | None:
         """Return the tags if they are as wanted, None if the change has to be sent again."""
-        record = self._record()
+        try:
+            record = self._record()
+        except UnreadableRecord as unreadable:
+            raise MetaflowTaggingError(
+                f"Whether the tags of Run('{self._run}') were changed is not known: {unreadable}"
+            ) from unreadable
         there = record.tags | record.system_tags
         if edit.add <= there and not (edit.remove - edit.add) & record.tags:
             return record.tags
         return None
 
     def _record(self) -> Record:
-        try:
-            answer = self._connection.get(self._path)
-            if answer.lacks(self._run):
-                raise MetaflowNotFound(f"Run('{self._run}') does not exist")
-            return record_of(answer.document(dict), Level.RUN)
-        except UnreadableRecord as unreadable:
-            raise MetaflowTaggingError(str(unreadable)) from unreadable
+        answer = self._connection.get(self._path, seconds=self._left())
+        if answer.lacks(self._run):
+            raise MetaflowNotFound(f"Run('{self._run}') does not exist")
+        return record_of(answer.document(dict), Level.RUN)
+
+
+def _tags_of(answer: Answer) -> frozenset[str]:
+    tags = answer.document(dict).get("tags")
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise Unanswered(answer.question, f"expected tags, got {excerpt(answer.body)!r}")
+    return frozenset(tags)

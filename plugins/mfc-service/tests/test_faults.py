@@ -1,0 +1,233 @@
+"""What a network does to a question: the same answer as without it, or an error of ours, in time."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+
+import pytest
+from tests.servers.proxy import Cut, Drip, Fault, Hole, Running
+
+from mfc.errors import MetaflowException, UnreadableRecord
+
+from . import asking
+from .asking import PAGE, QUESTIONS, answers, clear, client, in_time, through
+
+#: What passes by, if it is asked again.
+PASSING: dict[str, Fault] = {
+    "closed instead of an answer": Cut(0),
+    "closed when it was asked": Cut(0, delivered=False),
+    "reset instead of an answer": Cut(0, reset=True),
+    "reset when it was asked": Cut(0, reset=True, delivered=False),
+    "cut in the headers": Cut(40),
+    "cut in the body": Cut(400),
+    "reset in the body": Cut(400, reset=True),
+}
+#: What does not.
+LASTING: dict[str, Fault] = {
+    **PASSING,
+    "black hole": Hole(),
+    "answers are lost": Hole(delivered=True),
+}
+
+
+@pytest.fixture(scope="module")
+def expected(recorded: str) -> dict[str, object]:
+    found = dict(answers(recorded))
+    missing = [name for name, value in found.items() if isinstance(value, type) or not value]
+    assert missing == ["no such run"]
+    assert all(found["parents"])
+    assert all(found["children"])
+    return found
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfc_service._retries._FIRST", 0.01)
+
+
+@pytest.mark.parametrize("kind", PASSING)
+def test_what_passes_changes_no_answer(
+    kind: str, proxy: Running, recorded: str, expected: dict[str, object], impatient: None
+) -> None:
+    url = through(proxy.port, recorded)
+    for name in QUESTIONS:
+        # The first of three, so that whatever is asked meets it, and then answers.
+        proxy.faults.clear()
+        proxy.faults.extend([PASSING[kind], None, None] * 3)
+        with in_time():
+            assert asking.answer(lambda name=name: QUESTIONS[name](client(url))) == expected[name]
+
+
+def test_a_long_way_changes_no_answer(
+    proxy: Running, recorded: str, expected: dict[str, object]
+) -> None:
+    proxy.delay = 0.002
+    assert answers(through(proxy.port, recorded), timeout=10) == expected
+
+
+@pytest.mark.parametrize("kind", LASTING)
+def test_what_lasts_is_an_error_in_time(
+    kind: str, proxy: Running, recorded: str, impatient: None
+) -> None:
+    proxy.always = LASTING[kind]
+    url = through(proxy.port, recorded)
+    asked = client(url, timeout=1)
+    with in_time(), pytest.raises(UnreadableRecord) as caught:
+        list(asked.flow("ForeachFlow"))
+    clear(caught.value)
+    assert url in str(caught.value)
+
+
+def test_a_question_in_the_middle_of_an_outage_is_an_error(
+    proxy: Running, recorded: str, expected: dict[str, object], impatient: None
+) -> None:
+    """However far a question came: an error, and never an answer that is another one."""
+    url = through(proxy.port, recorded)
+    told = 0
+    for name in QUESTIONS:
+        for good in (1, 2, 4, 7):
+            proxy.faults.clear()
+            proxy.always, turns = None, proxy.counts["turns"]
+            proxy.faults.extend([None] * good)
+            proxy.always = Cut(0, reset=True)
+            with in_time():
+                found = asking.answer(lambda name=name: QUESTIONS[name](client(url, timeout=1)))
+            if proxy.counts["turns"] - turns > good:
+                told += 1
+                assert isinstance(found, type), (name, good, found)
+                assert issubclass(found, UnreadableRecord), (name, good)
+            else:
+                assert found == expected[name], (name, good)
+    assert told > len(QUESTIONS)
+
+
+def test_refused_connections_are_an_error_until_they_are_not(
+    proxy: Running, recorded: str, expected: dict[str, object]
+) -> None:
+    url = through(proxy.port, recorded)
+    asked = client(url)
+    runs = QUESTIONS["runs"](asked)
+    with proxy.refusing(), in_time(), pytest.raises(UnreadableRecord) as caught:
+        QUESTIONS["runs"](asked)
+    clear(caught.value)
+    assert "is the service up" in str(caught.value)
+    assert QUESTIONS["runs"](asked) == runs == expected["runs"]
+
+
+def test_an_answer_that_drips_ends_at_the_deadline(proxy: Running, recorded: str) -> None:
+    proxy.always = Drip(0.05)
+    asked = client(through(proxy.port, recorded), timeout=1)
+    with in_time(), pytest.raises(UnreadableRecord, match="MFC_SERVICE_TIMEOUT") as caught:
+        list(asked.flow("ForeachFlow"))
+    clear(caught.value)
+
+
+def test_a_slow_answer_is_an_answer(
+    proxy: Running, recorded: str, expected: dict[str, object]
+) -> None:
+    proxy.always = Drip(0.0001)
+    url = through(proxy.port, recorded)
+    assert QUESTIONS["newest runs"](client(url, timeout=10)) == expected["newest runs"]
+
+
+def given(rows: Iterator[object]) -> tuple[list[object], MetaflowException | None]:
+    found = []
+    try:
+        for row in rows:
+            found.append(row)
+    except MetaflowException as error:
+        return found, error
+    return found, None
+
+
+@pytest.mark.parametrize("pages", [1, 2, 3])
+def test_what_came_before_the_fault_is_right(
+    pages: int, proxy: Running, recorded: str, impatient: None
+) -> None:
+    whole = [flow.id for flow in client(recorded).flows()]
+    proxy.faults.extend([None] * pages)
+    proxy.always = Cut(300)
+    found, error = given(iter(client(through(proxy.port, recorded)).flows()))
+    assert error is not None
+    clear(error)
+    assert [flow.id for flow in found] == whole[: len(found)]
+    assert len(found) == PAGE * pages < len(whole)
+
+
+def test_the_message_says_what_was_set(proxy: Running, recorded: str) -> None:
+    proxy.always = Hole()
+    with in_time(), pytest.raises(UnreadableRecord, match="not answered within 1 s"):
+        client(through(proxy.port, recorded), timeout=1).run("ForeachFlow/3")
+
+
+def test_deadlines_hold_where_threads_wait_for_connections(proxy: Running, recorded: str) -> None:
+    """Those that wait for others to be done with a connection are not forgotten."""
+    proxy.always = Hole()
+    asked = client(through(proxy.port, recorded), timeout=1, MFC_SERVICE_CONNECTIONS=2)
+    ends: list[object] = []
+
+    def ask() -> None:
+        ends.append(asking.answer(lambda: list(asked.flow("ForeachFlow"))))
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(16)]
+    with in_time(5):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert len(ends) == len(threads)
+    assert all(isinstance(end, type) and issubclass(end, UnreadableRecord) for end in ends)
+
+
+def test_threads_of_which_some_fail_get_their_own_answers(
+    proxy: Running, recorded: str, expected: dict[str, object]
+) -> None:
+    proxy.faults.extend(itertools.islice(itertools.cycle([None, None, None, Cut(200)]), 60))
+    asked = client(through(proxy.port, recorded), timeout=10)
+    names = ["runs", "newest runs", "steps", "tasks", "end", "latest"] * 2
+    found: list[tuple[str, object]] = []
+
+    def ask(name: str) -> None:
+        found.append((name, asking.answer(lambda: QUESTIONS[name](asked))))
+
+    threads = [threading.Thread(target=ask, args=(name,), daemon=True) for name in names]
+    with in_time():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert sorted(name for name, _ in found) == sorted(names)
+    assert [name for name, answer in found if answer != expected[name]] == []
+
+
+def test_dropped_connections_are_replaced_at_once(
+    proxy: Running, recorded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever waited now would wait longer than the deadline.
+    monkeypatch.setattr("mfc_service._retries._FIRST", 1000.0)
+    monkeypatch.setattr("mfc_service._retries._MOST", 1000.0)
+    asked = client(through(proxy.port, recorded))
+    runs = [run.id for run in asked.flow("ForeachFlow")]
+    for drop in (
+        proxy.drop_all,
+        lambda: proxy.drop_all(reset=True),
+        lambda: proxy.faults.append(Cut(0, delivered=False, reused=True)),
+        lambda: proxy.faults.append(Cut(0, delivered=False, reset=True, reused=True)),
+    ):
+        drop()
+        assert [run.id for run in asked.flow("ForeachFlow")] == runs
+        assert not proxy.faults
+
+
+def test_a_new_connection_that_breaks_is_no_dropped_one(
+    proxy: Running, recorded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asks again and again without a pause."""
+    monkeypatch.setattr("mfc_service._retries._FIRST", 1000.0)
+    monkeypatch.setattr("mfc_service._retries._MOST", 1000.0)
+    proxy.always = Cut(0, delivered=False)
+    with pytest.raises(UnreadableRecord):
+        client(through(proxy.port, recorded)).run("ForeachFlow/3")
+    assert proxy.counts["turns"] == 1

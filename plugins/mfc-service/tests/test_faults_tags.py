@@ -1,0 +1,271 @@
+"""Changes of tags under faults: made once, or not, or an error that says which; never blindly repeated.
+
+The way is: client, proxy, gateway, service. The proxy loses requests or answers, the gateway counts what arrives.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from tests.servers import proxy as proxies
+from tests.servers.gateway import Asked, Gateway, Reply, Rule
+from tests.servers.proxy import Cut, Fault, Hole, Running
+
+from mfc import Client
+from mfc.config import Config
+from mfc.errors import MetaflowNotFound, MetaflowTaggingError
+from mfc.model import Level, Pathspec
+from mfc_service import mfc_metadata_provider
+from mfc_service._connection import TRIES
+
+from .asking import clear, client, in_time
+from .backend import NoHooks
+
+RUN = "BranchFlow/19"
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def lossy(gateway: Gateway) -> Iterator[Running]:
+    host, _, port = gateway.url.removeprefix("http://").partition(":")
+    with proxies.running((host, int(port))) as made:
+        yield made
+
+
+@pytest.fixture
+def asked(lossy: Running) -> Client:
+    return client(f"http://127.0.0.1:{lossy.port}")
+
+
+@pytest.fixture
+def tag() -> str:
+    return f"tag-{next(_numbers)}"
+
+
+def tags_now(recorded: str) -> frozenset[str]:
+    return client(recorded).run(RUN).user_tags
+
+
+def answered_late(answer: Reply) -> Rule:
+    """Return a rule for a gateway that lets a change pass, and then says something else."""
+
+    def rule(asked: Asked, ask: object) -> Reply:
+        found = ask()  # type: ignore[operator]
+        return answer if asked.method == "PATCH" else found
+
+    return rule
+
+
+def only_changes(answer: Reply) -> Rule:
+    """Return a rule for a gateway that keeps changes to itself."""
+    return lambda asked, ask: answer if asked.method == "PATCH" else ask()
+
+
+AFTER: dict[str, Fault] = {
+    "closed": Cut(0),
+    "reset": Cut(0, reset=True),
+    "cut in the headers": Cut(30),
+    "black hole": Hole(delivered=True),
+}
+BEFORE: dict[str, Fault] = {
+    "closed": Cut(0, delivered=False),
+    "reset": Cut(0, delivered=False, reset=True),
+    "black hole": Hole(),
+}
+
+
+@pytest.mark.parametrize("kind", AFTER)
+def test_a_change_whose_answer_is_lost_is_not_sent_again(
+    kind: str, asked: Client, lossy: Running, gateway: Gateway, recorded: str
+) -> None:
+    tag = f"lost: {kind}"
+    run = asked.run(RUN)
+    lossy.faults.append(AFTER[kind])
+    with in_time():
+        run.add_tag(tag)
+    assert gateway.count("PATCH") == 1
+    assert tag in run.user_tags
+    assert tag in tags_now(recorded)
+
+
+@pytest.mark.parametrize("kind", BEFORE)
+def test_a_change_that_did_not_arrive_is_sent_again(
+    kind: str, asked: Client, lossy: Running, gateway: Gateway, recorded: str
+) -> None:
+    tag = f"not: {kind}"
+    run = asked.run(RUN)
+    lossy.faults.append(BEFORE[kind])
+    with in_time():
+        run.add_tag(tag)
+    # What a connection lost is looked for before it is sent again.
+    sent = [(one.method, one.path.rpartition("/")[2]) for one in gateway.asked[1:]]
+    assert sent[-2:] == [("GET", "19"), ("PATCH", "mutate")]
+    assert gateway.count("PATCH") == 1
+    assert tag in tags_now(recorded)
+
+
+def test_the_last_tag_is_gone_although_the_answer_is_lost(
+    asked: Client, lossy: Running, gateway: Gateway, recorded: str, tag: str
+) -> None:
+    run = asked.run("BranchFlow/2")
+    run.replace_tags(list(run.user_tags), [tag])
+    lossy.faults.append(Cut(0))
+    run.remove_tag(tag)
+    assert gateway.count("PATCH") == 2
+    assert run.user_tags == client(recorded).run("BranchFlow/2").user_tags == frozenset()
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_gateway_that_gave_up_waiting_is_not_believed(
+    status: int, asked: Client, gateway: Gateway, recorded: str, tag: str
+) -> None:
+    run = asked.run(RUN)
+    gateway.always = answered_late(Reply(status))
+    run.add_tag(tag)
+    assert gateway.count("PATCH") == 1
+    assert tag in tags_now(recorded)
+
+
+LATE = {
+    "truncated": Reply(body=b'{"tags": ["a'),
+    "a login": Reply(body=b"<html><title>Sign in</title></html>"),
+    "text for tags": Reply(body=b'{"tags": "abc"}'),
+    "nothing": Reply(204),
+    "a crash": Reply(500, b'{"traceback": "SELECT 1"}'),
+}
+
+
+@pytest.mark.parametrize("kind", LATE)
+def test_an_answer_that_is_none_does_not_say_what_happened(
+    kind: str, asked: Client, gateway: Gateway, recorded: str, tag: str
+) -> None:
+    run = asked.run(RUN)
+    gateway.always = answered_late(LATE[kind])
+    run.add_tag(tag)
+    assert gateway.count("PATCH") == 1
+    assert tag in tags_now(recorded)
+    assert not tags_now(recorded) & set("abc")
+    gateway.always = only_changes(LATE[kind])
+    with pytest.raises(MetaflowTaggingError, match="were not changed") as caught:
+        run.add_tag(f"{tag}-more")
+    clear(caught.value)
+    assert gateway.count("PATCH") == 2
+
+
+def test_a_storm_is_not_multiplied_by_changes(
+    asked: Client, gateway: Gateway, recorded: str, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mfc_service._retries._FIRST", 0.001)
+    run = asked.run(RUN)
+    gateway.always = only_changes(Reply(503))
+    with in_time(), pytest.raises(MetaflowTaggingError, match="were not changed.*503") as caught:
+        run.add_tag(tag)
+    clear(caught.value)
+    assert gateway.count("PATCH") == TRIES
+    assert tag not in tags_now(recorded)
+
+
+def test_other_writers_are_waited_for(
+    asked: Client, gateway: Gateway, recorded: str, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A conflict is nobody's failure: it is tried for as long as there is time."""
+    monkeypatch.setattr("mfc_service._retries._FIRST", 0.0001)
+    run = asked.run(RUN)
+    gateway.script.extend([Reply(409, b'"conflict"')] * (TRIES + 2))
+    run.add_tag(tag)
+    assert gateway.count("PATCH") == TRIES + 3
+    assert tag in tags_now(recorded)
+    gateway.always = Reply(409, b'"conflict"', {"Retry-After": "1"})
+    with in_time(), pytest.raises(MetaflowTaggingError, match="other writers") as caught:
+        run.add_tag(f"{tag}-more")
+    clear(caught.value)
+
+
+def test_where_nothing_answers_what_happened_is_not_known(
+    asked: Client, lossy: Running, tag: str
+) -> None:
+    run = asked.run(RUN)
+    lossy.always = Hole(delivered=True)
+    with in_time(), pytest.raises(MetaflowTaggingError, match="is not known") as caught:
+        run.add_tag(tag)
+    clear(caught.value)
+
+
+def test_refused_connections_are_an_error_in_time(
+    asked: Client, lossy: Running, gateway: Gateway, tag: str
+) -> None:
+    run = asked.run(RUN)
+    with lossy.refusing(), in_time(), pytest.raises(MetaflowTaggingError) as caught:
+        run.add_tag(tag)
+    clear(caught.value)
+    assert gateway.count("PATCH") == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Reply(401), Reply(403), Reply(302, headers={"Location": "/x"}), Reply(404, b"<p>gone</p>")],
+    ids=lambda reply: str(reply.status),
+)
+def test_a_refusal_is_told_at_once(
+    answer: Reply, asked: Client, gateway: Gateway, tag: str
+) -> None:
+    run = asked.run(RUN)
+    gateway.always = only_changes(answer)
+    with pytest.raises(
+        MetaflowTaggingError, match=f"status {answer.status}|no metadata service"
+    ) as caught:
+        run.add_tag(tag)
+    clear(caught.value)
+    assert gateway.count("PATCH") == 1
+
+
+def test_a_run_that_went_away_is_not_found(asked: Client, gateway: Gateway, tag: str) -> None:
+    run = asked.run(RUN)
+    gateway.always = only_changes(Reply(404, b"{}"))
+    with pytest.raises(MetaflowNotFound):
+        run.add_tag(tag)
+
+
+class Toggle:
+    """A change that done twice is none; it says what it was given."""
+
+    def __init__(self, tag: str) -> None:
+        self._tag = tag
+        self.given: list[frozenset[str]] = []
+
+    def __call__(self, user: frozenset[str], system: frozenset[str]) -> frozenset[str]:
+        self.given.append(user)
+        return user ^ {self._tag}
+
+
+@pytest.mark.parametrize("kind", ["after", "before"])
+def test_a_change_that_is_not_idempotent_is_made_once(
+    kind: str, lossy: Running, gateway: Gateway, recorded: str, tag: str
+) -> None:
+    config = Config({"MFC_SERVICE_TIMEOUT": 3})
+    meter = type("Meter", (), {"add": lambda self, **_: None})()
+    address = f"service@http://127.0.0.1:{lossy.port}"
+    provider = mfc_metadata_provider(address, config, meter, NoHooks())
+    change = Toggle(tag)
+    for expected in (True, False):
+        lossy.faults.extend([None, Cut(0) if kind == "after" else Cut(0, delivered=False)])
+        found = provider.retag(Pathspec.parse(RUN, Level.RUN), change)
+        assert (tag in found) is expected
+        assert (tag in tags_now(recorded)) is expected
+    assert gateway.count("PATCH") == 2
+
+
+def test_what_the_service_says_of_its_insides_is_not_told(
+    asked: Client, gateway: Gateway, tag: str
+) -> None:
+    run = asked.run(RUN)
+    body = json.dumps(json.dumps({"err_msg": {"pgerror": "SELECT x", "pgcode": "42P01"}})).encode()
+    for status in (400, 422, 500):
+        gateway.always = only_changes(replace(Reply(body=body), status=status))
+        with pytest.raises(MetaflowTaggingError) as caught:
+            run.add_tag(tag)
+        clear(caught.value)
