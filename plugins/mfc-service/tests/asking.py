@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 from mfc import Client, errors
 from mfc.errors import MetaflowException
 
-#: Seconds that a question may take here, and seconds after which it hangs.
-TIMEOUT, HANGS = 2.0, 15.0
+#: Seconds that a question may take, far more than it does; and seconds after which it hangs.
+TIMEOUT, HANGS = 30.0, 15.0
+#: Seconds that a question may take that gets no answer.
+SHORT = 1.0
 #: Objects of a page: listings take several.
 PAGE = 5
 LEAF = "NestedForeachFlow/4/leaf"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +14,7 @@ from tests.servers.proxy import Cut, Drip, Fault, Hole, Running
 from mfc.errors import MetaflowException, UnreadableRecord
 
 from . import asking
-from .asking import PAGE, QUESTIONS, answers, clear, client, in_time, through
+from .asking import PAGE, QUESTIONS, SHORT, answers, clear, client, in_time, through
 
 #: What passes by, if it is asked again.
 PASSING: dict[str, Fault] = {
@@ -64,7 +66,7 @@ def test_a_long_way_changes_no_answer(
     proxy: Running, recorded: str, expected: dict[str, object]
 ) -> None:
     proxy.delay = 0.002
-    assert answers(through(proxy.port, recorded), timeout=10) == expected
+    assert answers(through(proxy.port, recorded)) == expected
 
 
 @pytest.mark.parametrize("kind", LASTING)
@@ -73,7 +75,7 @@ def test_what_lasts_is_an_error_in_time(
 ) -> None:
     proxy.always = LASTING[kind]
     url = through(proxy.port, recorded)
-    asked = client(url, timeout=1)
+    asked = client(url, SHORT)
     with in_time(), pytest.raises(UnreadableRecord) as caught:
         list(asked.flow("ForeachFlow"))
     clear(caught.value)
@@ -93,7 +95,7 @@ def test_a_question_in_the_middle_of_an_outage_is_an_error(
             proxy.faults.extend([None] * good)
             proxy.always = Cut(0, reset=True)
             with in_time():
-                found = asking.answer(lambda name=name: QUESTIONS[name](client(url, timeout=1)))
+                found = asking.answer(lambda name=name: QUESTIONS[name](client(url)))
             if proxy.counts["turns"] - turns > good:
                 told += 1
                 assert isinstance(found, type), (name, good, found)
@@ -110,15 +112,16 @@ def test_refused_connections_are_an_error_until_they_are_not(
     asked = client(url)
     runs = QUESTIONS["runs"](asked)
     with proxy.refusing(), in_time(), pytest.raises(UnreadableRecord) as caught:
-        QUESTIONS["runs"](asked)
+        QUESTIONS["runs"](client(url, SHORT))
     clear(caught.value)
     assert "is the service up" in str(caught.value)
     assert QUESTIONS["runs"](asked) == runs == expected["runs"]
 
 
 def test_an_answer_that_drips_ends_at_the_deadline(proxy: Running, recorded: str) -> None:
-    proxy.always = Drip(0.05)
-    asked = client(through(proxy.port, recorded), timeout=1)
+    # Whoever waited for the end would wait for minutes, and never long for the next byte.
+    proxy.always = Drip(0.3)
+    asked = client(through(proxy.port, recorded), SHORT)
     with in_time(), pytest.raises(UnreadableRecord, match="MFC_SERVICE_TIMEOUT") as caught:
         list(asked.flow("ForeachFlow"))
     clear(caught.value)
@@ -129,7 +132,7 @@ def test_a_slow_answer_is_an_answer(
 ) -> None:
     proxy.always = Drip(0.0001)
     url = through(proxy.port, recorded)
-    assert QUESTIONS["newest runs"](client(url, timeout=10)) == expected["newest runs"]
+    assert QUESTIONS["newest runs"](client(url)) == expected["newest runs"]
 
 
 def given(rows: Iterator[object]) -> tuple[list[object], MetaflowException | None]:
@@ -159,13 +162,13 @@ def test_what_came_before_the_fault_is_right(
 def test_the_message_says_what_was_set(proxy: Running, recorded: str) -> None:
     proxy.always = Hole()
     with in_time(), pytest.raises(UnreadableRecord, match="not answered within 1 s"):
-        client(through(proxy.port, recorded), timeout=1).run("ForeachFlow/3")
+        client(through(proxy.port, recorded), SHORT).run("ForeachFlow/3")
 
 
 def test_deadlines_hold_where_threads_wait_for_connections(proxy: Running, recorded: str) -> None:
     """Those that wait for others to be done with a connection are not forgotten."""
     proxy.always = Hole()
-    asked = client(through(proxy.port, recorded), timeout=1, MFC_SERVICE_CONNECTIONS=2)
+    asked = client(through(proxy.port, recorded), SHORT, MFC_SERVICE_CONNECTIONS=2)
     ends: list[object] = []
 
     def ask() -> None:
@@ -181,11 +184,31 @@ def test_deadlines_hold_where_threads_wait_for_connections(proxy: Running, recor
     assert all(isinstance(end, type) and issubclass(end, UnreadableRecord) for end in ends)
 
 
+def test_a_deadline_holds_while_another_has_the_connection(proxy: Running, recorded: str) -> None:
+    proxy.always = Hole()
+    url = through(proxy.port, recorded)
+    patient = client(url, 10 * asking.HANGS, MFC_SERVICE_CONNECTIONS=1)
+    asked = client(url, SHORT, MFC_SERVICE_CONNECTIONS=1)
+
+    def wait() -> None:
+        with contextlib.suppress(UnreadableRecord):
+            patient.flow("FailFlow")
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    while not proxy.counts["turns"]:
+        time.sleep(0.01)
+    with in_time(), pytest.raises(UnreadableRecord, match="MFC_SERVICE_TIMEOUT") as caught:
+        asked.flow("ForeachFlow")
+    clear(caught.value)
+    assert proxy.counts["connections"] == 1
+
+
 def test_threads_of_which_some_fail_get_their_own_answers(
     proxy: Running, recorded: str, expected: dict[str, object]
 ) -> None:
     proxy.faults.extend(itertools.islice(itertools.cycle([None, None, None, Cut(200)]), 60))
-    asked = client(through(proxy.port, recorded), timeout=10)
+    asked = client(through(proxy.port, recorded))
     names = ["runs", "newest runs", "steps", "tasks", "end", "latest"] * 2
     found: list[tuple[str, object]] = []
 

@@ -117,7 +117,7 @@ def test_a_wrong_answer_later_on_is_an_error(kind: str, gateway: Gateway, record
     for name, ask in WAYS.items():
         expected = ask(client(recorded))
         told = 0
-        for good in range(1, 7):
+        for good in (1, 2, 4, 6):
             before = len(gateway.asked)
             gateway.script.clear()
             gateway.script.extend([lambda _, ask: ask()] * good)
@@ -219,7 +219,7 @@ def test_pages_that_never_end_are_an_error(kind: str, gateway: Gateway, whole: l
     assert error is not None
     assert "the same page for ever" in str(error)
     assert found == whole[: len(found)]
-    assert len(gateway.asked) < 10
+    assert len(gateway.asked) <= (3 if kind == "the same cursor" else 5)
 
 
 def test_rows_that_moved_to_the_next_page_are_given_once(

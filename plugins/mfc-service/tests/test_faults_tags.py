@@ -22,7 +22,8 @@ from mfc.model import Level, Pathspec
 from mfc_service import mfc_metadata_provider
 from mfc_service._connection import TRIES
 
-from .asking import clear, client, in_time
+from . import asking
+from .asking import SHORT, clear, client, in_time
 from .backend import NoHooks
 
 RUN = "BranchFlow/19"
@@ -78,12 +79,17 @@ BEFORE: dict[str, Fault] = {
 }
 
 
+def seconds(fault: Fault) -> float:
+    """Return the time for a change: not long, where half of it is waited for in vain."""
+    return 4.0 if isinstance(fault, Hole) else asking.TIMEOUT
+
+
 @pytest.mark.parametrize("kind", AFTER)
 def test_a_change_whose_answer_is_lost_is_not_sent_again(
-    kind: str, asked: Client, lossy: Running, gateway: Gateway, recorded: str
+    kind: str, lossy: Running, gateway: Gateway, recorded: str
 ) -> None:
     tag = f"lost: {kind}"
-    run = asked.run(RUN)
+    run = client(f"http://127.0.0.1:{lossy.port}", seconds(AFTER[kind])).run(RUN)
     lossy.faults.append(AFTER[kind])
     with in_time():
         run.add_tag(tag)
@@ -94,10 +100,10 @@ def test_a_change_whose_answer_is_lost_is_not_sent_again(
 
 @pytest.mark.parametrize("kind", BEFORE)
 def test_a_change_that_did_not_arrive_is_sent_again(
-    kind: str, asked: Client, lossy: Running, gateway: Gateway, recorded: str
+    kind: str, lossy: Running, gateway: Gateway, recorded: str
 ) -> None:
     tag = f"not: {kind}"
-    run = asked.run(RUN)
+    run = client(f"http://127.0.0.1:{lossy.port}", seconds(BEFORE[kind])).run(RUN)
     lossy.faults.append(BEFORE[kind])
     with in_time():
         run.add_tag(tag)
@@ -179,16 +185,14 @@ def test_other_writers_are_waited_for(
     run.add_tag(tag)
     assert gateway.count("PATCH") == TRIES + 3
     assert tag in tags_now(recorded)
-    gateway.always = Reply(409, b'"conflict"', {"Retry-After": "1"})
+    gateway.always = Reply(409, b'"conflict"', {"Retry-After": "60"})
     with in_time(), pytest.raises(MetaflowTaggingError, match="other writers") as caught:
         run.add_tag(f"{tag}-more")
     clear(caught.value)
 
 
-def test_where_nothing_answers_what_happened_is_not_known(
-    asked: Client, lossy: Running, tag: str
-) -> None:
-    run = asked.run(RUN)
+def test_where_nothing_answers_what_happened_is_not_known(lossy: Running, tag: str) -> None:
+    run = client(f"http://127.0.0.1:{lossy.port}", 2 * SHORT).run(RUN)
     lossy.always = Hole(delivered=True)
     with in_time(), pytest.raises(MetaflowTaggingError, match="is not known") as caught:
         run.add_tag(tag)
@@ -196,9 +200,9 @@ def test_where_nothing_answers_what_happened_is_not_known(
 
 
 def test_refused_connections_are_an_error_in_time(
-    asked: Client, lossy: Running, gateway: Gateway, tag: str
+    lossy: Running, gateway: Gateway, tag: str
 ) -> None:
-    run = asked.run(RUN)
+    run = client(f"http://127.0.0.1:{lossy.port}", 2 * SHORT).run(RUN)
     with lossy.refusing(), in_time(), pytest.raises(MetaflowTaggingError) as caught:
         run.add_tag(tag)
     clear(caught.value)
@@ -246,7 +250,7 @@ class Toggle:
 def test_a_change_that_is_not_idempotent_is_made_once(
     kind: str, lossy: Running, gateway: Gateway, recorded: str, tag: str
 ) -> None:
-    config = Config({"MFC_SERVICE_TIMEOUT": 3})
+    config = Config({"MFC_SERVICE_TIMEOUT": asking.TIMEOUT})
     meter = type("Meter", (), {"add": lambda self, **_: None})()
     address = f"service@http://127.0.0.1:{lossy.port}"
     provider = mfc_metadata_provider(address, config, meter, NoHooks())
