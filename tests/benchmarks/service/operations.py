@@ -15,6 +15,7 @@ from tests.benchmarks.service.data import (
     LATEST_SUCCESSFUL,
     RUNS,
     WIDE_RUN,
+    WITHOUT_END,
 )
 
 NEWEST = FIRST_RUN + RUNS - 1
@@ -33,7 +34,8 @@ class Operation:
         title: what the table says.
         statement: an expression in the names of a client module.
         minimum: requests; `exists` more where a constructor must prove that its object is there, `loop` more where a
-            loop over a listing asks its first objects alone.
+            loop over a listing asks its first objects alone, or ahead of where it is left. A run without a step `end`
+            takes one more, for its end step may have another name.
         answer: an expression of `result` whose value must be the same from both clients.
         walls: the most that mfc may take of Metaflow's time, by added latency in milliseconds.
         kilobytes: the most that may come down.
@@ -55,6 +57,9 @@ class Operation:
         return self.minimum + self.exists + self.loop
 
 
+#: The newest run did not complete: whether its end step has the usual name takes a request, else
+#: it could be successful without being `completed`.
+NOT_COMPLETED = 1
 MANY = "Flow('ManyRunsFlow')"
 RUN = f"Run('ManyRunsFlow/{LATEST_SUCCESSFUL}')"
 FAILED = f"Run('ManyRunsFlow/{NEWEST}')"
@@ -84,7 +89,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "flow.latest_successful_run",
         f"{MANY}.latest_successful_run",
-        2,
+        2 + NOT_COMPLETED,
         exists=1,
         answer="result.id",
         kilobytes=10,
@@ -92,7 +97,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "flow.latest_successful_run, user:alice",
         f"{MANY}.latest_successful_run",
-        2,
+        2 + NOT_COMPLETED,
         exists=1,
         answer="result.id",
         namespace=ALICE,
@@ -115,8 +120,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "[r.successful for r in 50 runs]",
         f"[run.successful for run in itertools.islice({MANY}, 50)]",
-        51,
+        51 + WITHOUT_END,
         exists=1,
+        loop=7,
     ),
     Operation("list(step), 2,000 tasks", f"list({WORK})", 4, exists=1, answer=SORTED_IDS),
     Operation(
