@@ -32,6 +32,7 @@ from mfc.trust import Trust
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from mfc._cache import Cache
     from mfc._datastore import Datastore
     from mfc._discovery import PluginInfo
     from mfc.hookspecs import (
@@ -154,6 +155,7 @@ class Reader:
         if not isinstance(namespace, Unset):
             self.namespace = namespace
         self._datastore: Datastore | None = None
+        self._cache: Cache | None = None
         if metadata is not None:
             self.use(metadata)
 
@@ -273,10 +275,22 @@ class Reader:
     def datastore(self) -> Datastore:
         """The reader of blobs, and of the files beside tasks."""
         if self._datastore is None:
-            from mfc._datastore import Datastore  # listings need no values, so not at start-up
+            # Listings need no values, so not at start-up.
+            from mfc._datastore import Datastore, limits_of
 
-            self._datastore = Datastore(self.filesystem, self._counter)
+            limits = limits_of(self.config)
+            self._datastore = Datastore(self.filesystem, self._counter, self.cache, limits)
         return self._datastore
+
+    @property
+    def cache(self) -> Cache:
+        """The blobs that were read from afar before, on the local disk."""
+        with self._lock:
+            if self._cache is None:
+                from mfc._cache import Cache  # likewise
+
+                self._cache = Cache(self.config)
+            return self._cache
 
     def filesystem(self, ds_type: str) -> Filesystem:
         """Return the filesystem of a datastore type.
