@@ -1,7 +1,6 @@
 """Metaflow's datastore layout on a filesystem: verified blobs, and the files beside a task.
 
-Files of this machine are read where they are, by the thread that asks. What is elsewhere is read by
-threads that can be left behind, large files in ranges side by side, and blobs go into the cache.
+Blobs of other machines go through the cache.
 """
 
 from __future__ import annotations
@@ -12,56 +11,18 @@ import reprlib
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-
-import attrs
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from mfc._cache import LARGE, Cache
+from mfc._files import Files, Part, Progress
 from mfc._place import Place
 from mfc._spool import GZIP, Held, Spool, buffered, pour, roomy
-from mfc._transfer import Limits, Outcome, Overdue, SideBySide, in_order
-from mfc.errors import (
-    BadSetting,
-    CorruptBlob,
-    DatastoreError,
-    MetaflowDataMissing,
-    UnreadableBlob,
-)
+from mfc._transfer import Limits, Outcome
+from mfc.errors import CorruptBlob, MetaflowDataMissing, UnreadableBlob
 from mfc.model import Pathspec
 
 if TYPE_CHECKING:
-    from mfc.config import Config
     from mfc.hookspecs import Filesystem, Meter
-
-T = TypeVar("T")
-#: Takes how many bytes have come, and of how many.
-Progress = Callable[[int, int | None], None]
-
-#: Bytes that are asked for first of every file: most have no more, and are one request.
-BEGINNING = 4 << 20
-#: Bytes of each further range, and of all ranges of a file that are under way.
-_RANGE, _RANGES = 4 << 20, 32 << 20
-
-
-def limits_of(config: Config) -> Limits:
-    """Return how much may be read at once, as the settings say.
-
-    Raises:
-        BadSetting: a setting is no positive number.
-    """
-    return Limits(
-        width=max(int(_positive(config, "MFC_READS", 32)), 1),
-        memory=_positive(config, "MFC_READS_MEMORY", 128) * 2**20,
-        patience=_positive(config, "MFC_READ_TIMEOUT", 60),
-    )
-
-
-def _positive(config: Config, name: str, default: float) -> float:
-    number = config.number(name, default)
-    if not number > 0:
-        value, source = config.find(name) or (number, "")
-        raise BadSetting(name, value, source, "a number above 0")
-    return number
 
 
 class Wanted(NamedTuple):
@@ -95,18 +56,9 @@ class Wanted(NamedTuple):
         return f"{self.where.roots[0]}/{self.path}"
 
 
-@attrs.frozen
-class Part:
-    """The beginning of a file that is large, or whose content is."""
-
-    filesystem: Filesystem
-    path: str
-    first: bytes
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether there is no more."""
-        return len(self.first) != BEGINNING
+def size_of(fetched: bytes | Part) -> int:
+    """Return the bytes that what was fetched takes."""
+    return len(fetched) if isinstance(fetched, bytes) else len(fetched.first)
 
 
 class Datastore:
@@ -126,14 +78,14 @@ class Datastore:
         cache: Cache,
         limits: Limits | None = None,
     ) -> None:
-        self._filesystem = filesystem
+        self.limits = limits or Limits()
+        self._files = Files(filesystem, meter, self.limits)
         self._meter = meter
         self._cache = cache
-        self.limits = limits or Limits()
 
     def is_local(self, ds_type: str) -> bool:
         """Tell whether files of a datastore type are on this machine."""
-        return bool(getattr(self._filesystem(ds_type), "local_file", False))
+        return self._files.is_local(ds_type)
 
     # Blobs
 
@@ -163,13 +115,18 @@ class Datastore:
         """
         if self.is_local(wanted.where.ds_type):
             if not in_file:
-                stored = self._find(wanted.where, wanted.path, wanted.subject, self._content)
+                stored = self._files.whole(wanted.where, wanted.path, wanted.subject)
                 return Held(_verified(stored, wanted))
             return self.received(wanted, Outcome(self.fetch(wanted)), progress)
-        if (found := self._cache.get(wanted.key)) is not None:
-            self._meter.add(cache_hits=1)
+        if (found := self._cached(wanted.key)) is not None:
             return Held(found)
-        return self.received(wanted, self._in_time(partial(self.fetch, wanted)), progress)
+        return self.received(wanted, self._files.in_time(partial(self.fetch, wanted)), progress)
+
+    def _cached(self, key: str) -> bytes | BinaryIO | None:
+        found = self._cache.get(key)
+        if found is not None:
+            self._meter.add(cache_hits=1)
+        return found
 
     def needs_fetching(self, wanted: Wanted) -> bool:
         """Tell whether it pays to `fetch` before the content is wanted."""
@@ -181,7 +138,7 @@ class Datastore:
         Raises:
             DatastoreError: as `blob`.
         """
-        part = self._find(wanted.where, wanted.path, wanted.subject, self._beginning)
+        part = self._files.beginning(wanted.where, wanted.path, wanted.subject)
         if not part.is_whole or _expands(part.first, packed=wanted.packed):
             return part
         content = _verified(part.first, wanted)
@@ -197,18 +154,25 @@ class Datastore:
         Raises:
             DatastoreError: as `blob`.
         """
-        fetched = self._given(outcome, wanted.subject, lambda: wanted.location)
+        fetched = self._files.given(outcome, wanted.subject, wanted.location)
         if isinstance(fetched, bytes):
             return Held(fetched)
         remote = not self.is_local(wanted.where.ds_type)
-        entry = self._cache.new(wanted.key) if remote else None
+        # Somebody else may have read the same one meanwhile.
+        if remote and (found := self._cached(wanted.key)) is not None:
+            return Held(found)
+        fill = partial(self._pour, wanted, fetched, progress=progress)
+        return self._spooled(wanted.key if remote else "", fill)
+
+    def _spooled(self, key: str, fill: Callable[[Spool], bool]) -> Held:
+        """Return what `fill` writes; it is cached under `key` if there is one, and it is right."""
+        entry = self._cache.new(key) if key else None
         spool = Spool(roomy(entry))
         try:
-            self._pour(wanted, fetched, spool, progress)
-            file = spool.file
-            if entry is not None and entry.file is file:
+            right, file = fill(spool), spool.file
+            if right and entry is not None and entry.file is file:
                 entry.keep()
-                file = entry.file
+                file = cast("BinaryIO", entry.file)
             return Held(buffered(file))
         except BaseException:
             spool.file.close()
@@ -220,30 +184,30 @@ class Datastore:
     def pour(self, wanted: Wanted, spool: Spool, progress: Progress | None = None) -> None:
         """Write verified content to a file of the caller's; raises as `blob` does, and OSError."""
         if not self.is_local(wanted.where.ds_type) and self._cache.has(wanted.key):
-            with self.held(wanted) as held, held.open() as file:
-                while piece := file.read(_RANGE):
-                    spool.write(piece)
+            with self.held(wanted) as held:
+                held.copy(spool, progress)
             return
-        outcome = self._in_time(
-            partial(self._find, wanted.where, wanted.path, wanted.subject, self._beginning)
-        )
-        part = self._given(outcome, wanted.subject, lambda: wanted.location)
+        part = self._files.part(wanted.where, wanted.path, wanted.subject)
         self._pour(wanted, part, spool, progress)
 
-    def _pour(self, wanted: Wanted, part: Part, spool: Spool, progress: Progress | None) -> None:
+    def _pour(
+        self, wanted: Wanted, part: Part, spool: Spool, progress: Progress | None = None
+    ) -> bool:
         if not part.first:
             raise MetaflowDataMissing(wanted.subject, wanted.location, "its blob is empty")
-        packed = part.first.startswith(GZIP)
-        for unpack in (packed, not packed) if wanted.packed else (False, packed):
-            pieces = self._pieces(part, wanted.subject, progress)
+        readings = (True, False) if wanted.packed else (False, True)
+        for unpack in readings if part.first.startswith(GZIP) else (False,):
+            pieces = self._files.pieces(part, wanted.subject, progress)
             content, plain = pour(pieces, spool.write, packed=unpack)
             if content == wanted.key:
-                return
+                return True
             if unpack and plain != wanted.key:
                 break
             spool.again()
         reason = "its bytes do not match their SHA-1"
         raise CorruptBlob(wanted.subject, wanted.location, reason)
+
+    # Other files
 
     def task_file(self, where: Place, task: Pathspec, name: str) -> bytes | None:
         """Return a file that stands beside a task, such as `0.data.json`; None if there is none.
@@ -253,7 +217,7 @@ class Datastore:
         """
         path = f"{task}/{name}"
         try:
-            return self._first(where, path, f"file {name} of {task}")
+            return self._files.content(where, path, f"file {name} of {task}")
         except MetaflowDataMissing:
             return None
 
@@ -264,7 +228,7 @@ class Datastore:
             UnreadableBlob: the store failed.
         """
         try:
-            return self._try(where, f"{task}/{name}", f"file {name} of {task}", self._size)
+            return self._files.size(where, f"{task}/{name}", f"file {name} of {task}")
         except MetaflowDataMissing:
             return 0
 
@@ -287,158 +251,46 @@ class Datastore:
             raise CorruptBlob(f"Task {task}", name, "it is not the JSON of an attempt") from cause
         return info if isinstance(info, dict) else {}
 
-    def file(self, ds_type: str, paths: tuple[str, ...], subject: str) -> bytes:
-        """Return a file by its full path, the first of `paths` that exists.
+    def file(self, where: Place, subject: str) -> bytes:
+        """Return a file by its full path, the first of the roots that exists.
 
         Raises:
             MetaflowDataMissing: none exists.
             UnreadableBlob: no permission, or the store failed.
         """
-        return self._first(Place(ds_type, paths, ""), "", subject)
+        return self._files.content(where, "", subject)
 
-    # Files
+    def held_file(
+        self,
+        where: Place,
+        subject: str,
+        *,
+        packed: bool,
+        key: str = "",
+        progress: Progress | None = None,
+    ) -> tuple[Held, str]:
+        """Return the content of a file that is no blob, and its SHA-1; raises as `file` does.
 
-    def _first(self, where: Place, path: str, subject: str) -> bytes:
-        if self.is_local(where.ds_type):
-            return self._find(where, path, subject, self._content)
-        part = self._try(where, path, subject, self._beginning)
-        return b"".join(self._pieces(part, subject))
-
-    def _content(self, filesystem: Filesystem, path: str) -> bytes:
-        content = filesystem.cat_file(path)
-        self._meter.add(reads=1, size=len(content))
-        return content
-
-    def _beginning(self, filesystem: Filesystem, path: str) -> Part:
-        first = filesystem.cat_file(path, 0, BEGINNING)
-        self._meter.add(reads=1, size=len(first))
-        return Part(filesystem, path, first)
-
-    def _size(self, filesystem: Filesystem, path: str) -> int:
-        self._meter.add(reads=1)
-        return filesystem.size(path) or 0
-
-    def _pieces(
-        self, part: Part, subject: str, progress: Progress | None = None
-    ) -> Iterator[bytes]:
-        """Yield a file in pieces, in order, some read ahead side by side."""
-        done = len(part.first)
-        size = done
-        if not part.is_whole:
-            size = self._asked(part, subject, self._size)
-        if progress is not None:
-            progress(done, size)
-        yield part.first
-        for piece in self._ranges(part, subject, size):
-            done += len(piece)
-            if progress is not None:
-                progress(done, size)
-            yield piece
-
-    def _ranges(self, part: Part, subject: str, size: int) -> Iterator[bytes]:
-        starts = range(len(part.first), size, _RANGE)
-
-        def read(start: int, filesystem: Filesystem, path: str) -> bytes:
-            end = min(start + _RANGE, size)
-            piece = filesystem.cat_file(path, start, end)
-            self._meter.add(reads=1, size=len(piece))
-            if len(piece) != end - start:
-                raise OSError(f"{len(piece)} bytes came of the range from {start} to {end}")
-            return piece
-
-        if getattr(part.filesystem, "local_file", False):
-            for start in starts:
-                yield self._asked(part, subject, partial(read, start))
-            return
-        limits = attrs.evolve(self.limits, memory=min(self.limits.memory, _RANGES))
-        calls: SideBySide[int, bytes] = SideBySide(limits, _RANGE, len)
-        ask = partial(_told, part.filesystem, part.path, subject)
-        for _, outcome in in_order(starts, lambda s: (s, partial(ask, partial(read, s))), calls):
-            if outcome is not None:
-                yield self._given(outcome, subject, lambda: part.path)
-
-    def _asked(self, part: Part, subject: str, read: Callable[[Filesystem, str], T]) -> T:
-        """Return what a filesystem says of a file that is there."""
-        ask = partial(_told, part.filesystem, part.path, subject, read)
-        if getattr(part.filesystem, "local_file", False):
-            return ask()
-        return self._given(self._in_time(ask), subject, lambda: part.path)
-
-    def _try(
-        self, where: Place, path: str, subject: str, read: Callable[[Filesystem, str], T]
-    ) -> T:
-        """Return what `read` gives for a file at the first root where it is, or raise in time."""
-        find = partial(self._find, where, path, subject, read)
-        if self.is_local(where.ds_type):
-            return find()
-        location = _full_path(where.ds_type, where.roots[0], path)
-        return self._given(self._in_time(find), subject, lambda: location)
-
-    def _find(
-        self, where: Place, path: str, subject: str, read: Callable[[Filesystem, str], T]
-    ) -> T:
-        """Return what `read` gives for a file at the first root where it is."""
-        filesystem = self._filesystem(where.ds_type)
-        for root in where.roots:
-            full = _full_path(where.ds_type, root, path)
-            try:
-                return _told(filesystem, full, subject, read)
-            except MetaflowDataMissing:
-                continue
-        looked = ", ".join(_full_path(where.ds_type, root, path) for root in where.roots)
-        raise MetaflowDataMissing(subject, looked, "its bytes are not where they were recorded")
-
-    # Waiting
-
-    def _in_time(self, act: Callable[[], T]) -> Outcome[T]:
-        calls: SideBySide[str, T] = SideBySide(self.limits)
-        calls.want("", act)
-        return calls.take("")
-
-    def _given(self, outcome: Outcome[T], subject: str, location: Callable[[], str]) -> T:
-        """Return what a call gave; its errors say for what it was made here.
-
-        Raises:
-            DatastoreError: what it raised, or it is overdue.
+        Args:
+            where: its full paths as roots; the first that exists counts.
+            subject: what it is, for errors.
+            packed: it is gzip data; if it is not, the SHA-1 is empty.
+            key: what the SHA-1 should be, to find it in the cache.
+            progress: told of the stored bytes as they come.
         """
-        try:
-            return outcome.get()
-        except Overdue:
-            reason = (
-                f"the store has not answered within {self.limits.patience:g} s "
-                "(MFC_READ_TIMEOUT says how long to wait)"
-            )
-            raise UnreadableBlob(subject, location(), reason) from None
-        except DatastoreError as error:
-            if error.subject == subject:
-                raise
-            raise type(error)(subject, error.location, error.reason) from error.__cause__
+        remote = not self.is_local(where.ds_type)
+        if remote and key and (found := self._cached(key)) is not None:
+            return Held(found), key
+        part = self._files.part(where, "", subject)
+        content = [""]
 
+        def fill(spool: Spool) -> bool:
+            pieces = self._files.pieces(part, subject, progress)
+            content[0], _ = pour(pieces, spool.write, packed=packed)
+            return content[0] == key
 
-def _told(
-    filesystem: Filesystem, path: str, subject: str, read: Callable[[Filesystem, str], T]
-) -> T:
-    """Return what `read` gives.
-
-    Raises:
-        MetaflowDataMissing: there is no such file.
-        UnreadableBlob: no permission, or the store failed.
-    """
-    try:
-        return read(filesystem, path)
-    except (FileNotFoundError, NotADirectoryError) as cause:
-        raise MetaflowDataMissing(subject, path, "it is gone") from cause
-    except PermissionError as cause:
-        reason = "it may not be read: Metaflow writes files for their owner alone (mode 0600)"
-        raise UnreadableBlob(subject, path, reason) from cause
-    except Exception as cause:
-        # Filesystems are plugins over any library; none of its exceptions may escape.
-        raise UnreadableBlob(subject, path, f"the store failed: {cause!r}") from cause
-
-
-def _full_path(ds_type: str, root: str, path: str) -> str:
-    bare = root.removeprefix(f"{ds_type}://").rstrip("/")
-    return f"{bare}/{path}" if path else bare
+        held = self._spooled(key if remote else "", fill)
+        return held, content[0]
 
 
 def _expands(stored: bytes, *, packed: bool) -> bool:

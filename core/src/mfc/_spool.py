@@ -47,6 +47,27 @@ class Held:
         self._content.seek(0)
         return self._content
 
+    def copy(self, spool: Spool, progress: Callable[[int, int], object] | None = None) -> None:
+        """Write all of it to another file.
+
+        Args:
+            spool: the file.
+            progress: told of the bytes that are written, and of how many there are.
+        """
+        if isinstance(self._content, bytes):
+            size, file = len(self._content), cast("BinaryIO", io.BytesIO(self._content))
+        else:
+            size, file = self._content.seek(0, io.SEEK_END), self._content
+            file.seek(0)
+        while piece := file.read(PIECE):
+            spool.write(piece)
+            if progress is not None:
+                progress(file.tell(), size)
+
+    def lent(self) -> Held:
+        """Return the same content for one more reader, who does not close it."""
+        return _Lent(self._content)
+
     def close(self) -> None:
         """Close the file, if there is one."""
         if not isinstance(self._content, bytes):
@@ -62,6 +83,13 @@ class Held:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class _Lent(Held):
+    """Content that somebody else closes."""
+
+    def close(self) -> None:
+        """Leave the file open."""
 
 
 class Spool:

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -125,13 +125,22 @@ class SideBySide(Generic[Key, T]):
         limits: how much may be under way.
         cost: bytes that an answer may have, as far as is known before it is there.
         size: bytes of an answer.
+        keep: bytes of answers that are kept when they were taken: some blobs are those of a
+            thousand artifacts.
     """
 
     def __init__(
-        self, limits: Limits, cost: int = 0, size: Callable[[T], int] = lambda _: 0
+        self,
+        limits: Limits,
+        cost: int = 0,
+        size: Callable[[T], int] = lambda _: 0,
+        keep: float = 0,
     ) -> None:
-        self._limits, self._cost, self._size = limits, cost, size
+        self._limits, self._cost, self._size, self._keep = limits, cost, size, keep
         self._calls: dict[Key, _Call[T]] = {}
+        #: Answers that were taken, the last one taken last.
+        self._kept: dict[Key, _Call[T]] = {}
+        self._kept_bytes = 0
         self._ended: SimpleQueue[Any] = SimpleQueue()
         self._process = os.getpid()
         self._width = limits.width if limits.patience == math.inf else min(_FIRST, limits.width)
@@ -153,6 +162,12 @@ class SideBySide(Generic[Key, T]):
         self._settle()
         if (known := self._calls.get(key)) is not None:
             known.wanted += 1
+            return
+        if (known := self._kept.pop(key, None)) is not None:
+            known.wanted = 1
+            self._kept_bytes -= known.size
+            self._waiting += known.size
+            self._calls[key] = known
             return
         call = self._calls[key] = _Call(act, time.monotonic())
         if self._lost >= self._limits.width:  # whatever answers these calls is gone
@@ -183,19 +198,26 @@ class SideBySide(Generic[Key, T]):
         call = self._calls[key]
         call.wanted -= 1
         if not call.wanted:
-            self._forget(key)
+            self._put_away(key)
         return call.outcome or Outcome()
 
     def drop(self, key: Key) -> None:
-        """Give up an answer that nobody will take."""
+        """Give up an answer that was wanted once."""
         self._settle()
-        if key in self._calls and self._calls[key].outcome is not None:
-            self._forget(key)
-        elif key in self._calls:
-            self._calls.pop(key).wanted = 0
+        if (call := self._calls.get(key)) is not None:
+            call.wanted -= 1
+            if not call.wanted:
+                self._put_away(key)
 
-    def _forget(self, key: Key) -> None:
-        self._waiting -= self._calls.pop(key).size
+    def _put_away(self, key: Key) -> None:
+        """Keep an answer that nobody waits for any more, as long as there is memory for it."""
+        call = self._calls.pop(key)
+        self._waiting -= call.size
+        if 0 < call.size <= self._keep:
+            self._kept[key] = call
+            self._kept_bytes += call.size
+            while self._kept_bytes > self._keep:
+                self._kept_bytes -= self._kept.pop(next(iter(self._kept))).size
 
     def _begin(self, call: _Call[T]) -> None:
         self._running += 1
@@ -214,6 +236,7 @@ class SideBySide(Generic[Key, T]):
 
     def _note(self, call: _Call[T], outcome: Outcome[T], at: float) -> None:
         if call.outcome is not None:  # it was overdue, and nobody waits for it any more
+            self._lost -= 1
             return
         self._running -= 1
         call.outcome = outcome
@@ -231,7 +254,7 @@ def in_order(
     items: Iterable[Item],
     plan: Callable[[Item], tuple[Key, Callable[[], T]] | None],
     calls: SideBySide[Key, T],
-) -> Iterator[tuple[Item, Outcome[T] | None]]:
+) -> Generator[tuple[Item, Outcome[T] | None], None, None]:
     """Yield each item with the outcome of its call, in order, while later ones are under way.
 
     Items are taken from their source by the thread that consumes, as far ahead as there is room.

@@ -64,6 +64,8 @@ class Siblings:
         self._asked: dict[Hashable, _Progress[Any]] = {}
         #: What one of them told that holds for all.
         self.notes: dict[str, Any] = {}
+        #: What reads their values ahead, by the artifact's name.
+        self.rows: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[tuple[int, Record]]:
         """Yield position and record of every object."""
@@ -114,6 +116,14 @@ class Siblings:
             raise error
         return own  # type: ignore[no-any-return]
 
+    def known(self, position: int, key: Hashable) -> Any:
+        """Return the answer that came ahead for the object at `position`, None if none has."""
+        with self._lock:
+            progress = self._asked.get(key)
+            if progress is None or not self._reach(position):
+                return None
+            return progress.peeked(self._read[position].path)
+
     def _ahead(self, position: int, number: int) -> list[Pathspec]:
         """Return the paths of some objects from `position`; not beyond those given out, if any."""
         with self._lock:
@@ -154,6 +164,9 @@ class _Progress(Generic[T]):
     def keep_all(self, answers: Mapping[Pathspec, T], missing: T) -> None:
         self._answers, self._others, self._used = dict(answers), (missing,), set()
         self._at = time.monotonic()
+
+    def peeked(self, path: Pathspec) -> T | None:
+        return self._answers.get(path)
 
     def taken(self, path: Pathspec) -> tuple[T] | None:
         """Return the answer for `path` if there is one; it is used once, while it is fresh."""
