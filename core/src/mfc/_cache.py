@@ -104,6 +104,11 @@ class Cache:
             _remove(path)
         return found
 
+    @property
+    def largest(self) -> float:
+        """Bytes that one entry may have: it shall not drive out all others."""
+        return self._limit / 2
+
     def put(self, key: str, content: bytes) -> None:
         """Keep content that hashes to `key`."""
         if (new := self.new(key)) is not None:
@@ -137,6 +142,7 @@ class Cache:
             with self._lock:
                 if self._found is None:
                     self._found = self._find()
+                    self._complain()
         return self._found
 
     def _find(self) -> tuple[str | None, str]:
@@ -145,15 +151,21 @@ class Cache:
         self._limit = int(self._config.number("CLIENT_CACHE_MAX_SIZE", _MAX_SIZE) * _MEGABYTE)
         if self._limit <= 0:
             return None, "METAFLOW_CLIENT_CACHE_MAX_SIZE leaves no room"
-        root = self._config.text("CLIENT_CACHE_PATH")
         try:
-            directory = _private(root or _usual_root())
+            return _private(self._config.text("CLIENT_CACHE_PATH") or _usual_root()), ""
         except OSError as refusal:
-            if root:
-                text = f"Nothing is cached: METAFLOW_CLIENT_CACHE_PATH is {root!r}, {refusal}"
-                warnings.warn(text, MfcWarning, stacklevel=2)
             return None, str(refusal)
-        return directory, ""
+
+    def _complain(self) -> None:
+        """Warn if the directory that somebody chose cannot be used; the usual one may be missed."""
+        directory, reason = self._found or (None, "")
+        if (
+            directory is None
+            and self._limit > 0
+            and (root := self._config.text("CLIENT_CACHE_PATH"))
+        ):
+            text = f"Nothing is cached: METAFLOW_CLIENT_CACHE_PATH is {root!r}, and {reason}"
+            warnings.warn(text, MfcWarning, stacklevel=2)
 
     # How large it is
 
@@ -205,6 +217,8 @@ class NewEntry:
     def keep(self) -> None:
         """Make it an entry, if that is possible; the file stays open."""
         size = self.file.tell()
+        if size > self._cache.largest:
+            return
         renamed = os.name == "nt"  # a file that is open cannot be renamed there
         if renamed:
             self.file.close()
