@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -12,7 +10,6 @@ import pytest
 
 from mfc import Client, MfcWarning
 from mfc._objects._siblings import ahead, side_by_side
-from mfc._objects._threads import Threads
 from mfc.errors import Unanswered, UnreadableRecord
 from mfc.hookspecs import Support
 from mfc.model import MetadataRecord, Pathspec, Record
@@ -83,30 +80,3 @@ def test_an_error_comes_where_its_answer_would() -> None:
     assert next(found) == 6
     with pytest.raises(ZeroDivisionError):
         next(found)
-
-
-def test_what_nobody_waits_for_any_more_is_not_asked() -> None:
-    begun, go, asked = threading.Event(), threading.Event(), []
-
-    def ask(number: int) -> None:
-        asked.append(number)
-        begun.set()
-        go.wait(30)
-
-    threads = Threads(ask, 1)
-    first, *others = [threads.ask(number) for number in range(5)]
-    begun.wait(30)
-    threads.close()
-    go.set()
-    first.result(30)
-    assert asked == [0]
-    assert all(other.cancelled() for other in others)
-
-
-def test_a_process_does_not_wait_for_questions() -> None:
-    script = (
-        "import threading\n"
-        "from mfc._objects._threads import Threads\n"
-        "Threads(lambda event: event.wait(600), 2).ask(threading.Event())"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
