@@ -39,7 +39,7 @@ def large(**store: Any) -> tuple[Results, str, bytes]:
 
 @pytest.mark.parametrize("config", [{}, OFF])
 def test_a_large_blob_is_read_in_ranges_once_each(config: dict[str, str]) -> None:
-    results, path, value = large(wait=0.02)
+    results, path, value = large(wait=0.2)
     client = results.client(**config)
     assert client.task("F/1/fit/1").data.x == value
     ends = [end for _, _, end in results.store.asked]
