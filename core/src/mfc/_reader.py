@@ -124,6 +124,10 @@ class Scope:
             everything = self.provider.children(path, attrs.evolve(query, limit=None))
             yield from (r for r in self.seen(everything) if r.path not in given)
 
+    def root(self, ds_type: str) -> str | None:
+        """Return where results are that are gone from where they were recorded."""
+        return self.reader.root(ds_type, self.provider)
+
     @property
     def remote(self) -> bool:
         """Whether questions wait for a network, and are better asked together."""
@@ -313,7 +317,16 @@ class Reader:
 
     def place(self, record: ArtifactRecord, provider: MetadataProvider) -> Place:
         """Return where the value of an artifact is."""
-        return place_of(record, provider.root(record.ds_type))
+        return place_of(record, self.root(record.ds_type, provider))
+
+    def root(self, ds_type: str, provider: MetadataProvider) -> str | None:
+        """Return where results are that are gone from where they were recorded, None if unknown.
+
+        The backend may have them beside its records; else it is where the settings say that
+        results of this type are.
+        """
+        own = provider.root(ds_type)
+        return getattr(self.filesystem(ds_type), "usual_root", None) if own is None else own
 
     def wanted(self, record: ArtifactRecord, provider: MetadataProvider) -> Wanted:
         """Return what to read for the value of an artifact."""

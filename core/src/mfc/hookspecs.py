@@ -149,7 +149,7 @@ class MetadataProvider(Protocol):
         """What this provider does itself."""
 
     def root(self, ds_type: str) -> str | None:
-        """Return this backend's own datastore root of `ds_type`, or None.
+        """Return the datastore root of `ds_type` beside these records, or None.
 
         It is tried when the root that a record names is gone: results were moved or copied.
         """
@@ -227,6 +227,8 @@ class Filesystem(Protocol):
     Where paths are files of this machine, attribute `local_file` is True, as fsspec's
     `LocalFileSystem` has it: they are read at once, and never cached. Any other filesystem is
     asked by many threads side by side, and is left behind when it does not answer in time.
+    Attribute `usual_root`, if there is one, is the root that the settings name: it is tried when
+    the root that a record names is gone.
     """
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:

@@ -62,7 +62,7 @@ class Folder:
         self.root = str(root)
 
     def filesystem(self) -> LocalFiles:
-        found = mfc_filesystem(self.ds_type)
+        found = mfc_filesystem(self.ds_type, Config())
         assert found is not None
         return found
 

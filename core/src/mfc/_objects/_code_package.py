@@ -41,7 +41,7 @@ class MetaflowCode:
         ds_type: str = noted["ds_type"]
         subject = f"Code package of {flow_name}"
         root = root_in(self._path, flow_name, subject)
-        where = place(ds_type, root, flow_name, scope.provider.root(ds_type))
+        where = place(ds_type, root, flow_name, scope.root(ds_type))
         blob = scope.reader.datastore.blob(where, noted["sha"], subject, packed=False)
         self._package = CodePackage.read(blob, self._path, noted.get("metadata") or None)
         self._tarball: TarFile | None = None

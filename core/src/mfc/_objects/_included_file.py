@@ -93,7 +93,7 @@ def _place(scope: Scope, descriptor: dict[str, Any], subject: str) -> Place:
         raise DatastoreError(subject, descriptor["url"], "its file's URL has no protocol")
     paths = [path]
     # Moved with its tree: <datatools root>/<flow>/<sha1>, which is below our own root by default.
-    root = scope.provider.root(ds_type)
+    root = scope.root(ds_type)
     if root is not None and path.count("/") > 1:
         paths.append("/".join([root, "data", *path.rsplit("/", 2)[1:]]))
     return Place(ds_type, tuple(paths), "")

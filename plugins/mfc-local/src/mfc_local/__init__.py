@@ -44,10 +44,11 @@ def mfc_metadata_provider(address: str, config: Config, meter: Meter) -> LocalPr
 
 
 @hookimpl
-def mfc_filesystem(ds_type: str) -> LocalFiles | None:
+def mfc_filesystem(ds_type: str, config: Config) -> LocalFiles | None:
     """Answer for `local` and `spin`: plain files."""
     if ds_type not in ("local", "spin"):
         return None
     from mfc_local._files import LocalFiles  # only clients that read locally need it
+    from mfc_local._root import configured_root
 
-    return LocalFiles()
+    return LocalFiles(configured_root(ds_type, config))

@@ -11,10 +11,17 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has no FIFOs in directories
 
 
 class LocalFiles:
-    """The methods of an fsspec filesystem that mfc uses, on the local disk."""
+    """The methods of an fsspec filesystem that mfc uses, on the local disk.
+
+    Args:
+        usual_root: the directory with results that the settings name.
+    """
 
     #: As fsspec's own: what is read here needs neither threads nor a cache.
     local_file = True
+
+    def __init__(self, usual_root: str | None = None) -> None:
+        self.usual_root = usual_root
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Return the bytes [start, end) of a file, all by default."""

@@ -61,10 +61,15 @@ def place_of(address: str, config: Config) -> Place | None:
     return Place(kind, f"{kind}@{home}", root)
 
 
+def configured_root(kind: str, config: Config) -> str | None:
+    """Return the directory with the results that a setting names, None if none does."""
+    configured = config.text(f"DATASTORE_SYSROOT_{kind.upper()}")
+    return None if configured is None else os.path.join(configured, DIRECTORIES[kind])
+
+
 def _default(kind: str, config: Config) -> Place:
     name = DIRECTORIES[kind]
-    configured = config.text(f"DATASTORE_SYSROOT_{kind.upper()}")
-    root = os.path.join(configured, name) if configured is not None else config.above(name)
+    root = configured_root(kind, config) or config.above(name)
     if root is None:
         return Place(kind, f"{kind}@<No {name} directory found in current working tree>", None)
     return Place(kind, f"{kind}@{os.path.dirname(root)}", root)
