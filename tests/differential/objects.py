@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from .canonical import Value
 
-#: notes under a key what a question, called without arguments, answers
-Ask: TypeAlias = Callable[[str, Callable[..., Value]], None]
+T = TypeVar("T")
+
+
+class Ask(Protocol):
+    """Notes under a key what a question, called without arguments, answers."""
+
+    #: whether each question costs a request, so that of many equal ones only some are asked
+    costly: bool
+
+    def __call__(self, key: str, question: Callable[..., Value]) -> None:
+        """Ask, and note the answer."""
+
 
 SHARED = (
     "id", "tags", "user_tags", "system_tags", "created_at", "parent", "pathspec", "path_components", "origin_pathspec",
@@ -32,8 +42,15 @@ INTERNAL = (
     "_unbounded_foreach", "_parallel_ubf_iter", "_control_mapper_tasks", "_control_task_is_mapper_zero",
     "_catch_exception",
 )  # fmt: skip
+#: as many of them are asked for everywhere
+ALWAYS = 4
 #: every this many-th artifact of a task is asked for all that it shares with other objects
 SHARED_EVERY = 7
+
+
+def some(ask: Ask, things: Sequence[T]) -> list[T]:
+    """Return the first two and the last of `things` where questions are costly, else all."""
+    return [*things[:2], *things[2:][-1:]] if ask.costly else list(things)
 
 
 def again(error: Exception) -> None:
@@ -62,7 +79,7 @@ def ask_children(ask: Ask, key: str, thing: Value) -> list[Value]:
     ask(f"{key}['no such child']", lambda: thing["no such child"])
     ask(f"{key}.contains('no such child')", lambda: "no such child" in thing)
     found = children(thing)
-    for child in found:
+    for child in some(ask, found):
         ask(f"{key}[{child.id!r}]", lambda child=child: thing[child.id])
         ask(f"{key}.contains({child.id!r})", lambda child=child: child.id in thing)
     return found
@@ -134,7 +151,7 @@ def ask_step(ask: Ask, step: Value) -> None:
                 f"{key}.{method}{tags}",
                 lambda method=method, tags=tags: getattr(step, method)(*tags),
             )
-    for task in ask_children(ask, key, step):
+    for task in some(ask, ask_children(ask, key, step)):
         ask_task(ask, task)
 
 
@@ -148,11 +165,12 @@ def ask_task(ask: Ask, task: Value) -> None:
     for name in ("count", "index", "name"):
         ask(f"{key}.artifacts[{name}]", lambda name=name: getattr(task.artifacts, name))
     artifacts = ask_children(ask, key, task)
-    for name in INTERNAL:
+    for name in INTERNAL[:ALWAYS] if ask.costly else INTERNAL:
         ask(f"{key}.contains({name!r})", lambda name=name: name in task)
         if name in task:
             artifacts.append(task[name])
-    for number, artifact in enumerate(sorted(artifacts, key=lambda artifact: artifact.id)):
+    ordered = sorted(artifacts, key=lambda artifact: artifact.id)
+    for number, artifact in enumerate(ordered[:: 2 if ask.costly else 1]):
         ask_artifact(ask, artifact, everything=number % SHARED_EVERY == 0)
 
 

@@ -1,7 +1,7 @@
 """What is asked in one process of a client: objects, attempts, logs, bad input, tags, pickles, settings.
 
-Every scenario is a function of the client module, the folder with the `.metaflow` of the results, and `ask`. It
-may return further texts that stand for the root in its answers.
+Every scenario is a function of the client module, the root of the results, and `ask`. A root is what `metadata()`
+takes: the folder with the `.metaflow`, or the URL of a service.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import os
 import pathlib
 import pickle
-import shutil
-import tempfile
+import urllib.request
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -30,14 +28,20 @@ from .objects import (
     ask_properties,
     ask_run,
     children,
+    some,
     tasks,
 )
 from .tag_changes import TAG_CHANGES
 
-Scenario: TypeAlias = Callable[[Value, str, Ask], "list[str] | None"]
+Scenario: TypeAlias = Callable[[Value, str, Ask], None]
 
 ATTEMPTS = (0, 1, 5)
 SAMPLE = "ResumableFlow"
+
+
+def kind(root: str) -> str:
+    """Return the kind of provider that a root is read by."""
+    return "service" if "://" in root else "local"
 
 
 def objects(namespace: str | None) -> Scenario:
@@ -78,7 +82,7 @@ def attempts(client: Value, root: str, ask: Ask) -> None:
         "exception",
         "finished_at",
     )
-    for task, attempt in itertools.product(tasks(client), ATTEMPTS):
+    for task, attempt in itertools.product(_tasks(client, ask), ATTEMPTS):
         key = f"Task({task.pathspec!r}, attempt={attempt})"
         this = client.Task(task.pathspec, attempt=attempt)
         ask(f"{key}.str", lambda this=this: str(this))
@@ -110,11 +114,17 @@ def attempts(client: Value, root: str, ask: Ask) -> None:
             )
 
 
+def _tasks(client: Value, ask: Ask) -> list[Value]:
+    """Return the tasks to be asked one by one: all, or some of each step."""
+    steps = itertools.groupby(tasks(client), key=lambda task: task.parent.pathspec)
+    return [task for _, of_step in steps for task in some(ask, list(of_step))]
+
+
 def logs(client: Value, root: str, ask: Ask) -> None:
     """Ask every task for its logs, of its last attempt and of single ones."""
     client.namespace(None)
     client.metadata(root)
-    for task in tasks(client):
+    for task in _tasks(client, ask):
         ask_logs(ask, task.pathspec, task)
         for attempt in ATTEMPTS:
             key = f"Task({task.pathspec!r}, attempt={attempt})"
@@ -148,12 +158,12 @@ BAD_PATHS: dict[str, tuple[Value, ...]] = {
         "{run}/o*",
     ),
     "Task": (
-        "", None, "{run}/only", "{run}/only/9", "{run}/only/.", "{run}/only/1/x", "{run}/none/1",
+        "", None, "{run}/only", "{run}/only/9", "{run}/only/.", "{task}/x", "{run}/none/1",
         "{run}/../only/1", "{run}/only/_meta",
     ),
     "DataArtifact": (
-        "", None, "{run}/only/1", "{run}/only/1/none", "{run}/only/1/answer/x", "{run}/only/9/answer",
-        "{run}/only/1/ans*", "{run}/only/1/",
+        "", None, "{task}", "{task}/none", "{task}/answer/x", "{run}/only/9/answer",
+        "{task}/ans*", "{task}/",
     ),
 }  # fmt: skip
 BAD_ATTEMPTS: tuple[Value, ...] = (-1, 6, 100, "1", "x", "", 1.5, True, None, [], "0x1")
@@ -164,23 +174,24 @@ def bad_input(client: Value, root: str, ask: Ask) -> None:
     client.namespace(None)
     client.metadata(root)
     run = client.Flow("SingleFlow").latest_run
-    for kind, paths in BAD_PATHS.items():
-        make = getattr(client, kind)
-        ask(f"{kind}()", make)
+    names = {"run": run.pathspec, "task": run["only"].task.pathspec}
+    for level, paths in BAD_PATHS.items():
+        make = getattr(client, level)
+        ask(f"{level}()", make)
         for path in paths:
-            filled = path.format(run=run.pathspec) if isinstance(path, str) else path
-            ask(f"{kind}({path!r})", lambda make=make, filled=filled: make(filled))
+            filled = path.format(**names) if isinstance(path, str) else path
+            ask(f"{level}({path!r})", lambda make=make, filled=filled: make(filled))
     good = {
         "Flow": "SingleFlow",
         "Run": run.pathspec,
         "Step": f"{run.pathspec}/only",
-        "Task": f"{run.pathspec}/only/1",
+        "Task": names["task"],
     }
-    good["DataArtifact"] = f"{run.pathspec}/only/1/answer"
-    for (kind, path), attempt in itertools.product(good.items(), BAD_ATTEMPTS):
-        make = getattr(client, kind)
+    good["DataArtifact"] = f"{names['task']}/answer"
+    for (level, path), attempt in itertools.product(good.items(), BAD_ATTEMPTS):
+        make = getattr(client, level)
         ask(
-            f"{kind}(good, attempt={attempt!r})",
+            f"{level}(good, attempt={attempt!r})",
             lambda make=make, path=path, n=attempt: make(path, attempt=n),
         )
     _bad_children(client, ask, run)
@@ -220,20 +231,16 @@ def namespaces(client: Value, root: str, ask: Ask) -> None:
     client.metadata(root)
     bob = next(client.Flow("SingleFlow").runs("user:bob")).pathspec
     alice = next(client.Flow("SingleFlow").runs("user:alice")).pathspec
+    task = client.Run(bob)["only"].task.pathspec
     for made, chosen in itertools.product(("user:alice", "user:bob", "", None, "one"), repeat=2):
         key = f"made in {made!r}, asked in {chosen!r}"
         things: dict[str, Value] = {}
         client.namespace(made)
-        for kind, path in (
-            ("Flow", "SingleFlow"),
-            ("Run", alice),
-            ("Run", bob),
-            ("Task", f"{bob}/only/1"),
-        ):
+        for level, path in (("Flow", "SingleFlow"), ("Run", alice), ("Run", bob), ("Task", task)):
             try:
-                things[f"{kind}({path})"] = getattr(client, kind)(path)
+                things[f"{level}({path})"] = getattr(client, level)(path)
             except Exception as error:  # the answer
-                ask(f"{key}: {kind}({path})", lambda error=error: again(error))
+                ask(f"{key}: {level}({path})", lambda error=error: again(error))
         ask(f"{key}: namespace()", lambda chosen=chosen: client.namespace(chosen))
         for name, thing in things.items():
             ask(f"{key}: {name}.is_in_namespace()", thing.is_in_namespace)
@@ -300,19 +307,16 @@ def pickles(client: Value, root: str, ask: Ask) -> None:
         ):
             _ask_pickle(client, ask, f"namespace {namespace!r}: {thing}", thing, namespace)
     client.namespace(None)
-    path = client.Flow(SAMPLE).latest_run.pathspec
+    path, address = client.Flow(SAMPLE).latest_run.pathspec, f"{kind(root)}@{root}"
     states = {
-        "2.12.27": {
-            "version": "2.12.27",
-            "data": [path, None, f"local@{root}", "user:alice", True],
-        },
+        "2.12.27": {"version": "2.12.27", "data": [path, None, address, "user:alice", True]},
         "2.12.4": {"version": "2.12.4", "data": [path, None, "user:alice", True]},
         "2.8.4": {"version": "2.8.4", "data": [path, None, False]},
         "no version": {"_pathspec": path, "_attempt": None, "_namespace_check": False},
         "only a pathspec": {"_pathspec": path},
         "foreign": {
             "version": "2.12.27",
-            "data": [path, None, f"local@{root}", "user:nobody", True],
+            "data": [path, None, address, "user:nobody", True],
         },
         "future": {"version": "99.0", "data": []},
         "too short": {"version": "2.12.27", "data": [path]},
@@ -335,15 +339,15 @@ def _ask_pickle(client: Value, ask: Ask, key: str, thing: Value, namespace: str 
     client.namespace(namespace)
 
 
-def _from_state(kind: Value, state: Value) -> Value:
-    thing = kind.__new__(kind)
+def _from_state(of: Value, state: Value) -> Value:
+    thing = of.__new__(of)
     thing.__setstate__(state)
     return thing
 
 
 def two_roots(client: Value, root: str, ask: Ask) -> None:
     """Ask objects of one root after the process went to another one."""
-    other = str(pathlib.Path(root).parent / "tagged")
+    other = root[: -len("main")] + "tagged"
     client.namespace(None)
     client.metadata(root)
     run = client.Flow("SingleFlow").latest_run
@@ -405,21 +409,39 @@ def settings(client: Value, root: str, ask: Ask) -> None:
     ask("namespace after default_namespace", client.default_namespace)
 
 
-def tags(client: Value, root: str, ask: Ask) -> list[str]:
-    """Change tags in every way on a copy of the results, each time from the same tags."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = os.path.realpath(folder)
-        shutil.copytree(pathlib.Path(root, ".metaflow"), pathlib.Path(copy, ".metaflow"))
-        client.namespace(None)
-        client.metadata(copy)
-        oldest = list(client.Flow("SingleFlow"))[-1].pathspec
-        record = pathlib.Path(copy, ".metaflow", oldest, "_meta", "_self.json")
+def tags(client: Value, root: str, ask: Ask) -> None:
+    """Change tags in every way, each time from the same tags; nobody else may need the results."""
+    client.namespace(None)
+    client.metadata(root)
+    oldest = list(client.Flow("SingleFlow"))[-1].pathspec
+    set_tags = _setter(root, oldest)
+    for name, (before, change) in TAG_CHANGES.items():
+        set_tags(before)
+        _ask_change(client, ask, name, oldest, change)
+    _ask_whether_lazy(client, ask, oldest.partition("/")[2])
+
+
+def _setter(root: str, run: str) -> Callable[[list[str]], None]:
+    """Return what gives a run other tags, without a client."""
+    if kind(root) == "local":
+        record = pathlib.Path(root, ".metaflow", run, "_meta", "_self.json")
         content = json.loads(record.read_text())
-        for name, (before, change) in TAG_CHANGES.items():
-            record.write_text(json.dumps({**content, "tags": before}))
-            _ask_change(client, ask, name, oldest, change)
-        _ask_whether_lazy(client, ask, oldest.partition("/")[2])
-    return [copy]
+        return lambda tags: _written(record, {**content, "tags": tags})
+    flow, run_id = run.split("/")
+    return lambda tags: _patched(f"{root}/flows/{flow}/runs/{run_id}", tags)
+
+
+def _written(record: pathlib.Path, content: Value) -> None:
+    record.write_text(json.dumps(content))
+
+
+def _patched(url: str, tags: list[str]) -> None:
+    with urllib.request.urlopen(url) as answer:
+        old = json.load(answer)["tags"]
+    body = json.dumps({"tags_to_remove": old, "tags_to_add": tags}).encode()
+    urllib.request.urlopen(
+        urllib.request.Request(f"{url}/tag/mutate", body, method="PATCH")
+    ).close()
 
 
 def _ask_whether_lazy(client: Value, ask: Ask, oldest: str) -> None:
@@ -452,13 +474,14 @@ def code(client: Value, root: str, ask: Ask) -> None:
     """Ask for code packages, of which one is of the old format, in turns."""
     client.namespace(None)
     client.metadata(root)
-    for task in tasks(client):
+    for task in _tasks(client, ask):
         ask_code(ask, task.pathspec, task)
 
 
 SCENARIOS: dict[str, Scenario] = {
     "objects": objects(None),
     "own": objects("user:alice"),
+    "of_bob": objects("user:bob"),
     "foreign": objects("user:nobody"),
     "production": objects("production:token"),
     "attempts": attempts,
@@ -473,3 +496,5 @@ SCENARIOS: dict[str, Scenario] = {
     "tags": tags,
     "code": code,
 }
+#: those that change results
+CHANGING = ("tags",)
