@@ -20,14 +20,24 @@ from .expectations import (
     same_in_another_order,
     same_lines_in_order_of_file,
     same_metadata_in_order_of_time,
+    same_pairs,
     says,
     user_code_only,
 )
 
 #: walks through all objects of a root
-MAIN = ("objects", "own", "moved objects")
-OBJECTS = (*MAIN, "production", "aged objects", "glob objects")
-LOGS = ("logs", "moved logs", "aged logs")
+DIRECTORIES = ("objects", "own", "moved objects")
+MAIN = (*DIRECTORIES, "service objects")
+OBJECTS = (
+    *MAIN,
+    "production",
+    "aged objects",
+    "glob objects",
+    "service of_bob",
+    "service production",
+    "service aged objects",
+)
+LOGS = ("logs", "moved logs", "aged logs", "service logs", "service aged logs")
 SETTINGS = (
     "settings",
     "settings deep",
@@ -41,14 +51,22 @@ SETTINGS = (
     "settings of a folder",
     "settings of spin",
 )
+ATTEMPTS = ("attempts", "aged attempts", "service attempts", "service aged attempts")
+SERVICE_OBJECTS = tuple(name for name in OBJECTS if name.startswith("service"))
 NO_LINES = {"iterator": [{"tuple": [None, ""]}]}
 
 OBJECT_DIFFERENCES = (
     Difference(
-        (*OBJECTS, "spin", "attempts", "aged attempts"),
+        (*OBJECTS, "spin", *ATTEMPTS),
         "*.metadata",
-        "metadata is ordered by time; Metaflow gives the order of the directory",
+        "metadata is ordered by time; Metaflow gives the order of the directory, or the newest first",
         same_metadata_in_order_of_time,
+    ),
+    Difference(
+        (*SERVICE_OBJECTS, "service attempts", "service aged attempts"),
+        "*.metadata_dict",
+        "metadata is ordered by time, and metadata_dict by it; the values are the same",
+        same_pairs,
     ),
     Difference(
         (*OBJECTS, "spin"),
@@ -57,7 +75,7 @@ OBJECT_DIFFERENCES = (
         no_origin,
     ),
     Difference(
-        (*OBJECTS, "spin", "pickles", "bad_input"),
+        (*OBJECTS, "spin", "pickles", "bad_input", "service pickles", "service bad_input"),
         "*list*",
         "an artifact has no children; Metaflow's KeyError comes from the inside",
         not_raising("KeyError", []),
@@ -75,20 +93,20 @@ OBJECT_DIFFERENCES = (
         answered,
     ),
     Difference(
-        ("attempts",),
+        ("attempts", "service attempts"),
         "Task('ValuesFlow/*.artifacts",
         "an artifact whose name is no identifier does not hide the others",
         lambda metaflow, mfc: raised_name(metaflow) == "ValueError" and "MetaflowArtifacts" in mfc,
     ),
     Difference(
-        MAIN,
+        DIRECTORIES,
         "ValuesFlow/*[[]'[*]']",
         "names are never patterns",
         lambda metaflow, mfc: raised_name(metaflow) == "TypeError" and "/*')" in str(mfc),
     ),
-    Difference(MAIN, "ValuesFlow/*[[]'br[[]ack]et']", "names are never patterns", answered),
+    Difference(DIRECTORIES, "ValuesFlow/*[[]'br[[]ack]et']", "names are never patterns", answered),
     Difference(
-        MAIN,
+        DIRECTORIES,
         "ValuesFlow/*contains('br[[]ack]et')",
         "names are never patterns",
         instead(False, True),
@@ -100,31 +118,39 @@ OBJECT_DIFFERENCES = (
         placeholder,
     ),
     Difference(
+        ("service objects",),
+        "ValuesFlow/*.data",
+        "an object whose service does not answer is an error of its artifact",
+        lambda metaflow, mfc: (
+            raised_name(metaflow) == "ValueError" and raised_name(mfc) == "UndecodableArtifact"
+        ),
+    ),
+    Difference(
         MAIN,
         "RunningFlow/<running>/work/*.size",
         "sizes follow the attempt whose artifacts are shown, also while another one runs",
         lambda metaflow, mfc: raised_name(metaflow) == "DataException" and isinstance(mfc, int),
     ),
     Difference(
-        ("code", "moved code", "aged code"),
+        ("code", "moved code", "aged code", "service code", "service aged code"),
         "*.extract()",
         "extract() writes the user's code only, as documented",
         user_code_only,
     ),
     Difference(
-        (*MAIN, "aged objects"),
+        (*MAIN, "aged objects", "service aged objects"),
         "*.code.extract()",
         "extract() writes the user's code only, as documented",
         user_code_only,
     ),
     Difference(
-        ("aged objects",),
+        ("aged objects", "service aged objects"),
         "LogsFlow*",
         "a task with one artifact is a task like any other; Metaflow's TypeError comes from the inside",
         lambda metaflow, mfc: answered(metaflow, mfc) or metaflow == ABSENT,
     ),
     Difference(
-        ("aged attempts",),
+        ("aged attempts", "service aged attempts"),
         "Task('LogsFlow*/end/*",
         "a task with one artifact is a task like any other; Metaflow's TypeError comes from the inside",
         answered,
@@ -140,12 +166,12 @@ LINEAGE_DIFFERENCES = (
     ),
     Difference(
         OBJECTS,
-        "*/_parameters/0.*_task*",
+        "*/_parameters/*.*_task*",
         "_parameters is in no graph, and has no neighbours there",
         lambda metaflow, mfc: raised_name(metaflow) == "KeyError" and mfc == {"iterator": []},
     ),
     Difference(
-        (*MAIN, "spin", "aged objects"),
+        (*MAIN, "spin", "aged objects", "service aged objects"),
         "*_steps",
         "steps that were not run are left out; Metaflow fails at the first",
         existing_steps,
@@ -157,13 +183,13 @@ LINEAGE_DIFFERENCES = (
         existing_steps,
     ),
     Difference(
-        ("aged objects",),
+        ("aged objects", "service aged objects"),
         "LogsFlow/*/end/*_task*",
         "the graph is known from any task of the run",
         existing_steps,
     ),
     Difference(
-        ("attempts", "aged attempts"),
+        ATTEMPTS,
         "*, attempt=1).*_task*",
         "the graph is known from any task of the run, also for an attempt that there is not",
         lambda metaflow, mfc: raised_name(metaflow) == "KeyError" and not raised_name(mfc),
@@ -252,7 +278,7 @@ LOG_DIFFERENCES = (
         instead("\n", ""),
     ),
     Difference(
-        ("logs", "moved logs"),
+        ("logs", "moved logs", "service logs"),
         "*/bytes_not_text/*stdout*",
         "bytes that are not UTF-8 are replaced, and do not hide the rest",
         lambda metaflow, mfc: (
@@ -260,32 +286,32 @@ LOG_DIFFERENCES = (
         ),
     ),
     Difference(
-        ("logs", "moved logs"),
+        ("logs", "moved logs", "service logs"),
         "*ResumableFlow/<resumed*std???*",
         "the log of a clone is its origin's; Metaflow looks in the clone's own folder",
         lambda metaflow, mfc: metaflow in ("", 0, {"iterator": []}) and bool(mfc),
     ),
     Difference(
-        ("aged logs",),
+        ("aged logs", "service aged logs"),
         "*LogsFlow/<aged_logs>/many/*stdout*",
         "lines keep the order of their file, and unparseable ones their place",
         same_lines_in_order_of_file,
     ),
     Difference(
-        ("logs", "moved logs"),
+        ("logs", "moved logs", "service logs"),
         "*LogsFlow/*stdout*",
         "lines of one microsecond keep the order of their file",
         same_lines_in_order_of_file,
         certain=False,
     ),
     Difference(
-        ("aged logs",),
+        ("aged logs", "service aged logs"),
         "ResumableFlow/<aged>/start/*.loglines(*",
         "loglines() reads the same log as stdout, also one of before mflog",
         lambda _, mfc: "legacy" in str(mfc) or b"legacy".hex() in str(mfc),
     ),
     Difference(
-        ("aged logs",),
+        ("aged logs", "service aged logs"),
         "*LogsFlow/<aged_logs>/bytes_not_text/*stdout*",
         "bytes that are not UTF-8 are replaced, and do not hide the rest",
         lambda metaflow, mfc: (
@@ -297,7 +323,7 @@ LOG_DIFFERENCES = (
 INPUT_DIFFERENCES = (
     *(
         Difference(
-            ("bad_input",),
+            ("bad_input", "service bad_input"),
             keys,
             "an empty or dotted component is no name, and a pathspec is text",
             raises("MetaflowInvalidPathspec"),
@@ -312,29 +338,53 @@ INPUT_DIFFERENCES = (
         )
     ),
     Difference(
-        ("bad_input",),
+        ("bad_input", "service bad_input"),
         "*(good, attempt=[[]])",
         "an attempt of another type is no attempt",
         raises("MetaflowNotFound"),
     ),
-    Difference(("bad_input",), "*ans[*]')", "names are never patterns", raises("MetaflowNotFound")),
-    Difference(("bad_input",), "'[*]' in task", "names are never patterns", instead(True, False)),
-    Difference(("bad_input",), "task[[]'[*]']", "names are never patterns", raises("KeyError")),
     Difference(
-        ("bad_input",), "* in *", "an empty or dotted name is no child", instead(True, False)
+        ("bad_input",),
+        "*ans[*]')",
+        "names are never patterns",
+        raises("MetaflowNotFound"),
     ),
     Difference(
-        ("bad_input",), "5 in *", "a number is no child", not_raising("AttributeError", False)
+        ("bad_input",),
+        "'[*]' in task",
+        "names are never patterns",
+        instead(True, False),
+    ),
+    Difference(
+        ("bad_input",),
+        "task[[]'[*]']",
+        "names are never patterns",
+        raises("KeyError"),
+    ),
+    Difference(
+        ("bad_input", "service bad_input"),
+        "* in *",
+        "an empty or dotted name is no child",
+        instead(True, False),
+    ),
+    Difference(
+        ("bad_input",),
+        "5 in *",
+        "a number is no child",
+        not_raising("AttributeError", False),
     ),
     Difference(("bad_input",), "*[[]5]", "a number is no child", raises("KeyError")),
     Difference(
-        ("bad_input",),
+        ("bad_input", "service bad_input"),
         "loglines of no stream",
         "there are two streams, and no third",
         raises("ValueError"),
     ),
     Difference(
-        ("namespaces", "switching", "pickles"),
+        (
+            *("namespaces", "switching", "pickles"),
+            *("service namespaces", "service switching", "service pickles"),
+        ),
         "*Flow(*.is_in_namespace*",
         "a flow answers for the namespace of now, as its runs do",
         instead(True, False),
@@ -343,25 +393,25 @@ INPUT_DIFFERENCES = (
 
 PLACE_DIFFERENCES = (
     Difference(
-        ("two_roots",),
+        ("two_roots", "service two_roots"),
         "*.list",
         "an object stays with the root that it came from",
         lambda metaflow, mfc: bool(mfc) and "<newer>" not in str(mfc) and metaflow != mfc,
     ),
     Difference(
-        ("two_roots",),
+        ("two_roots", "service two_roots"),
         "*.state",
         "an object stays with the root that it came from",
-        lambda _, mfc: "local@<root>" in str(mfc),
+        lambda _, mfc: "@<root>" in str(mfc),
     ),
     Difference(
-        ("two_roots",),
+        ("two_roots", "service two_roots"),
         "get_metadata after unpickling *",
         "unpickling an object does not move the process to another root",
-        says("local@<place>/tagged"),
+        lambda _, mfc: str(mfc).endswith("@<place>/tagged"),
     ),
     Difference(
-        ("two_roots",),
+        ("two_roots", "service two_roots"),
         "flows after unpickling *",
         "unpickling an object does not move the process to another root",
         says(["Flow('SingleFlow')"]),
@@ -429,7 +479,7 @@ TAG_DIFFERENCES = (
         for name in ("created_at", "latest_run")
     ),
     Difference(
-        ("tags",),
+        ("tags", "service tags"),
         "*(bytes)",
         "a tag is text, and the error says so",
         lambda metaflow, mfc: (
@@ -438,7 +488,7 @@ TAG_DIFFERENCES = (
     ),
     *(
         Difference(
-            ("tags",),
+            ("tags", "service tags"),
             f"*({name}): *",
             "what a generator gives is not lost",
             lambda metaflow, mfc: (

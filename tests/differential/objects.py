@@ -42,15 +42,17 @@ INTERNAL = (
     "_unbounded_foreach", "_parallel_ubf_iter", "_control_mapper_tasks", "_control_task_is_mapper_zero",
     "_catch_exception",
 )  # fmt: skip
-#: as many of them are asked for everywhere
-ALWAYS = 4
+#: as many of them are asked for where questions are costly
+ALWAYS = 2
+#: a flow whose runs differ in what started them, and not below
+ALIKE = "SingleFlow"
 #: every this many-th artifact of a task is asked for all that it shares with other objects
 SHARED_EVERY = 7
 
 
 def some(ask: Ask, things: Sequence[T]) -> list[T]:
-    """Return the first two and the last of `things` where questions are costly, else all."""
-    return [*things[:2], *things[2:][-1:]] if ask.costly else list(things)
+    """Return the first and the last of `things` where questions are costly, else all."""
+    return [*things[:1], *things[1:][-1:]] if ask.costly else list(things)
 
 
 def again(error: Exception) -> None:
@@ -119,12 +121,14 @@ def ask_flow(ask: Ask, flow: Value) -> None:
         ("runtime:dev", "one"),
     ):
         ask(f"{key}.runs{tags}", lambda tags=tags: flow.runs(*tags))
-    for run in ask_children(ask, key, flow):
-        ask_run(ask, run)
+    runs = ask_children(ask, key, flow)
+    whole = some(ask, runs) if key == ALIKE else runs
+    for run in runs:
+        ask_run(ask, run, whole=run in whole)
 
 
-def ask_run(ask: Ask, run: Value) -> None:
-    """Ask for everything below one run, `_parameters` included."""
+def ask_run(ask: Ask, run: Value, *, whole: bool = True) -> None:
+    """Ask for one run and, if `whole`, for everything below it, `_parameters` included."""
     key = run.pathspec
     ask_shared(ask, key, run)
     ask_properties(ask, key, run, OF_RUN)
@@ -136,7 +140,7 @@ def ask_run(ask: Ask, run: Value) -> None:
     ask(f"{key}['_parameters']", lambda: run["_parameters"])
     if "_parameters" in run:
         steps.append(run["_parameters"])
-    for step in steps:
+    for step in steps if whole else ():
         ask_step(ask, step)
 
 
@@ -151,15 +155,17 @@ def ask_step(ask: Ask, step: Value) -> None:
                 f"{key}.{method}{tags}",
                 lambda method=method, tags=tags: getattr(step, method)(*tags),
             )
-    for task in some(ask, ask_children(ask, key, step)):
-        ask_task(ask, task)
+    for number, task in enumerate(some(ask, ask_children(ask, key, step))):
+        ask_task(ask, task, whole=number == 0 or not ask.costly)
 
 
-def ask_task(ask: Ask, task: Value) -> None:
-    """Ask for everything of one task but its logs, and for every artifact."""
+def ask_task(ask: Ask, task: Value, *, whole: bool = True) -> None:
+    """Ask for everything of one task but its logs and, if `whole`, for every artifact."""
     key = task.pathspec
     ask_shared(ask, key, task)
     ask_properties(ask, key, task, OF_TASK + LINEAGE)
+    if not whole:
+        return
     ask_data(ask, f"{key}.data", task)
     ask_code(ask, f"{key}.code", task)
     for name in ("count", "index", "name"):

@@ -320,6 +320,8 @@ def environment(scenario: Scenario, place: Place, folder: str, address: str) -> 
         "HOME": folder,
     }
     cache = {"METAFLOW_CLIENT_CACHE_PATH": f"{folder}/cache", "USERNAME": "alice"}
+    # Metaflow tries again whatever fails, for 15 seconds.
+    cache["METAFLOW_SERVICE_RETRY_COUNT"] = "1"
     chosen = {
         name: value and value.format(place=place.place, address=address)
         for name, value in scenario.environment.items()
