@@ -55,6 +55,11 @@ def some(ask: Ask, things: Sequence[T]) -> list[T]:
     return [*things[:1], *things[1:][-1:]] if ask.costly else list(things)
 
 
+def kind(root: str) -> str:
+    """Return the kind of provider that a root is read by."""
+    return "service" if "://" in root else "local"
+
+
 def again(error: Exception) -> None:
     """Raise what was raised before."""
     raise error

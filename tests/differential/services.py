@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import pathlib
+import urllib.request
 from collections.abc import Iterator, Sequence
 
 from sqlalchemy import update
@@ -27,7 +28,7 @@ from .record import Recorder, once, state_of_sources
 SERVER = pathlib.Path(__file__).parents[2] / "contrib/mfc-server/src/mfc_server"
 #: roots of the recorded directories that are imported
 IMPORTED = ("tagged", "aged")
-ROOTS = ("main", *IMPORTED)
+ROOTS = ("main", "null", *IMPORTED)
 #: The number of the first run: ids are found in answers by their text, and short ones would be found anywhere.
 FIRST_RUN = 1_987_654_001
 #: Metaflow mostly waits for the database here
@@ -63,6 +64,8 @@ def _record(
     (place / "empty").mkdir()
     for root in IMPORTED:
         import_results(str(directories / root), _url(database(place, root)))
+    with _serving(_url(database(place, "null"))) as address:
+        _post_without_tags(address)
     recorder = Recorder(place, python)
     first, whole = _url(place / "first.db"), _url(database(place, "main"))
     if postgres is None:
@@ -77,6 +80,18 @@ def _record(
         copy(second, whole)
     others = json.loads((directories / "runs.json").read_text())
     (place / "runs.json").write_text(json.dumps({**others, **recorder.runs}, indent=1))
+
+
+def _post_without_tags(url: str) -> None:
+    """Make a run as programs do that use the service without Metaflow."""
+    for path, name in (
+        ("", "/NullFlow"),
+        ("/NullFlow", "/run"),
+        ("/NullFlow/runs/1/steps/start", "/step"),
+        ("/NullFlow/runs/1/steps/start", "/task"),
+    ):
+        request = urllib.request.Request(f"{url}/flows{path}{name}", b"{}")
+        urllib.request.urlopen(request).close()
 
 
 def _begin(url: str) -> None:

@@ -141,6 +141,15 @@ SERVICE_SCENARIOS = (
     Scenario("service aged attempts", "attempts", "aged"),
     Scenario("service aged logs", "logs", "aged"),
     Scenario("service aged code", "code", "aged"),
+    Scenario("service null tags", "null_tags", "null"),
+    Scenario(
+        "service settings",
+        "settings",
+        environment={
+            "METAFLOW_DEFAULT_METADATA": "service",
+            "METAFLOW_SERVICE_URL": "{address}",
+        },
+    ),
 )
 
 

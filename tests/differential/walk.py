@@ -19,8 +19,8 @@ from collections.abc import Callable
 from .aged import ALIASES
 from .canonical import Answer, Value, answer
 from .comparison import ENDED
-from .objects import again
-from .scenarios import CHANGING, SCENARIOS, kind
+from .objects import again, kind
+from .scenarios import CHANGING, SCENARIOS
 
 
 class Answers:
