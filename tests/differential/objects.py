@@ -44,8 +44,10 @@ INTERNAL = (
 )  # fmt: skip
 #: as many of them are asked for where questions are costly
 ALWAYS = 2
-#: a flow whose runs differ in what started them, and not below
-ALIKE = "SingleFlow"
+#: the flow of which each run is of another kind
+UNALIKE = "ResumableFlow"
+#: flows whose runs differ in what started them, and not below
+ALIKE = ("SingleFlow", "ProjectFlow")
 #: every this many-th artifact of a task is asked for all that it shares with other objects
 SHARED_EVERY = 7
 
@@ -127,7 +129,7 @@ def ask_flow(ask: Ask, flow: Value) -> None:
     ):
         ask(f"{key}.runs{tags}", lambda tags=tags: flow.runs(*tags))
     runs = ask_children(ask, key, flow)
-    whole = some(ask, runs) if key == ALIKE else runs
+    whole = runs if key == UNALIKE else some(ask, runs)
     for run in runs:
         ask_run(ask, run, whole=run in whole)
 

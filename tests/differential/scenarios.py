@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from .canonical import Value
 from .objects import (
+    ALIKE,
     LINEAGE,
     LOGS,
     Ask,
@@ -90,7 +91,8 @@ def attempts(client: Value, root: str, ask: Ask) -> None:
         ask(f"{key}.list", lambda this=this: list(this))
         for artifact in children(this):
             ask_properties(ask, f"{key}/{artifact.id}", artifact, ("sha", "size", "created_at"))
-        for name in ("name", "_success", "_exception", "attempt", "no such artifact"):
+        artifacts = ("_success", "_exception", "attempt", "no such artifact", "name")
+        for name in some(ask, artifacts):
             path = f"{task.pathspec}/{name}"
             ask(f"{key}[{name!r}]", lambda this=this, name=name: this[name])
             ask(
@@ -108,9 +110,12 @@ def attempts(client: Value, root: str, ask: Ask) -> None:
 
 
 def _tasks(client: Value, ask: Ask) -> list[Value]:
-    """Return the tasks to be asked one by one: all, or one of each step where questions are costly."""
-    steps = itertools.groupby(tasks(client), key=lambda task: task.parent.pathspec)
-    return [task for _, of_step in steps for task in list(of_step)[: 1 if ask.costly else None]]
+    """Return the tasks to be asked one by one: all, or where questions are costly one of each step."""
+    found = tasks(client)
+    if not ask.costly:
+        return found
+    steps = itertools.groupby(found, key=lambda task: task.path_components[:3])
+    return [next(of_step) for step, of_step in steps if step[0] not in ALIKE]
 
 
 def logs(client: Value, root: str, ask: Ask) -> None:
