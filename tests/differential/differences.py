@@ -5,29 +5,23 @@ Each entry is asserted by the tests, and one that nothing needs fails them.
 
 from __future__ import annotations
 
-from .comparison import ABSENT, Difference
+from .comparison import Difference
 from .expectations import (
     answered,
-    existing_steps,
-    fewer,
-    found,
     instead,
-    no_origin,
     not_raising,
-    placeholder,
     raised_name,
     raises,
-    same_in_another_order,
     same_lines_in_order_of_file,
-    same_metadata_in_order_of_time,
     says,
-    user_code_only,
+)
+from .object_differences import (
+    LINEAGE_DIFFERENCES,
+    OBJECT_DIFFERENCES,
+    TRIGGER_DIFFERENCES,
 )
 
-#: walks through all objects of a root
-MAIN = ("objects", "own", "moved objects")
-OBJECTS = (*MAIN, "production", "aged objects", "glob objects")
-LOGS = ("logs", "moved logs", "aged logs")
+LOGS = ("logs", "moved logs", "aged logs", "service logs", "service aged logs")
 SETTINGS = (
     "settings",
     "settings deep",
@@ -43,201 +37,6 @@ SETTINGS = (
 )
 NO_LINES = {"iterator": [{"tuple": [None, ""]}]}
 
-OBJECT_DIFFERENCES = (
-    Difference(
-        (*OBJECTS, "spin", "attempts", "aged attempts"),
-        "*.metadata",
-        "metadata is ordered by time; Metaflow gives the order of the directory",
-        same_metadata_in_order_of_time,
-    ),
-    Difference(
-        (*OBJECTS, "spin"),
-        "*.origin_pathspec",
-        "a run that was never resumed has no origin; Metaflow says 'Flow/None', or StopIteration without a step",
-        no_origin,
-    ),
-    Difference(
-        (*OBJECTS, "spin", "pickles", "bad_input"),
-        "*list*",
-        "an artifact has no children; Metaflow's KeyError comes from the inside",
-        not_raising("KeyError", []),
-    ),
-    Difference(
-        MAIN,
-        "ValuesFlow/*.artifacts",
-        "an artifact whose name is no identifier does not hide the others",
-        lambda metaflow, mfc: raised_name(metaflow) == "ValueError" and "MetaflowArtifacts" in mfc,
-    ),
-    Difference(
-        MAIN,
-        "ValuesFlow/*.artifacts[[]*]",
-        "an artifact whose name is no identifier does not hide the others",
-        answered,
-    ),
-    Difference(
-        ("attempts",),
-        "Task('ValuesFlow/*.artifacts",
-        "an artifact whose name is no identifier does not hide the others",
-        lambda metaflow, mfc: raised_name(metaflow) == "ValueError" and "MetaflowArtifacts" in mfc,
-    ),
-    Difference(
-        MAIN,
-        "ValuesFlow/*[[]'[*]']",
-        "names are never patterns",
-        lambda metaflow, mfc: raised_name(metaflow) == "TypeError" and "/*')" in str(mfc),
-    ),
-    Difference(MAIN, "ValuesFlow/*[[]'br[[]ack]et']", "names are never patterns", answered),
-    Difference(
-        MAIN,
-        "ValuesFlow/*contains('br[[]ack]et')",
-        "names are never patterns",
-        instead(False, True),
-    ),
-    Difference(
-        MAIN,
-        "ValuesFlow/*.data",
-        "a class that only the flow's file has is a placeholder, not an exception",
-        placeholder,
-    ),
-    Difference(
-        MAIN,
-        "RunningFlow/<running>/work/*.size",
-        "sizes follow the attempt whose artifacts are shown, also while another one runs",
-        lambda metaflow, mfc: raised_name(metaflow) == "DataException" and isinstance(mfc, int),
-    ),
-    Difference(
-        ("code", "moved code", "aged code"),
-        "*.extract()",
-        "extract() writes the user's code only, as documented",
-        user_code_only,
-    ),
-    Difference(
-        (*MAIN, "aged objects"),
-        "*.code.extract()",
-        "extract() writes the user's code only, as documented",
-        user_code_only,
-    ),
-    Difference(
-        ("aged objects",),
-        "LogsFlow*",
-        "a task with one artifact is a task like any other; Metaflow's TypeError comes from the inside",
-        lambda metaflow, mfc: answered(metaflow, mfc) or metaflow == ABSENT,
-    ),
-    Difference(
-        ("aged attempts",),
-        "Task('LogsFlow*/end/*",
-        "a task with one artifact is a task like any other; Metaflow's TypeError comes from the inside",
-        answered,
-    ),
-)
-
-LINEAGE_DIFFERENCES = (
-    Difference(
-        OBJECTS,
-        "*/_parameters.child_steps",
-        "_parameters is in no graph, and has no neighbours there",
-        not_raising("KeyError", {"iterator": []}),
-    ),
-    Difference(
-        OBJECTS,
-        "*/_parameters/0.*_task*",
-        "_parameters is in no graph, and has no neighbours there",
-        lambda metaflow, mfc: raised_name(metaflow) == "KeyError" and mfc == {"iterator": []},
-    ),
-    Difference(
-        (*MAIN, "spin", "aged objects"),
-        "*_steps",
-        "steps that were not run are left out; Metaflow fails at the first",
-        existing_steps,
-    ),
-    Difference(
-        MAIN,
-        "FailuresFlow/<failures>/end/*_task*",
-        "the graph is known from any task of the run",
-        existing_steps,
-    ),
-    Difference(
-        ("aged objects",),
-        "LogsFlow/*/end/*_task*",
-        "the graph is known from any task of the run",
-        existing_steps,
-    ),
-    Difference(
-        ("attempts", "aged attempts"),
-        "*, attempt=1).*_task*",
-        "the graph is known from any task of the run, also for an attempt that there is not",
-        lambda metaflow, mfc: raised_name(metaflow) == "KeyError" and not raised_name(mfc),
-    ),
-    Difference(
-        MAIN,
-        "*_task*",
-        "tasks are ordered newest first, as elsewhere; Metaflow gives the order of the directory",
-        same_in_another_order,
-        certain=False,
-    ),
-    Difference(
-        MAIN,
-        "NestedFlow/<nested_resumed>/*_task*",
-        "a clone's place in foreaches is that of its origin",
-        found,
-    ),
-    Difference(
-        MAIN,
-        "SwitchFlow/*_task*",
-        "an iteration of a recursive step follows the one before; Metaflow names all",
-        fewer,
-    ),
-    Difference(
-        MAIN,
-        "EndpointsFlow.latest_successful_run",
-        "a resumed run of a flow with other names for start and end has ended as well",
-        says({"Run": "Run('EndpointsFlow/<endpoints_resumed>')"}),
-    ),
-    Difference(
-        MAIN,
-        "EndpointsFlow/<endpoints_resumed>.*",
-        "a resumed run of a flow with other names for start and end has ended as well",
-        lambda metaflow, mfc: (metaflow in (None, False) and bool(mfc)) or metaflow == ABSENT,
-    ),
-)
-
-TRIGGER_DIFFERENCES = (
-    Difference(
-        (*MAIN,),
-        "SingleFlow/<by_*>.trigger*",
-        "events are found by name also beside runs, and a run that is gone does not hide the others",
-        lambda metaflow, mfc: (
-            (raised_name(metaflow) in ("KeyError", "MetaflowNotFound") or metaflow is False)
-            and mfc != ABSENT
-            and raised_name(mfc) in ("", "KeyError")
-        ),
-    ),
-    Difference(
-        MAIN,
-        "SingleFlow/<odd_stamps>.trigger*",
-        "a stamp with a fraction is a time as well",
-        lambda _, mfc: "datetime" in str(mfc) and "1700000000.5" not in str(mfc),
-    ),
-    Difference(
-        MAIN,
-        "SingleFlow/<*ed_stamps>.trigger*",
-        "stamps of several types do not hide the events",
-        answered,
-    ),
-    Difference(
-        MAIN,
-        "SingleFlow/<*_key>.trigger*",
-        "an event that lacks a field, or has more, is an event",
-        answered,
-    ),
-    Difference(
-        MAIN,
-        "SingleFlow/<*>.trigger*",
-        "a trigger that Metaflow cannot make is asked what other triggers are",
-        lambda metaflow, _: metaflow == ABSENT,
-    ),
-)
-
 LOG_DIFFERENCES = (
     Difference(
         (*LOGS, "spin"),
@@ -252,7 +51,7 @@ LOG_DIFFERENCES = (
         instead("\n", ""),
     ),
     Difference(
-        ("logs", "moved logs"),
+        ("logs", "moved logs", "service logs"),
         "*/bytes_not_text/*stdout*",
         "bytes that are not UTF-8 are replaced, and do not hide the rest",
         lambda metaflow, mfc: (
@@ -260,32 +59,32 @@ LOG_DIFFERENCES = (
         ),
     ),
     Difference(
-        ("logs", "moved logs"),
+        ("logs", "moved logs", "service logs"),
         "*ResumableFlow/<resumed*std???*",
         "the log of a clone is its origin's; Metaflow looks in the clone's own folder",
         lambda metaflow, mfc: metaflow in ("", 0, {"iterator": []}) and bool(mfc),
     ),
     Difference(
-        ("aged logs",),
+        ("aged logs", "service aged logs"),
         "*LogsFlow/<aged_logs>/many/*stdout*",
         "lines keep the order of their file, and unparseable ones their place",
         same_lines_in_order_of_file,
     ),
     Difference(
-        ("logs", "moved logs"),
+        ("logs", "moved logs", "service logs"),
         "*LogsFlow/*stdout*",
         "lines of one microsecond keep the order of their file",
         same_lines_in_order_of_file,
         certain=False,
     ),
     Difference(
-        ("aged logs",),
+        ("aged logs", "service aged logs"),
         "ResumableFlow/<aged>/start/*.loglines(*",
         "loglines() reads the same log as stdout, also one of before mflog",
         lambda _, mfc: "legacy" in str(mfc) or b"legacy".hex() in str(mfc),
     ),
     Difference(
-        ("aged logs",),
+        ("aged logs", "service aged logs"),
         "*LogsFlow/<aged_logs>/bytes_not_text/*stdout*",
         "bytes that are not UTF-8 are replaced, and do not hide the rest",
         lambda metaflow, mfc: (
@@ -297,7 +96,7 @@ LOG_DIFFERENCES = (
 INPUT_DIFFERENCES = (
     *(
         Difference(
-            ("bad_input",),
+            ("bad_input", "service bad_input"),
             keys,
             "an empty or dotted component is no name, and a pathspec is text",
             raises("MetaflowInvalidPathspec"),
@@ -312,56 +111,110 @@ INPUT_DIFFERENCES = (
         )
     ),
     Difference(
-        ("bad_input",),
+        ("bad_input", "service bad_input"),
         "*(good, attempt=[[]])",
         "an attempt of another type is no attempt",
         raises("MetaflowNotFound"),
     ),
-    Difference(("bad_input",), "*ans[*]')", "names are never patterns", raises("MetaflowNotFound")),
-    Difference(("bad_input",), "'[*]' in task", "names are never patterns", instead(True, False)),
-    Difference(("bad_input",), "task[[]'[*]']", "names are never patterns", raises("KeyError")),
     Difference(
-        ("bad_input",), "* in *", "an empty or dotted name is no child", instead(True, False)
+        ("bad_input",),
+        "*ans[*]')",
+        "names are never patterns",
+        raises("MetaflowNotFound"),
     ),
     Difference(
-        ("bad_input",), "5 in *", "a number is no child", not_raising("AttributeError", False)
+        ("bad_input",),
+        "'[*]' in task",
+        "names are never patterns",
+        instead(True, False),
+    ),
+    Difference(
+        ("bad_input",),
+        "task[[]'[*]']",
+        "names are never patterns",
+        raises("KeyError"),
+    ),
+    Difference(
+        ("bad_input", "service bad_input"),
+        "* in *",
+        "an empty or dotted name is no child",
+        instead(True, False),
+    ),
+    Difference(
+        ("service bad_input",),
+        "*[[]'*']",
+        "an empty or dotted name is no child",
+        lambda metaflow, mfc: raised_name(metaflow) == "TypeError" and "KeyError" in mfc["classes"],
+    ),
+    Difference(
+        ("bad_input",),
+        "5 in *",
+        "a number is no child",
+        not_raising("AttributeError", False),
     ),
     Difference(("bad_input",), "*[[]5]", "a number is no child", raises("KeyError")),
     Difference(
-        ("bad_input",),
+        ("bad_input", "service bad_input"),
         "loglines of no stream",
         "there are two streams, and no third",
         raises("ValueError"),
     ),
     Difference(
-        ("namespaces", "switching", "pickles"),
+        (
+            *("namespaces", "switching", "pickles"),
+            *("service namespaces", "service switching", "service pickles"),
+        ),
         "*Flow(*.is_in_namespace*",
         "a flow answers for the namespace of now, as its runs do",
         instead(True, False),
     ),
 )
 
+SERVICE_DIFFERENCES = (
+    Difference(
+        ("service null tags",),
+        "*",
+        "tags that are null are none; Metaflow's TypeError comes from the inside",
+        lambda metaflow, mfc: (
+            raised_name(metaflow) == "TypeError"
+            and raised_name(mfc) in ("", "MetaflowNamespaceMismatch", "NotInNamespace")
+        ),
+    ),
+    Difference(
+        ("service settings",),
+        "metadata('http://127.0.0.1:1/prefix')",
+        "to choose a service asks it nothing",
+        not_raising("ValueError", "service@http://127.0.0.1:1/prefix"),
+    ),
+    Difference(
+        ("service settings",),
+        "get_metadata after *",
+        "to choose a service asks it nothing",
+        says("service@http://127.0.0.1:1/prefix"),
+    ),
+)
+
 PLACE_DIFFERENCES = (
     Difference(
-        ("two_roots",),
+        ("two_roots", "service two_roots"),
         "*.list",
         "an object stays with the root that it came from",
         lambda metaflow, mfc: bool(mfc) and "<newer>" not in str(mfc) and metaflow != mfc,
     ),
     Difference(
-        ("two_roots",),
+        ("two_roots", "service two_roots"),
         "*.state",
         "an object stays with the root that it came from",
-        lambda _, mfc: "local@<root>" in str(mfc),
+        lambda _, mfc: "@<root>" in str(mfc),
     ),
     Difference(
-        ("two_roots",),
+        ("two_roots", "service two_roots"),
         "get_metadata after unpickling *",
         "unpickling an object does not move the process to another root",
-        says("local@<place>/tagged"),
+        lambda _, mfc: str(mfc).endswith("@<place>/tagged"),
     ),
     Difference(
-        ("two_roots",),
+        ("two_roots", "service two_roots"),
         "flows after unpickling *",
         "unpickling an object does not move the process to another root",
         says(["Flow('SingleFlow')"]),
@@ -429,7 +282,7 @@ TAG_DIFFERENCES = (
         for name in ("created_at", "latest_run")
     ),
     Difference(
-        ("tags",),
+        ("tags", "service tags"),
         "*(bytes)",
         "a tag is text, and the error says so",
         lambda metaflow, mfc: (
@@ -438,7 +291,7 @@ TAG_DIFFERENCES = (
     ),
     *(
         Difference(
-            ("tags",),
+            ("tags", "service tags"),
             f"*({name}): *",
             "what a generator gives is not lost",
             lambda metaflow, mfc: (
@@ -455,6 +308,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     *TRIGGER_DIFFERENCES,
     *LOG_DIFFERENCES,
     *INPUT_DIFFERENCES,
+    *SERVICE_DIFFERENCES,
     *PLACE_DIFFERENCES,
     *TAG_DIFFERENCES,
 )

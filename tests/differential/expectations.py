@@ -54,6 +54,11 @@ def same_metadata_in_order_of_time(metaflow: Answer, mfc: Answer) -> bool:
     return stamps == sorted(stamps)
 
 
+def same_pairs(metaflow: Answer, mfc: Answer) -> bool:
+    """Tell whether both map the same keys to the same values, in whatever order."""
+    return bool(sorted(metaflow["dict"]) == sorted(mfc["dict"]))
+
+
 def no_origin(metaflow: Answer, mfc: Answer) -> bool:
     """Tell whether Metaflow made an origin of the text "None", or failed for want of a step, and mfc says None."""
     return mfc is None and ("/None" in str(metaflow) or raised_name(metaflow) == "StopIteration")

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from .canonical import Value
 
-#: notes under a key what a question, called without arguments, answers
-Ask: TypeAlias = Callable[[str, Callable[..., Value]], None]
+T = TypeVar("T")
+
+
+class Ask(Protocol):
+    """Notes under a key what a question, called without arguments, answers."""
+
+    #: whether each question costs a request, so that of many equal ones only some are asked
+    costly: bool
+
+    def __call__(self, key: str, question: Callable[..., Value]) -> None:
+        """Ask, and note the answer."""
+
 
 SHARED = (
     "id", "tags", "user_tags", "system_tags", "created_at", "parent", "pathspec", "path_components", "origin_pathspec",
@@ -32,8 +42,24 @@ INTERNAL = (
     "_unbounded_foreach", "_parallel_ubf_iter", "_control_mapper_tasks", "_control_task_is_mapper_zero",
     "_catch_exception",
 )  # fmt: skip
+#: as many of them are asked for where questions are costly
+ALWAYS = 2
+#: the flow of which each run is of another kind
+UNALIKE = "ResumableFlow"
+#: flows whose runs differ in what started them, and not below
+ALIKE = ("SingleFlow", "ProjectFlow")
 #: every this many-th artifact of a task is asked for all that it shares with other objects
 SHARED_EVERY = 7
+
+
+def some(ask: Ask, things: Sequence[T]) -> list[T]:
+    """Return the first and the last of `things` where questions are costly, else all."""
+    return [*things[:1], *things[1:][-1:]] if ask.costly else list(things)
+
+
+def kind(root: str) -> str:
+    """Return the kind of provider that a root is read by."""
+    return "service" if "://" in root else "local"
 
 
 def again(error: Exception) -> None:
@@ -62,7 +88,7 @@ def ask_children(ask: Ask, key: str, thing: Value) -> list[Value]:
     ask(f"{key}['no such child']", lambda: thing["no such child"])
     ask(f"{key}.contains('no such child')", lambda: "no such child" in thing)
     found = children(thing)
-    for child in found:
+    for child in some(ask, found):
         ask(f"{key}[{child.id!r}]", lambda child=child: thing[child.id])
         ask(f"{key}.contains({child.id!r})", lambda child=child: child.id in thing)
     return found
@@ -102,12 +128,14 @@ def ask_flow(ask: Ask, flow: Value) -> None:
         ("runtime:dev", "one"),
     ):
         ask(f"{key}.runs{tags}", lambda tags=tags: flow.runs(*tags))
-    for run in ask_children(ask, key, flow):
-        ask_run(ask, run)
+    runs = ask_children(ask, key, flow)
+    whole = runs if key == UNALIKE else some(ask, runs)
+    for run in runs:
+        ask_run(ask, run, whole=run in whole)
 
 
-def ask_run(ask: Ask, run: Value) -> None:
-    """Ask for everything below one run, `_parameters` included."""
+def ask_run(ask: Ask, run: Value, *, whole: bool = True) -> None:
+    """Ask for one run and, if `whole`, for everything below it, `_parameters` included."""
     key = run.pathspec
     ask_shared(ask, key, run)
     ask_properties(ask, key, run, OF_RUN)
@@ -119,7 +147,7 @@ def ask_run(ask: Ask, run: Value) -> None:
     ask(f"{key}['_parameters']", lambda: run["_parameters"])
     if "_parameters" in run:
         steps.append(run["_parameters"])
-    for step in steps:
+    for step in steps if whole else ():
         ask_step(ask, step)
 
 
@@ -134,25 +162,28 @@ def ask_step(ask: Ask, step: Value) -> None:
                 f"{key}.{method}{tags}",
                 lambda method=method, tags=tags: getattr(step, method)(*tags),
             )
-    for task in ask_children(ask, key, step):
-        ask_task(ask, task)
+    for number, task in enumerate(some(ask, ask_children(ask, key, step))):
+        ask_task(ask, task, whole=number == 0 or not ask.costly)
 
 
-def ask_task(ask: Ask, task: Value) -> None:
-    """Ask for everything of one task but its logs, and for every artifact."""
+def ask_task(ask: Ask, task: Value, *, whole: bool = True) -> None:
+    """Ask for everything of one task but its logs and, if `whole`, for every artifact."""
     key = task.pathspec
     ask_shared(ask, key, task)
     ask_properties(ask, key, task, OF_TASK + LINEAGE)
+    if not whole:
+        return
     ask_data(ask, f"{key}.data", task)
     ask_code(ask, f"{key}.code", task)
     for name in ("count", "index", "name"):
         ask(f"{key}.artifacts[{name}]", lambda name=name: getattr(task.artifacts, name))
     artifacts = ask_children(ask, key, task)
-    for name in INTERNAL:
+    for name in INTERNAL[:ALWAYS] if ask.costly else INTERNAL:
         ask(f"{key}.contains({name!r})", lambda name=name: name in task)
         if name in task:
             artifacts.append(task[name])
-    for number, artifact in enumerate(sorted(artifacts, key=lambda artifact: artifact.id)):
+    ordered = sorted(artifacts, key=lambda artifact: artifact.id)
+    for number, artifact in enumerate(ordered[:: 2 if ask.costly else 1]):
         ask_artifact(ask, artifact, everything=number % SHARED_EVERY == 0)
 
 

@@ -5,7 +5,8 @@
 FOLDER then holds one folder per root, and `runs.json` with the pathspec of each run by its label. Nothing is done
 when the folder was recorded by the same files with the same Metaflow.
 
-Source: Metaflow 2.19's command line (`run`, `resume`, `spin`), local scheduler, local metadata and datastore.
+Source: Metaflow 2.19's command line (`run`, `resume`, `spin`, `init`, `step`), local scheduler, local datastore; local
+metadata, unless `settings` say otherwise.
 """
 
 from __future__ import annotations
@@ -21,127 +22,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from .aged import make_other_roots
+from .commands import CHAINS, Command
 
 HERE = pathlib.Path(__file__).parent
 FLOWS = HERE / "flows"
 COMPLETE = "complete"
+VERBS = ("run", "resume", "spin", "init", "step")
 #: seconds that the flow that is left running may take until it waits
-PATIENCE = 60
-
-
-@dataclass(frozen=True)
-class Command:
-    """One call of a flow's command line."""
-
-    #: how the run is named in answers
-    label: str
-    #: name of the file in `flows/`
-    flow: str
-    #: options and arguments; `{label}` stands for the pathspec of an earlier run, `{label.id}` for its id
-    arguments: tuple[str, ...] = ("run",)
-    environment: dict[str, str] = field(default_factory=dict)
-    #: whether Metaflow is meant to say that the flow failed
-    fails: bool = False
-    root: str = "main"
-
-
-FAILS = {"FLOW_FAILS": "end"}
-BOB = {"USERNAME": "bob"}
-TOKEN = {"METAFLOW_PRODUCTION_TOKEN": "token"}
-PACKAGE = {"METAFLOW_FEAT_ALWAYS_UPLOAD_CODE_PACKAGE": "1"}
-
-
-def triggered(label: str, events: object) -> Command:
-    """Return a run of the single-step flow that says it was started by `events`."""
-    return Command(label, "single", ("run", "--events", json.dumps(events)))
-
-
-def event(name: str, timestamp: object, **fields: object) -> dict[str, object]:
-    """Return one entry of the metadata `execution-triggers`, as the Argo integration writes it."""
-    return {"timestamp": timestamp, "id": f"id of {name}", "name": name, "type": "event", **fields}
-
-
-def by_run(label: str, timestamp: object, end: str = "only") -> dict[str, object]:
-    """Return the entry for a run of the single-step flow as the event."""
-    return event(f"metaflow.SingleFlow.{end}", timestamp, type="run", id=f"<<{label}>>/only/1")
-
-
-TRIGGERED = (
-    triggered("no_events", []),
-    triggered("one_event", [event("my_event", 1700000000)]),
-    triggered("two_events", [event("my_event", 1700000000), event("later", 1700000100)]),
-    triggered(
-        "odd_stamps", [event("my_event", 1700000000.5), event("without", None), event("zero", 0)]
-    ),
-    triggered("by_run", [by_run("plain", 1700000000), by_run("plain", 1700000000, "end")]),
-    triggered(
-        "by_both",
-        [by_run("plain", 1700000000), event("my_event", 1700000001), by_run("bob", 1700000002)],
-    ),
-    triggered(
-        "by_gone_run",
-        [event("metaflow.Gone.end", 5, type="run", id="Gone/1/end/1"), by_run("plain", 4)],
-    ),
-    triggered("unknown_key", [event("my_event", 1700000000, payload={"a": 1})]),
-    triggered("missing_key", [{"timestamp": 1700000000, "id": "i", "type": "event"}]),
-    triggered("mixed_stamps", [event("my_event", 1700000000), event("text", "2024-01-01")]),
-)
-#: commands of one chain run in their order, chains side by side
-CHAINS = (
-    (
-        Command("values", "values", ("run", "--tag", "one", "--tag", "two words"), PACKAGE),
-        Command("logs", "logs"),
-        Command("parallel", "parallel"),
-        Command("unbounded", "unbounded"),
-    ),
-    (
-        Command("nested_failed", "nested", ("run", "--max-workers", "4"), FAILS, fails=True),
-        Command("nested_resumed", "nested", ("resume", "--origin-run-id", "{nested_failed.id}")),
-    ),
-    (
-        Command("switch", "switches"),
-        Command("switch_failed", "switches", ("run",), FAILS, fails=True),
-        Command("switch_resumed", "switches", ("resume", "--origin-run-id", "{switch_failed.id}")),
-    ),
-    (
-        Command("endpoints", "endpoints"),
-        Command("endpoints_failed", "endpoints", ("run",), FAILS, fails=True),
-        Command("endpoints_resumed", "endpoints", ("resume", "--origin-run-id", "{endpoints_failed.id}")),
-    ),
-    (
-        Command("plain", "single"),
-        Command("bob", "single", ("run", "--tag", "one"), BOB),
-        Command("token", "single", ("run", "--label", "production"), TOKEN),
-        *TRIGGERED,
-    ),
-    (
-        Command("failures", "failures", fails=True),
-        Command("failed", "resumable", ("run", "--value", "8"), {"FLOW_FAILS": "middle"}, fails=True),
-        Command("resumed", "resumable", ("resume", "--origin-run-id", "{failed.id}", "--tag", "again"), FAILS, fails=True),
-        Command("resumed_twice", "resumable", ("resume", "--origin-run-id", "{resumed.id}")),
-        Command("resumed_from_start", "resumable", ("resume", "--origin-run-id", "{resumed_twice.id}", "start"), BOB),
-        Command("never_failed", "resumable"),
-        Command("spun_start", "resumable", ("spin", "{never_failed}/start", "--persist")),
-        Command("spun_middle", "resumable", ("spin", "{never_failed}/middle", "--persist")),
-    ),
-    (
-        Command("project", "project"),
-        Command("project_branch", "project", ("--branch", "tried", "run")),
-        Command("project_production", "project", ("--production", "run"), TOKEN),
-    ),
-    (
-        Command("oldest", "single", ("run", "--tag", "one"), root="tagged"),
-        Command("newer", "single", ("run",), BOB, root="tagged"),
-        Command("aged", "resumable", ("run",), PACKAGE, root="aged"),
-        Command("aged_logs", "logs", ("run",), root="aged"),
-        Command("aged_package", "single", ("run",), PACKAGE, root="aged"),
-    ),
-)  # fmt: skip
+PATIENCE = 180
 
 
 @dataclass
@@ -150,7 +43,20 @@ class Recorder:
 
     folder: pathlib.Path
     python: str
+    #: variables that say where Metaflow writes
+    settings: dict[str, str] = field(default_factory=dict)
     runs: dict[str, str] = field(default_factory=dict)
+
+    def all(
+        self, chains: Iterable[tuple[Command, ...]], *, running: bool, side_by_side: int
+    ) -> None:
+        """Run chains of commands side by side, and the flow that is left running if that is wanted."""
+        with ThreadPoolExecutor(side_by_side) as pool:
+            work = [pool.submit(self.chain, chain) for chain in chains]
+            if running:
+                work.append(pool.submit(self.leave_running))
+            for done in work:
+                done.result()
 
     def chain(self, commands: tuple[Command, ...]) -> None:
         """Run `commands` one after the other."""
@@ -221,14 +127,14 @@ class Recorder:
 
     def _line(self, command: Command) -> list[str]:
         options, verb, rest = _split(command.arguments)
-        note = ("--run-id-file", str(self._note_path(command)))
+        note = () if command.run_id else ("--run-id-file", str(self._note_path(command)))
         filled = [self._filled(argument) for argument in rest]
         head, tail = (filled[:1], filled[1:]) if verb == "spin" else ([], filled)
         script = str(FLOWS / f"{command.flow}.py")
         return [self.python, script, "--no-pylint", "--quiet", *options, verb, *head, *note, *tail]
 
     def _filled(self, argument: str) -> str:
-        for label, pathspec in self.runs.items():
+        for label, pathspec in list(self.runs.items()):  # other chains add to it
             run_id = pathspec.partition("/")[2]
             argument = argument.replace(f"{{{label}.id}}", run_id).replace(f"{{{label}}}", pathspec)
             argument = argument.replace(f"<<{label}>>", pathspec)
@@ -244,32 +150,37 @@ class Recorder:
             (str(pathlib.Path(self.python).parent), kept.get("PATH", os.defpath))
         )
         quiet = {"PYTHONDONTWRITEBYTECODE": "1", "HOME": str(self.folder), "PYTHONUTF8": "1"}
-        return {**kept, **quiet, "PATH": path, "USERNAME": "alice", **command.environment}
+        where = {"PATH": path, "USERNAME": "alice", **self.settings}
+        return {**kept, **quiet, **where, **command.environment}
 
     def _note_path(self, command: Command) -> pathlib.Path:
         return self.folder / f"{command.label}.run"
 
     def _note(self, command: Command) -> None:
-        path = self._note_path(command)
         name = next(
             line
             for line in (FLOWS / f"{command.flow}.py").read_text().splitlines()
             if "(FlowSpec)" in line
         )
-        self.runs[command.label] = f"{name.split()[1].partition('(')[0]}/{path.read_text().strip()}"
-        path.unlink()
+        run_id = command.run_id
+        if not run_id:
+            path = self._note_path(command)
+            run_id = path.read_text().strip()
+            path.unlink()
+        self.runs[command.label] = f"{name.split()[1].partition('(')[0]}/{run_id}"
 
 
 def _split(arguments: tuple[str, ...]) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
     """Return the options before the verb, the verb, and what follows it."""
-    at = next(i for i, argument in enumerate(arguments) if argument in ("run", "resume", "spin"))
+    at = next(i for i, argument in enumerate(arguments) if argument in VERBS)
     return arguments[:at], arguments[at], arguments[at + 1 :]
 
 
-def state_of_sources(python: str) -> str:
+def state_of_sources(python: str, sources: Iterable[pathlib.Path] = ()) -> str:
     """Return a digest of everything that decides what is recorded."""
     digest = hashlib.sha256()
-    for path in sorted([*FLOWS.rglob("*.*"), HERE / "record.py", HERE / "aged.py"]):
+    own = [HERE / name for name in ("commands.py", "record.py", "aged.py")]
+    for path in sorted([*FLOWS.rglob("*.*"), *own, *sources]):
         if path.suffix != ".pyc":
             digest.update(path.name.encode() + path.read_bytes())
     command = [python, "-c", "import metaflow, sys; print(metaflow.__version__, sys.version)"]
@@ -286,26 +197,27 @@ def record(folder: pathlib.Path, python: str) -> pathlib.Path:
     """
     # .absolute(), not .resolve(): the environment is found by the path of its interpreter, which is a link
     python = str(pathlib.Path(python).absolute())
-    place = folder.resolve() / state_of_sources(python)[:16]
+    return once(folder, state_of_sources(python), lambda place: _record_all(place, python))
+
+
+def once(folder: pathlib.Path, state: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
+    """Return the folder in `folder` that `make` filled, now or before; one of another state goes away."""
+    place = folder.resolve() / state[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / COMPLETE).exists():
             for old in (path for path in folder.resolve().iterdir() if path.is_dir()):
                 shutil.rmtree(old)
-            _record_all(place, python)
+            place.mkdir()
+            make(place)
             (place / COMPLETE).touch()
     return place
 
 
 def _record_all(place: pathlib.Path, python: str) -> None:
-    place.mkdir()
     recorder = Recorder(place, python)
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        work = [pool.submit(recorder.chain, chain) for chain in CHAINS]
-        work.append(pool.submit(recorder.leave_running))
-        for done in work:
-            done.result()
+    recorder.all(CHAINS.values(), running=True, side_by_side=2)
     make_other_roots(place, recorder.runs)
     (place / "runs.json").write_text(json.dumps(recorder.runs, indent=1))
 

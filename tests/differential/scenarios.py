@@ -1,24 +1,20 @@
 """What is asked in one process of a client: objects, attempts, logs, bad input, tags, pickles, settings.
 
-Every scenario is a function of the client module, the folder with the `.metaflow` of the results, and `ask`. It
-may return further texts that stand for the root in its answers.
+Every scenario is a function of the client module, the root of the results, and `ask`. A root is what `metadata()`
+takes: the folder with the `.metaflow`, or the URL of a service.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
-import json
-import os
-import pathlib
 import pickle
-import shutil
-import tempfile
 from collections.abc import Callable
 from typing import TypeAlias
 
 from .canonical import Value
 from .objects import (
+    ALIKE,
     LINEAGE,
     LOGS,
     Ask,
@@ -30,13 +26,15 @@ from .objects import (
     ask_properties,
     ask_run,
     children,
+    kind,
+    some,
     tasks,
 )
-from .tag_changes import TAG_CHANGES
+from .tag_changes import tags
 
-Scenario: TypeAlias = Callable[[Value, str, Ask], "list[str] | None"]
+Scenario: TypeAlias = Callable[[Value, str, Ask], None]
 
-ATTEMPTS = (0, 1, 5)
+ATTEMPTS = (0, 5, 1)
 SAMPLE = "ResumableFlow"
 
 
@@ -78,7 +76,7 @@ def attempts(client: Value, root: str, ask: Ask) -> None:
         "exception",
         "finished_at",
     )
-    for task, attempt in itertools.product(tasks(client), ATTEMPTS):
+    for task, attempt in itertools.product(_tasks(client, ask), some(ask, ATTEMPTS)):
         key = f"Task({task.pathspec!r}, attempt={attempt})"
         this = client.Task(task.pathspec, attempt=attempt)
         ask(f"{key}.str", lambda this=this: str(this))
@@ -93,7 +91,8 @@ def attempts(client: Value, root: str, ask: Ask) -> None:
         ask(f"{key}.list", lambda this=this: list(this))
         for artifact in children(this):
             ask_properties(ask, f"{key}/{artifact.id}", artifact, ("sha", "size", "created_at"))
-        for name in ("name", "_success", "_exception", "attempt", "no such artifact"):
+        artifacts = ("_success", "_exception", "attempt", "no such artifact", "name")
+        for name in some(ask, artifacts):
             path = f"{task.pathspec}/{name}"
             ask(f"{key}[{name!r}]", lambda this=this, name=name: this[name])
             ask(
@@ -110,11 +109,20 @@ def attempts(client: Value, root: str, ask: Ask) -> None:
             )
 
 
+def _tasks(client: Value, ask: Ask) -> list[Value]:
+    """Return the tasks to be asked one by one: all, or where questions are costly one of each step."""
+    found = tasks(client)
+    if not ask.costly:
+        return found
+    steps = itertools.groupby(found, key=lambda task: task.path_components[:3])
+    return [next(of_step) for step, of_step in steps if step[0] not in ALIKE]
+
+
 def logs(client: Value, root: str, ask: Ask) -> None:
     """Ask every task for its logs, of its last attempt and of single ones."""
     client.namespace(None)
     client.metadata(root)
-    for task in tasks(client):
+    for task in _tasks(client, ask):
         ask_logs(ask, task.pathspec, task)
         for attempt in ATTEMPTS:
             key = f"Task({task.pathspec!r}, attempt={attempt})"
@@ -148,12 +156,12 @@ BAD_PATHS: dict[str, tuple[Value, ...]] = {
         "{run}/o*",
     ),
     "Task": (
-        "", None, "{run}/only", "{run}/only/9", "{run}/only/.", "{run}/only/1/x", "{run}/none/1",
+        "", None, "{run}/only", "{run}/only/9", "{run}/only/.", "{task}/x", "{run}/none/1",
         "{run}/../only/1", "{run}/only/_meta",
     ),
     "DataArtifact": (
-        "", None, "{run}/only/1", "{run}/only/1/none", "{run}/only/1/answer/x", "{run}/only/9/answer",
-        "{run}/only/1/ans*", "{run}/only/1/",
+        "", None, "{task}", "{task}/none", "{task}/answer/x", "{run}/only/9/answer",
+        "{task}/ans*", "{task}/",
     ),
 }  # fmt: skip
 BAD_ATTEMPTS: tuple[Value, ...] = (-1, 6, 100, "1", "x", "", 1.5, True, None, [], "0x1")
@@ -164,23 +172,24 @@ def bad_input(client: Value, root: str, ask: Ask) -> None:
     client.namespace(None)
     client.metadata(root)
     run = client.Flow("SingleFlow").latest_run
-    for kind, paths in BAD_PATHS.items():
-        make = getattr(client, kind)
-        ask(f"{kind}()", make)
+    names = {"run": run.pathspec, "task": run["only"].task.pathspec}
+    for level, paths in BAD_PATHS.items():
+        make = getattr(client, level)
+        ask(f"{level}()", make)
         for path in paths:
-            filled = path.format(run=run.pathspec) if isinstance(path, str) else path
-            ask(f"{kind}({path!r})", lambda make=make, filled=filled: make(filled))
+            filled = path.format(**names) if isinstance(path, str) else path
+            ask(f"{level}({path!r})", lambda make=make, filled=filled: make(filled))
     good = {
         "Flow": "SingleFlow",
         "Run": run.pathspec,
         "Step": f"{run.pathspec}/only",
-        "Task": f"{run.pathspec}/only/1",
+        "Task": names["task"],
     }
-    good["DataArtifact"] = f"{run.pathspec}/only/1/answer"
-    for (kind, path), attempt in itertools.product(good.items(), BAD_ATTEMPTS):
-        make = getattr(client, kind)
+    good["DataArtifact"] = f"{names['task']}/answer"
+    for (level, path), attempt in itertools.product(good.items(), BAD_ATTEMPTS):
+        make = getattr(client, level)
         ask(
-            f"{kind}(good, attempt={attempt!r})",
+            f"{level}(good, attempt={attempt!r})",
             lambda make=make, path=path, n=attempt: make(path, attempt=n),
         )
     _bad_children(client, ask, run)
@@ -220,20 +229,16 @@ def namespaces(client: Value, root: str, ask: Ask) -> None:
     client.metadata(root)
     bob = next(client.Flow("SingleFlow").runs("user:bob")).pathspec
     alice = next(client.Flow("SingleFlow").runs("user:alice")).pathspec
+    task = client.Run(bob)["only"].task.pathspec
     for made, chosen in itertools.product(("user:alice", "user:bob", "", None, "one"), repeat=2):
         key = f"made in {made!r}, asked in {chosen!r}"
         things: dict[str, Value] = {}
         client.namespace(made)
-        for kind, path in (
-            ("Flow", "SingleFlow"),
-            ("Run", alice),
-            ("Run", bob),
-            ("Task", f"{bob}/only/1"),
-        ):
+        for level, path in (("Flow", "SingleFlow"), ("Run", alice), ("Run", bob), ("Task", task)):
             try:
-                things[f"{kind}({path})"] = getattr(client, kind)(path)
+                things[f"{level}({path})"] = getattr(client, level)(path)
             except Exception as error:  # the answer
-                ask(f"{key}: {kind}({path})", lambda error=error: again(error))
+                ask(f"{key}: {level}({path})", lambda error=error: again(error))
         ask(f"{key}: namespace()", lambda chosen=chosen: client.namespace(chosen))
         for name, thing in things.items():
             ask(f"{key}: {name}.is_in_namespace()", thing.is_in_namespace)
@@ -300,19 +305,16 @@ def pickles(client: Value, root: str, ask: Ask) -> None:
         ):
             _ask_pickle(client, ask, f"namespace {namespace!r}: {thing}", thing, namespace)
     client.namespace(None)
-    path = client.Flow(SAMPLE).latest_run.pathspec
+    path, address = client.Flow(SAMPLE).latest_run.pathspec, f"{kind(root)}@{root}"
     states = {
-        "2.12.27": {
-            "version": "2.12.27",
-            "data": [path, None, f"local@{root}", "user:alice", True],
-        },
+        "2.12.27": {"version": "2.12.27", "data": [path, None, address, "user:alice", True]},
         "2.12.4": {"version": "2.12.4", "data": [path, None, "user:alice", True]},
         "2.8.4": {"version": "2.8.4", "data": [path, None, False]},
         "no version": {"_pathspec": path, "_attempt": None, "_namespace_check": False},
         "only a pathspec": {"_pathspec": path},
         "foreign": {
             "version": "2.12.27",
-            "data": [path, None, f"local@{root}", "user:nobody", True],
+            "data": [path, None, address, "user:nobody", True],
         },
         "future": {"version": "99.0", "data": []},
         "too short": {"version": "2.12.27", "data": [path]},
@@ -335,15 +337,15 @@ def _ask_pickle(client: Value, ask: Ask, key: str, thing: Value, namespace: str 
     client.namespace(namespace)
 
 
-def _from_state(kind: Value, state: Value) -> Value:
-    thing = kind.__new__(kind)
+def _from_state(of: Value, state: Value) -> Value:
+    thing = of.__new__(of)
     thing.__setstate__(state)
     return thing
 
 
 def two_roots(client: Value, root: str, ask: Ask) -> None:
     """Ask objects of one root after the process went to another one."""
-    other = str(pathlib.Path(root).parent / "tagged")
+    other = root[: -len("main")] + "tagged"
     client.namespace(None)
     client.metadata(root)
     run = client.Flow("SingleFlow").latest_run
@@ -366,6 +368,20 @@ def two_roots(client: Value, root: str, ask: Ask) -> None:
         )
 
 
+MISSING = "/no such folder"
+#: where nothing listens
+SILENT = "http://127.0.0.1:1/prefix"
+
+
+def _addresses(root: str) -> tuple[str, ...]:
+    """Return what to give to `metadata()`: right, wrong, and half of it."""
+    if kind(root) == "service":
+        right = (root, f"service@{root}", f"{root}/", "service@", "service")
+        return (*right, SILENT, "service@nonsense", "service", f"local@{MISSING}", "")
+    right = (root, f"local@{root}", f"{root}/.metaflow")
+    return (*right, MISSING, f"local@{MISSING}", "local@", "nonsense@x", "")
+
+
 def settings(client: Value, root: str, ask: Ask) -> None:
     """Ask what the module's functions answer, in whatever folder and environment this process has."""
     ask("get_metadata at first", client.get_metadata)
@@ -379,86 +395,53 @@ def settings(client: Value, root: str, ask: Ask) -> None:
     client.namespace(None)
     ask("default_metadata", client.default_metadata)
     ask("flows at the default", lambda: sorted(str(flow) for flow in client.Metaflow()))
-    missing = "/no such folder"
-    addresses = (
-        root,
-        f"local@{root}",
-        f"{root}/.metaflow",
-        missing,
-        f"local@{missing}",
-        "local@",
-        "nonsense@x",
-        "",
-    )
+    addresses = _addresses(root)
     for address in addresses:
         ask(f"metadata({address!r})", lambda address=address: client.metadata(address))
         ask(f"get_metadata after {address!r}", client.get_metadata)
     ask("metadata(None)", lambda: client.metadata(None))
     ask("metadata(5)", lambda: client.metadata(5))
-    for address in (f"spin@{missing}", "spin", "local"):
+    for address in (f"spin@{MISSING}", "spin", "local"):
         ask(f"metadata({address!r})", lambda address=address: client.metadata(address))
         ask(f"get_metadata after {address!r}", client.get_metadata)
-    ask("inspect_spin(missing)", lambda: client.inspect_spin(missing))
+    ask("inspect_spin(missing)", lambda: client.inspect_spin(MISSING))
     ask("get_metadata after inspect_spin(missing)", client.get_metadata)
     client.metadata(root)
     ask("flows at the root", lambda: sorted(str(flow) for flow in client.Metaflow()))
     ask("namespace after default_namespace", client.default_namespace)
 
 
-def tags(client: Value, root: str, ask: Ask) -> list[str]:
-    """Change tags in every way on a copy of the results, each time from the same tags."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = os.path.realpath(folder)
-        shutil.copytree(pathlib.Path(root, ".metaflow"), pathlib.Path(copy, ".metaflow"))
-        client.namespace(None)
-        client.metadata(copy)
-        oldest = list(client.Flow("SingleFlow"))[-1].pathspec
-        record = pathlib.Path(copy, ".metaflow", oldest, "_meta", "_self.json")
-        content = json.loads(record.read_text())
-        for name, (before, change) in TAG_CHANGES.items():
-            record.write_text(json.dumps({**content, "tags": before}))
-            _ask_change(client, ask, name, oldest, change)
-        _ask_whether_lazy(client, ask, oldest.partition("/")[2])
-    return [copy]
-
-
-def _ask_whether_lazy(client: Value, ask: Ask, oldest: str) -> None:
-    """Begin to select by a tag before any run has it."""
-    flow = client.Flow("SingleFlow")
-    listings = {"iter": iter(flow), "runs": flow.runs("late"), "steps": flow[oldest].steps("late")}
-    flow[oldest].add_tag("late")
-    for name, listing in listings.items():
-        ask(f"{name} begun before a tag came", lambda listing=listing: list(listing))
-        ask(f"{name} for the second time", lambda listing=listing: list(listing))
-
-
-def _ask_change(
-    client: Value, ask: Ask, key: str, pathspec: str, change: Callable[[Value], Value]
-) -> None:
-    run = client.Run(pathspec)
-    before, first = run.created_at, client.Flow("SingleFlow").latest_run.pathspec
-    ask(key, lambda: change(run))
-    ask(f"{key}: user_tags", lambda: run.user_tags)
-    ask(f"{key}: tags", lambda: run.tags)
-    again = client.Run(pathspec)
-    ask(f"{key}: read back", lambda: again.user_tags)
-    ask(f"{key}: system tags read back", lambda: again.system_tags)
-    ask(f"{key}: tags of a task", lambda: again["only"].task.tags)
-    ask(f"{key}: created_at stays", lambda: again.created_at == before)
-    ask(f"{key}: latest_run stays", lambda: client.Flow("SingleFlow").latest_run.pathspec == first)
-
-
 def code(client: Value, root: str, ask: Ask) -> None:
     """Ask for code packages, of which one is of the old format, in turns."""
     client.namespace(None)
     client.metadata(root)
-    for task in tasks(client):
+    for task in _tasks(client, ask):
         ask_code(ask, task.pathspec, task)
+
+
+def null_tags(client: Value, root: str, ask: Ask) -> None:
+    """Ask a run whose tags are null, in namespaces that may have it or not."""
+    client.metadata(root)
+    run = "NullFlow/1"
+    paths = {"Flow": "NullFlow", "Run": run, "Step": f"{run}/start", "Task": f"{run}/start/1"}
+    for namespace, (level, path) in itertools.product((None, "user:alice"), paths.items()):
+        client.namespace(namespace)
+        key = f"{level} in {namespace!r}"
+        make = getattr(client, level)
+        ask(key, lambda make=make, path=path: make(path))
+        for name in ("tags", "user_tags", "system_tags", "created_at"):
+            ask(
+                f"{key}.{name}",
+                lambda make=make, path=path, name=name: getattr(make(path), name),
+            )
+        ask(f"{key}.list", lambda make=make, path=path: list(make(path)))
+        ask(f"{key}: is_in_namespace", lambda make=make, path=path: make(path).is_in_namespace())
 
 
 SCENARIOS: dict[str, Scenario] = {
     "objects": objects(None),
     "own": objects("user:alice"),
+    "of_bob": objects("user:bob"),
     "foreign": objects("user:nobody"),
     "production": objects("production:token"),
     "attempts": attempts,
@@ -472,4 +455,7 @@ SCENARIOS: dict[str, Scenario] = {
     "settings": settings,
     "tags": tags,
     "code": code,
+    "null_tags": null_tags,
 }
+#: those that change results
+CHANGING = ("tags",)

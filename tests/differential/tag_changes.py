@@ -1,11 +1,15 @@
-"""Changes of a run's tags: by name, the tags before and what is done."""
+"""Changes of a run's tags: by name, the tags before and what is done; and the walk through all of them."""
 
 from __future__ import annotations
 
+import json
+import pathlib
+import urllib.request
 from collections.abc import Callable
 from typing import TypeAlias
 
 from .canonical import Value
+from .objects import Ask, kind
 
 Change: TypeAlias = Callable[[Value], Value]
 
@@ -96,3 +100,64 @@ TAG_CHANGES: dict[str, tuple[list[str], Change]] = {
     "replace one of 60": (OVERFULL, lambda run: run.replace_tag("tag 1", "in its place")),
     "add to 60": (OVERFULL, lambda run: run.add_tag("one too many")),
 }
+
+
+def tags(client: Value, root: str, ask: Ask) -> None:
+    """Change tags in every way, each time from the same tags; nobody else may need the results."""
+    client.namespace(None)
+    client.metadata(root)
+    oldest = list(client.Flow("SingleFlow"))[-1].pathspec
+    set_tags = _setter(root, oldest)
+    for name, (before, change) in TAG_CHANGES.items():
+        set_tags(before)
+        _ask_change(client, ask, name, oldest, change)
+    _ask_whether_lazy(client, ask, oldest.partition("/")[2])
+
+
+def _setter(root: str, run: str) -> Callable[[list[str]], None]:
+    """Return what gives a run other tags, without a client."""
+    if kind(root) == "local":
+        record = pathlib.Path(root, ".metaflow", run, "_meta", "_self.json")
+        content = json.loads(record.read_text())
+        return lambda tags: _written(record, {**content, "tags": tags})
+    flow, run_id = run.split("/")
+    return lambda tags: _patched(f"{root}/flows/{flow}/runs/{run_id}", tags)
+
+
+def _written(record: pathlib.Path, content: Value) -> None:
+    record.write_text(json.dumps(content))
+
+
+def _patched(url: str, tags: list[str]) -> None:
+    with urllib.request.urlopen(url) as answer:
+        old = json.load(answer)["tags"]
+    body = json.dumps({"tags_to_remove": old, "tags_to_add": tags}).encode()
+    urllib.request.urlopen(
+        urllib.request.Request(f"{url}/tag/mutate", body, method="PATCH")
+    ).close()
+
+
+def _ask_whether_lazy(client: Value, ask: Ask, oldest: str) -> None:
+    """Begin to select by a tag before any run has it."""
+    flow = client.Flow("SingleFlow")
+    listings = {"iter": iter(flow), "runs": flow.runs("late"), "steps": flow[oldest].steps("late")}
+    flow[oldest].add_tag("late")
+    for name, listing in listings.items():
+        ask(f"{name} begun before a tag came", lambda listing=listing: list(listing))
+        ask(f"{name} for the second time", lambda listing=listing: list(listing))
+
+
+def _ask_change(
+    client: Value, ask: Ask, key: str, pathspec: str, change: Callable[[Value], Value]
+) -> None:
+    run = client.Run(pathspec)
+    before, first = run.created_at, client.Flow("SingleFlow").latest_run.pathspec
+    ask(key, lambda: change(run))
+    ask(f"{key}: user_tags", lambda: run.user_tags)
+    ask(f"{key}: tags", lambda: run.tags)
+    again = client.Run(pathspec)
+    ask(f"{key}: read back", lambda: again.user_tags)
+    ask(f"{key}: system tags read back", lambda: again.system_tags)
+    ask(f"{key}: tags of a task", lambda: again["only"].task.tags)
+    ask(f"{key}: created_at stays", lambda: again.created_at == before)
+    ask(f"{key}: latest_run stays", lambda: client.Flow("SingleFlow").latest_run.pathspec == first)

@@ -9,26 +9,35 @@ from __future__ import annotations
 import fcntl
 import functools
 import hashlib
+import itertools
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import pytest
+from tests.servers.metadata import Hub
+from tests.servers.postgres import binary
+
+from mfc_server._transfer import copy
 
 from .aged import GLOB
 from .canonical import Answer
 from .comparison import compare
 from .differences import DIFFERENCES
+from .places import Directories, Services
 from .record import record
+from .services import record_services
 
 HERE = pathlib.Path(__file__).parent
 #: unlike UTC, so that local time and UTC cannot be mistaken for each other; needs no time zone database
 ZONE = "XYZ-5:30"
-PATIENCE = 120
+PATIENCE = 600
 #: the files that decide what is asked
 QUESTIONS = (
     "canonical.py",
@@ -40,7 +49,10 @@ QUESTIONS = (
 )
 
 
-@dataclass(frozen=True)
+Place: TypeAlias = Directories | Services
+
+
+@dataclass(frozen=True, eq=False)
 class Scenario:
     """What one process of each client is asked, where, and in which environment."""
 
@@ -52,8 +64,10 @@ class Scenario:
     oracle_root: str = ""
     #: the folder to start in, relative to the folder of recordings
     start: str = "empty"
-    #: variables to set; `{place}` is the folder of recordings, and None takes the variable away
+    #: variables to set; `{place}` is the folder of recordings, `{address}` the root, and None takes the variable away
     environment: dict[str, str | None] = field(default_factory=dict)
+    #: whether results are changed, for which each client gets a copy
+    changes: bool = False
 
 
 PROFILE = {"METAFLOW_HOME": "{place}/home", "METAFLOW_PROFILE": "tried", "USERNAME": None}
@@ -64,7 +78,7 @@ SCENARIOS = (
     ),
     *(Scenario(name) for name in ("bad_input", "namespaces", "switching", "pickles", "two_roots")),
     Scenario("code"),
-    Scenario("tags", root="tagged"),
+    Scenario("tags", root="tagged", changes=True),
     Scenario("aged objects", "objects", "aged"),
     Scenario("aged attempts", "attempts", "aged"),
     Scenario("aged logs", "logs", "aged"),
@@ -112,6 +126,31 @@ SCENARIOS = (
         },
     ),
 )
+#: asked of services, on each kind of database
+SERVICE_SCENARIOS = (
+    *(
+        Scenario(f"service {name}", name)
+        for name in ("objects", "of_bob", "foreign", "production", "attempts", "logs", "code")
+    ),
+    *(
+        Scenario(f"service {name}", name)
+        for name in ("bad_input", "namespaces", "switching", "pickles", "two_roots")
+    ),
+    Scenario("service tags", "tags", root="tagged", changes=True),
+    Scenario("service aged objects", "objects", "aged"),
+    Scenario("service aged attempts", "attempts", "aged"),
+    Scenario("service aged logs", "logs", "aged"),
+    Scenario("service aged code", "code", "aged"),
+    Scenario("service null tags", "null_tags", "null"),
+    Scenario(
+        "service settings",
+        "settings",
+        environment={
+            "METAFLOW_DEFAULT_METADATA": "service",
+            "METAFLOW_SERVICE_URL": "{address}",
+        },
+    ),
+)
 
 
 def group(scenario: Scenario) -> tuple[pytest.MarkDecorator, ...]:
@@ -129,20 +168,56 @@ def python() -> str:
 
 
 @pytest.fixture(scope="session")
-def place(request: pytest.FixtureRequest, python: str) -> pathlib.Path:
-    """Return the folder of recordings, made once and kept in pytest's cache."""
+def place(request: pytest.FixtureRequest, python: str) -> Directories:
+    """Return the recorded directories, made once and kept in pytest's cache."""
     cache = request.config.cache
     assert cache is not None
-    return record(cache.mkdir("differential"), python)
+    return Directories(record(cache.mkdir("differential"), python))
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def service(
+    request: pytest.FixtureRequest, python: str, place: Directories, services: Hub
+) -> Services:
+    """Return the recorded services, made once and kept in pytest's cache."""
+    cache = request.config.cache
+    assert cache is not None
+    # Where there is no PostgreSQL, SQLite still is.
+    wanted = request.param == "postgresql" or binary("initdb") is not None
+    cluster = request.getfixturevalue("postgres") if wanted else None
+    folder = record_services(cache.mkdir("differential-services"), python, place.place, cluster)
+    numbers = itertools.count()
+
+    def filled(rows: pathlib.Path) -> str:
+        if request.param == "postgresql":
+            new = str(cluster.new())
+            copy(f"sqlite:///{rows}", new)
+            return new
+        return f"sqlite:///{shutil.copy(rows, services.folder / f'differential{next(numbers)}.db')}"
+
+    return Services(folder, request.param, services, filled)
 
 
 @pytest.mark.parametrize(
     "scenario", [pytest.param(s, id=s.name, marks=group(s)) for s in SCENARIOS]
 )
-def test_mfc_answers_as_metaflow(scenario: Scenario, place: pathlib.Path, python: str) -> None:
+def test_mfc_answers_as_metaflow(scenario: Scenario, place: Directories, python: str) -> None:
     """What Metaflow says is what mfc says, but for the differences that are listed."""
+    ask_both(scenario, place, python)
+
+
+@pytest.mark.parametrize("scenario", [pytest.param(s, id=s.name) for s in SERVICE_SCENARIOS])
+def test_mfc_answers_as_metaflow_by_service(
+    scenario: Scenario, service: Services, python: str
+) -> None:
+    """What Metaflow says about what a service has is what mfc says, but for the differences that are listed."""
+    ask_both(scenario, service, python)
+
+
+def ask_both(scenario: Scenario, place: Place, python: str) -> None:
+    """Fail with what differs, and with the differences that are listed and not seen."""
     metaflow = metaflow_answers(scenario, place, python)
-    mfc = mfc_answers(scenario.name, place)
+    mfc = mfc_answers(scenario, place)
     report = compare(scenario.name, metaflow, mfc, DIFFERENCES)
     if report.wrong or report.idle:
         pytest.fail(str(report), pytrace=False)
@@ -150,11 +225,11 @@ def test_mfc_answers_as_metaflow(scenario: Scenario, place: pathlib.Path, python
 
 @pytest.mark.xdist_group("objects")
 def test_resumed_tasks_have_the_neighbours_of_their_origins(
-    place: pathlib.Path, python: str
+    place: Directories, python: str
 ) -> None:
     """Metaflow knows the neighbours of the failed run's tasks; those of the resumed run are their clones."""
     metaflow = metaflow_answers(SCENARIOS[0], place, python)
-    mfc = mfc_answers("objects", place)
+    mfc = mfc_answers(SCENARIOS[0], place)
     run = "NestedFlow/<nested_resumed>"
     resumed = [
         key.rpartition(".")[0] for key in mfc if key.startswith(run) and key.endswith(".index")
@@ -169,9 +244,9 @@ def test_resumed_tasks_have_the_neighbours_of_their_origins(
 
 @pytest.mark.xdist_group("objects")
 @pytest.mark.parametrize("label", ["switch", "switch_failed", "switch_resumed"])
-def test_iterations_of_a_recursive_step_follow_each_other(place: pathlib.Path, label: str) -> None:
+def test_iterations_of_a_recursive_step_follow_each_other(place: Directories, label: str) -> None:
     """The artifact `count` says which iteration a task was, whatever its id and its time."""
-    mfc = mfc_answers("objects", place)
+    mfc = mfc_answers(SCENARIOS[0], place)
     step = f"SwitchFlow/<{label}>/again"
     counts = {
         mfc[key]: key.rpartition("/")[0]
@@ -186,25 +261,25 @@ def test_iterations_of_a_recursive_step_follow_each_other(place: pathlib.Path, l
 
 def test_each_difference_names_known_scenarios() -> None:
     """An entry of the table that names no scenario would never be asserted."""
-    known = {scenario.name for scenario in SCENARIOS}
+    known = {scenario.name for scenario in (*SCENARIOS, *SERVICE_SCENARIOS)}
     assert [entry for entry in DIFFERENCES if not set(entry.scenarios) <= known] == []
 
 
 @functools.cache
-def mfc_answers(name: str, place: pathlib.Path) -> dict[str, Answer]:
+def mfc_answers(scenario: Scenario, place: Place) -> dict[str, Answer]:
     """Return mfc's answers, asked once in a session."""
-    scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
     return walk("mfc", sys.executable, scenario, scenario.root, place)
 
 
-def metaflow_answers(scenario: Scenario, place: pathlib.Path, python: str) -> dict[str, Answer]:
+def metaflow_answers(scenario: Scenario, place: Place, python: str) -> dict[str, Answer]:
     """Return Metaflow's answers, asked once for a recording and a version of the questions."""
     root = scenario.oracle_root or scenario.root
-    asked = (scenario.walk or scenario.name, root, scenario.start, scenario.environment)
+    walked = scenario.walk or scenario.name
+    asked = (walked, root, scenario.start, scenario.environment, place.kind)
     digest = hashlib.sha256(repr(asked).encode())
     for name in QUESTIONS:
         digest.update((HERE / name).read_bytes())
-    kept = place / "answers" / f"{digest.hexdigest()[:16]}.json"
+    kept = place.place / "answers" / f"{digest.hexdigest()[:16]}.json"
     kept.parent.mkdir(exist_ok=True)
     with kept.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -216,16 +291,17 @@ def metaflow_answers(scenario: Scenario, place: pathlib.Path, python: str) -> di
 
 
 def walk(
-    client: str, python: str, scenario: Scenario, root: str, place: pathlib.Path
+    client: str, python: str, scenario: Scenario, root: str, place: Place
 ) -> dict[str, Answer]:
     """Ask one client in a process of its own; run ids in the answers are replaced by the labels of the runs."""
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder, "answers.json")
-        arguments = [client, str(place / root), scenario.walk or scenario.name, str(out)]
+        address = place.copied(root, folder) if scenario.changes else place.at(root)
+        arguments = [client, address, scenario.walk or scenario.name, str(out)]
         result = subprocess.run(
             [python, "-m", f"{HERE.name}.walk", *arguments],
-            cwd=place / scenario.start,
-            env=environment(scenario, place, folder),
+            cwd=place.place / scenario.start,
+            env=environment(scenario, place, folder, address),
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -239,7 +315,7 @@ def walk(
         return labelled(out.read_text(), place)
 
 
-def environment(scenario: Scenario, place: pathlib.Path, folder: str) -> dict[str, str]:
+def environment(scenario: Scenario, place: Place, folder: str, address: str) -> dict[str, str]:
     """Return the environment of one process: what it needs, and what the scenario says."""
     kept = {
         name: value
@@ -253,8 +329,11 @@ def environment(scenario: Scenario, place: pathlib.Path, folder: str) -> dict[st
         "HOME": folder,
     }
     cache = {"METAFLOW_CLIENT_CACHE_PATH": f"{folder}/cache", "USERNAME": "alice"}
+    # Metaflow tries again whatever fails, for 15 seconds.
+    cache["METAFLOW_SERVICE_RETRY_COUNT"] = "1"
     chosen = {
-        name: value and value.format(place=place) for name, value in scenario.environment.items()
+        name: value and value.format(place=place.place, address=address)
+        for name, value in scenario.environment.items()
     }
     return {
         name: value
@@ -263,9 +342,11 @@ def environment(scenario: Scenario, place: pathlib.Path, folder: str) -> dict[st
     }
 
 
-def labelled(text: str, place: pathlib.Path) -> dict[str, Answer]:
+def labelled(text: str, place: Place) -> dict[str, Answer]:
     """Return answers with the labels of the runs in place of their ids, which are other ones in each recording."""
-    for label, pathspec in json.loads((place / "runs.json").read_text()).items():
+    for label, pathspec in json.loads((place.place / "runs.json").read_text()).items():
         text = text.replace(pathspec.partition("/")[2], f"<{label}>")
-    found: dict[str, Answer] = json.loads(text.replace(str(place), "<place>"))
+    for prefix in (place.prefix, f"{place.place}/"):
+        text = text.replace(prefix, "<place>/")
+    found: dict[str, Answer] = json.loads(text)
     return found

@@ -21,18 +21,22 @@ class Hub:
     """A server with as many services as are asked for."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._numbers = folder, itertools.count()
+        self.folder, self._numbers = folder, itertools.count()
         self._apps: dict[str, Any] = {}
         self._databases: list[Database] = []
         self.port = free_port()
 
     def new(self) -> tuple[str, Database]:
         """Return the URL of a new service, and its database."""
-        name = f"/b{next(self._numbers)}"
-        database = Database(f"sqlite:///{self._folder}{name}.db")
+        name = f"b{next(self._numbers)}"
+        return self.serve(name, f"sqlite:///{self.folder}/{name}.db")
+
+    def serve(self, name: str, db_url: str) -> tuple[str, Database]:
+        """Return the URL, which ends with `name`, of a service on a database, and the database."""
+        database = Database(db_url)
         self._databases.append(database)
-        self._apps[name] = application(database, prefix=name)
-        return f"http://127.0.0.1:{self.port}{name}", database
+        self._apps[f"/{name}"] = application(database, prefix=f"/{name}")
+        return f"http://127.0.0.1:{self.port}/{name}", database
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         name = "/" + scope["path"].split("/")[1]

@@ -9,6 +9,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -79,7 +80,8 @@ def cluster() -> Iterator[Cluster]:
                 _wait(found, process, Path(folder, "log"))
                 yield found
             finally:
-                process.terminate()
+                # At SIGTERM it would wait for whoever is connected still.
+                process.send_signal(signal.SIGINT)
                 process.wait(30)
 
 

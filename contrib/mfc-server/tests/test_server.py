@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from sqlalchemy import update
 
+from mfc_server._database import Database
+from mfc_server._schema import TABLES
 from mfc_server.testing import Running, running
 
 KEY = "a-key-of-the-tests"
@@ -90,6 +93,34 @@ def test_no_tag_is_lost_with_many_writers(server: Running) -> None:
         assert set(pool.map(add, range(80))) == {200}
     tags = requests.get(server.url + run, timeout=30).json()["tags"]
     assert sorted(tags) == sorted(f"tag-{number}" for number in range(80))
+
+
+def test_what_is_of_one_millisecond_has_one_order_in_listings_and_pages(db_url: str) -> None:
+    with running(db_url) as server:
+        task = make_task(server.url)
+        run, step = task.partition("/steps")[0], task.partition("/tasks")[0]
+        body = {"user_name": "ada", "tags": [], "system_tags": []}
+        for number in range(3):
+            requests.post(f"{server.url}{step}/task", json={**body, "task_id": f"t{number}"})
+            requests.post(f"{server.url}{run}/steps/s{number}/step", json=body)
+            row = {"name": f"a{number}", "location": "l", "ds_type": "s3", "attempt_id": 0}
+            requests.post(f"{server.url}{task}/artifact", json=[row])
+        requests.post(f"{server.url}{task}/metadata", json=rows(3))
+    database = Database(db_url)
+    with database.writing() as connection:
+        for table in TABLES:
+            connection.execute(update(table).values(ts_epoch=5))
+    database.close()
+    with running(db_url) as server:
+        paths = [f"{step}/tasks", f"{task}/metadata", f"{run}/metadata", f"{task}/artifacts"]
+        for path in paths:
+            whole = requests.get(f"{server.url}{path}", timeout=30).json()
+            assert len(whole) > 2
+            assert whole == requests.get(f"{server.url}{path}?_limit=500", timeout=30).json()
+        names = [row["step_name"] for row in requests.get(f"{server.url}{run}/steps").json()]
+        assert names == ["start", "s2", "s1", "s0"]
+        of_attempt = requests.get(f"{server.url}{task}/attempt/0/artifacts", timeout=30).json()
+        assert of_attempt == requests.get(f"{server.url}{task}/artifacts", timeout=30).json()
 
 
 def test_a_large_listing_is_streamed_and_nobody_waits_for_it(server: Running) -> None:

@@ -5,7 +5,8 @@ import json
 from metaflow import FlowSpec, JSONType, Parameter, current, step
 from metaflow.metadata_provider import MetaDatum
 from metaflow.metaflow_environment import MetaflowEnvironment
-from metaflow.plugins.metadata_providers.local import LocalMetadataProvider
+from metaflow.metaflow_config import DEFAULT_METADATA
+from metaflow.plugins import METADATA_PROVIDERS
 
 
 class SingleFlow(FlowSpec):
@@ -18,7 +19,8 @@ class SingleFlow(FlowSpec):
     def only(self):
         """Register the events the way Metaflow's orchestrator decorators do."""
         if self.events is not None:
-            provider = LocalMetadataProvider(MetaflowEnvironment(self), self, None, None)
+            kind = next(p for p in METADATA_PROVIDERS if p.TYPE == DEFAULT_METADATA)
+            provider = kind(MetaflowEnvironment(self), self, None, None)
             datum = MetaDatum(
                 field="execution-triggers",
                 value=json.dumps(self.events),

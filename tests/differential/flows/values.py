@@ -10,7 +10,7 @@ import uuid
 
 import numpy as np
 import pandas as pd
-from metaflow import Config, FlowSpec, IncludeFile, JSONType, Parameter, Run, Task, current, step
+from metaflow import Config, FlowSpec, IncludeFile, JSONType, Parameter, Run, Step, Task, current, step
 from metaflow.events import Trigger
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -99,8 +99,9 @@ class ValuesFlow(FlowSpec):
         self.config_list = self.settings.depth.leaf
         self.this_run = Run(f"{current.flow_name}/{current.run_id}")
         self.this_step = self.this_run["start"]
-        self.start_task = Task(f"{current.flow_name}/{current.run_id}/start/1")
-        self.start_attempt = Task(f"{current.flow_name}/{current.run_id}/start/1", attempt=0)
+        run = f"{current.flow_name}/{current.run_id}"
+        self.start_task = Step(f"{run}/start").task
+        self.start_attempt = Task(self.start_task.pathspec, attempt=0)
         self.an_artifact = self.start_task["empty_text"]
         self.trigger = Trigger([{"name": "n", "id": "1", "timestamp": 5, "type": "event"}])
         self.next(self.names)

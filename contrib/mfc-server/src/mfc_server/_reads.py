@@ -1,7 +1,8 @@
 """What the service answers to GET: single objects, listings, pages of listings.
 
-A listing that is not a page is read row by row while it is sent, from one state of the database.
-The listing of a parent that does not exist is empty.
+A listing that is not a page is read row by row while it is sent, from one state of the database. It
+has the order of pages, newest first: clients sort by time only, and what is of one time should
+come in the same order from either. The listing of a parent that does not exist is empty.
 """
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ def one_task(call: Call) -> Answer:
 
 
 def all_metadata(call: Call) -> Answer:
-    """GET .../tasks/T/metadata, newest first, or /flows/F/runs/R/metadata: of all attempts."""
-    return _listing(call, METADATA, ordered="task" in call.names)
+    """GET .../tasks/T/metadata, or /flows/F/runs/R/metadata: of all attempts."""
+    return _listing(call, METADATA)
 
 
 def all_artifacts(call: Call) -> Answer:
@@ -101,7 +102,7 @@ def all_artifacts(call: Call) -> Answer:
     of_task = [other.c[name] == artifacts.c[name] for name in task]
     if call.page(ARTIFACTS) is None:
         superseded = exists().where(*of_task, other.c.attempt_id > artifacts.c.attempt_id)
-        return _everything(call, ARTIFACTS, ~superseded, order=[artifacts.c.attempt_id.desc()])
+        return _everything(call, ARTIFACTS, ~superseded, first=[artifacts.c.attempt_id.desc()])
     # Not as a comparison of tuples: SQLite would then go through all newer rows of the step.
     age, same = artifacts.c.ts_epoch, other.c.ts_epoch == artifacts.c.ts_epoch
     later = or_(other.c.ts_epoch > age, and_(same, other.c.attempt_id > artifacts.c.attempt_id))
@@ -189,12 +190,10 @@ def _listing(
     kind: Kind,
     *conditions: ColumnElement[bool],
     filters: Conditions = (),
-    ordered: bool = False,
 ) -> Answer:
     page = call.page(kind, filtered=bool(filters))
     if page is None:
-        order = [key.desc() for key in kind.keys] if ordered else []
-        return _everything(call, kind, *conditions, order=order)
+        return _everything(call, kind, *conditions)
     with call.database.reading() as connection:
         run, own = _own(connection, call, kind)
         statement = select(*kind.columns, *kind.keys).where(*own, *conditions, *filters)
@@ -214,8 +213,10 @@ def _behind(statement: Select[Any], kind: Kind, page: Page) -> Select[Any]:
 
 
 def _everything(
-    call: Call, kind: Kind, *conditions: ColumnElement[bool], order: Sequence[Any] = ()
+    call: Call, kind: Kind, *conditions: ColumnElement[bool], first: Sequence[Any] = ()
 ) -> Answer:
+    order = [*first, *(key.desc() for key in kind.keys)]
+
     def rows() -> Iterator[Object]:
         with call.database.reading() as connection:
             run, own = _own(connection, call, kind)

@@ -89,7 +89,7 @@ RUNS = _kind(
     "ts_epoch run_number",
     _run,
 )
-STEPS = _kind(steps, "flow_id run_number step_name user_name ts_epoch", "ts_epoch", _step)
+STEPS = _kind(steps, "flow_id run_number step_name user_name ts_epoch", "ts_epoch step_name", _step)
 TASKS = _kind(tasks, f"{_TASK} user_name ts_epoch last_heartbeat_ts", "ts_epoch task_id", _tagged)
 METADATA = _kind(
     metadata,

@@ -1,0 +1,122 @@
+"""The same flows once more, written by real Metaflow to a metadata service.
+
+Half of them are written while the service's database is a file of SQLite; then its rows are moved to PostgreSQL, and
+Metaflow goes on there. What is kept are files of SQLite with all rows, and the datastore beside them. Results that
+today's Metaflow no longer writes come from the recorded directories, by `mfc-server import`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import pathlib
+import urllib.request
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import update
+from tests.servers.postgres import Cluster
+
+from mfc_server._database import Database
+from mfc_server._schema import SEQUENCES, runs, serials
+from mfc_server._transfer import copy, import_results
+from mfc_server.testing import running
+
+from .commands import ON_POSTGRESQL, ON_SQLITE, Command
+from .record import Recorder, once, state_of_sources
+
+SERVER = pathlib.Path(__file__).parents[2] / "contrib/mfc-server/src/mfc_server"
+#: roots of the recorded directories that are imported
+IMPORTED = ("tagged", "aged")
+ROOTS = ("main", "null", *IMPORTED)
+#: The number of the first run: ids are found in answers by their text, and short ones would be found anywhere.
+FIRST_RUN = 1_987_654_001
+#: Metaflow mostly waits for the database here
+SIDE_BY_SIDE = 4
+
+
+def record_services(
+    folder: pathlib.Path, python: str, directories: pathlib.Path, postgres: Cluster | None
+) -> pathlib.Path:
+    """Record what services have unless that was done; return the folder of the recordings.
+
+    Args:
+        folder: where recordings may be kept.
+        python: the interpreter that has Metaflow.
+        directories: what `record` returned.
+        postgres: None where there is none; SQLite is then used throughout.
+    """
+    python = str(pathlib.Path(python).absolute())
+    sources = [pathlib.Path(__file__), *SERVER.glob("*.py")]
+    state = state_of_sources(python, sources) + (directories / "runs.json").read_text()
+    digest = hashlib.sha256(f"{state}{directories}{postgres is None}".encode()).hexdigest()
+    return once(folder, digest, lambda place: _record(place, python, directories, postgres))
+
+
+def database(place: pathlib.Path, root: str) -> pathlib.Path:
+    """Return the file with the rows of a root."""
+    return place / f"{root}.db"
+
+
+def _record(
+    place: pathlib.Path, python: str, directories: pathlib.Path, postgres: Cluster | None
+) -> None:
+    (place / "empty").mkdir()
+    for root in IMPORTED:
+        import_results(str(directories / root), _url(database(place, root)))
+    with _serving(_url(database(place, "null"))) as address:
+        _post_without_tags(address)
+    recorder = Recorder(place, python)
+    first, whole = _url(place / "first.db"), _url(database(place, "main"))
+    if postgres is None:
+        first = whole
+    second = first if postgres is None else postgres.new()
+    _begin(first)
+    _write(recorder, first, ON_SQLITE)
+    if postgres is not None:
+        copy(first, second)
+    _write(recorder, second, ON_POSTGRESQL, running=True)
+    if postgres is not None:
+        copy(second, whole)
+    others = json.loads((directories / "runs.json").read_text())
+    (place / "runs.json").write_text(json.dumps({**others, **recorder.runs}, indent=1))
+
+
+def _post_without_tags(url: str) -> None:
+    """Make a run as programs do that use the service without Metaflow."""
+    for path, name in (
+        ("", "/NullFlow"),
+        ("/NullFlow", "/run"),
+        ("/NullFlow/runs/1/steps/start", "/step"),
+        ("/NullFlow/runs/1/steps/start", "/task"),
+    ):
+        request = urllib.request.Request(f"{url}/flows{path}{name}", b"{}")
+        urllib.request.urlopen(request).close()
+
+
+def _begin(url: str) -> None:
+    """Let the next run have the number `FIRST_RUN`."""
+    with contextlib.closing(Database(url)) as made, made.writing() as connection:
+        of_runs = serials.c.name == SEQUENCES[runs]
+        connection.execute(update(serials).where(of_runs).values(last=FIRST_RUN - 1))
+
+
+def _write(
+    recorder: Recorder, url: str, chains: Sequence[tuple[Command, ...]], *, running: bool = False
+) -> None:
+    with _serving(url) as address:
+        recorder.settings = {
+            "METAFLOW_SERVICE_URL": address,
+            "METAFLOW_DEFAULT_METADATA": "service",
+        }
+        recorder.all(chains, running=running, side_by_side=SIDE_BY_SIDE)
+
+
+@contextlib.contextmanager
+def _serving(url: str) -> Iterator[str]:
+    with running(url) as server:
+        yield server.url
+
+
+def _url(path: pathlib.Path) -> str:
+    return f"sqlite:///{path}"
