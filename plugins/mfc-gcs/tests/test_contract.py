@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import ClassVar
 from urllib.parse import quote
 
 import pytest
@@ -41,7 +42,7 @@ class Bucket:
 class TestFakeGcs(FilesystemTests):
     module = "mfc_gcs"
     #: Metaflow writes no such names; `test_names` has all others.
-    known_gaps = {
+    known_gaps: ClassVar = {
         "file-names": "obstore takes no keys with control characters, such as tab and newline"
     }
 

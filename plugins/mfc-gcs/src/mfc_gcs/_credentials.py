@@ -91,7 +91,9 @@ def _of_google_auth(kind: str, path: str) -> Credentials:
             "needs google-auth: pip install 'mfc-gcs[google-auth]'"
         ) from missing
     try:
-        found, _ = google.auth.load_credentials_from_file(path, scopes=_SCOPES)
+        found, _ = google.auth.load_credentials_from_file(  # type: ignore[no-untyped-call]
+            path, scopes=_SCOPES
+        )
     except (google.auth.exceptions.GoogleAuthError, ValueError) as cause:
         raise PermissionError(
             f"No credentials for Google Cloud Storage: {path} cannot be used: {cause}"

@@ -76,7 +76,7 @@ _BY_WORDS = tuple(
 _TIMEOUT = re.compile(r"timed out|timeout|deadline has elapsed", re.IGNORECASE)
 _STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]*)</Code>|\"code\": ?\"(\w+)\"")
-_MESSAGE = re.compile(r"<(?:Message|Details)>([^<]*)</|\"message\": ?\"([^\"]*)\"")
+_MESSAGE = re.compile(r"<(?:Message|Details)>([^<\n]*)|\"message\": ?\"([^\"]*)\"")
 #: The part of a URL that may be a signature.
 _SECRET = re.compile(r"\?[^\s\"')>]+")
 _LONGEST = 300
