@@ -51,6 +51,10 @@ class Bucket:
     def put(self, path: str, content: bytes) -> None:
         self._client.put_object(Bucket=self.name, Key=f"some/root/{path}", Body=content)
 
+    def open(self, path: str) -> None:
+        """Let everybody read a file."""
+        self._client.put_object_acl(Bucket=self.name, Key=f"some/root/{path}", ACL="public-read")
+
 
 class GoogleBucket:
     """A bucket of Google Cloud Storage.

@@ -130,7 +130,10 @@ def slow(seconds: float) -> Fault:
 
 @contextlib.contextmanager
 def relay(target: str, certificate: tuple[Path, Path] | None = None) -> Iterator[Relay]:
-    """Run a relay to a server until the end of the block; with a certificate it speaks TLS."""
+    """Run a relay to a server until the end of the block; with a certificate it speaks TLS.
+
+    The server hears its own name, for fake-gcs-server knows no other.
+    """
     made, closing, parts = Relay(), threading.Event(), urlsplit(target)
 
     class Handler(BaseHTTPRequestHandler):
@@ -140,7 +143,6 @@ def relay(target: str, certificate: tuple[Path, Path] | None = None) -> Iterator
             made.asked.append(f"{self.command} {self.path}")
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             upstream = http.client.HTTPConnection(parts.netloc, timeout=60)
-            # The store is asked by its own name: fake-gcs-server knows no other.
             headers = {n: v for n, v in self.headers.items() if n.lower() != "host"}
             upstream.request(self.command, self.path, body or None, headers)
             got = upstream.getresponse()
@@ -156,7 +158,7 @@ def relay(target: str, certificate: tuple[Path, Path] | None = None) -> Iterator
             exchange = Exchange(self, got.status, given, content, closing)
             (made.next() or Exchange.send)(exchange)
 
-        do_GET = do_HEAD = do_PUT = _pass_on  # noqa: N815 - the names that http.server looks for
+        do_GET = do_HEAD = do_POST = do_PUT = _pass_on  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""

@@ -73,6 +73,7 @@ class Amazon:
 def amazon(moto: str) -> Iterator[Amazon]:
     bucket = Bucket(moto)
     bucket.put("file", b"it")
+    bucket.open("file")
     with relay(moto) as made:
         yield Amazon(bucket, made)
 
@@ -165,14 +166,17 @@ class TestAmazon:
         assert amazon.read() == "ASIAROLE"
 
     def test_web_identity(
-        self, amazon: Amazon, moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, amazon: Amazon, ministack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write(tmp_path / "token", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.")
         monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
         monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/reader")
         monkeypatch.setenv("AWS_ROLE_SESSION_NAME", "tests")
-        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", moto)
-        signed = amazon.read()
+        files = certificate(tmp_path)
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(files[0]))
+        with relay(ministack, files) as secure:  # obstore asks for tokens over TLS alone
+            monkeypatch.setenv("AWS_ENDPOINT_URL_STS", secure.url)
+            signed = amazon.read()
         assert signed is not None
         assert signed.startswith("ASIA")
 
@@ -244,7 +248,8 @@ class TestGoogle:
     ) -> None:
         account = service_account(tmp_path, identity.url)
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(account))
-        assert self.read(fake_gcs, GoogleBucket(fake_gcs)) == ["Bearer token"]
+        read = self.read(fake_gcs, GoogleBucket(fake_gcs))
+        assert str(read[-1]).startswith("Bearer ")
 
     def test_an_emulator(self, fake_gcs: str, monkeypatch: pytest.MonkeyPatch) -> None:
         bucket = GoogleBucket(fake_gcs)
@@ -316,8 +321,8 @@ class TestAzure:
         place = {"AZURE_STORAGE_BLOB_SERVICE_ENDPOINT": container.url}
         monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", f"{mark}{signature}")
         self.read(container, **place)
+        files = filesystem("azure", Config(place))
         with pytest.raises(FileNotFoundError) as missing:
-            files = filesystem("azure", Config(place))
             files.cat_file(f"{container.name}/absent")
         assert "sig=" not in f"{missing.value}{missing.value.__cause__}"
         monkeypatch.delenv("AZURE_STORAGE_SAS_TOKEN")
@@ -333,9 +338,9 @@ class TestAzure:
         monkeypatch.setenv("IDENTITY_HEADER", "x")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(files[0]))
         with azurite_with(tmp_path, *files) as url:
+            store = filesystem("azure", Config({"AZURE_STORAGE_BLOB_SERVICE_ENDPOINT": url}))
             with pytest.raises(FileNotFoundError, match="ContainerNotFound"):
-                place = {"AZURE_STORAGE_BLOB_SERVICE_ENDPOINT": url}
-                filesystem("azure", Config(place)).cat_file("absent/file")
+                store.cat_file("absent/file")
         assert [asked for asked in identity.asked if "/msi" in asked]
 
     def test_no_credentials_get_a_sentence(
