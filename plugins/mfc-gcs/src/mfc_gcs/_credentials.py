@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from mfc_objectstore import answers
+from mfc_objectstore.machine import answers
 
 _VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 #: Kinds of credentials that obstore reads itself.

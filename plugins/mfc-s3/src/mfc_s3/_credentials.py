@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from mfc.config import Config
-from mfc_objectstore import answers
+from mfc_objectstore.machine import answers
 
 _PROFILE = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 #: Variables that obstore reads itself: web identity, and roles of containers.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from mfc.config import Config
-    from mfc_objectstore._failure import Failure
+    from mfc_objectstore.failure import Failure
 
 T = TypeVar("T")
 
@@ -108,8 +108,8 @@ class ObjectFiles:
             question: asks it.
             found: how to open the bucket, where that was found out by a first try.
         """
-        from mfc_objectstore._failure import Failure  # only who reads objects needs these
         from mfc_objectstore._library import library
+        from mfc_objectstore.failure import Failure  # only who reads objects needs these
 
         url = f"{self._cloud.ds_type}://{path}"
         name, _, key = path.partition("/")
@@ -138,9 +138,9 @@ class ObjectFiles:
         return self._stores[here]
 
     def _made(self, name: str, bucket: Bucket) -> Any:
-        from mfc_objectstore._failure import Failure
         from mfc_objectstore._library import library
         from mfc_objectstore._limits import client_limits, retry_limits
+        from mfc_objectstore.failure import Failure
 
         try:
             return getattr(library()._store, self._cloud.store)(
