@@ -30,7 +30,7 @@ class Place:
     def config(self, url: str | None = None, **settings: Any) -> Config:
         """Return a client's settings for it; reads end after three seconds."""
         told = self.bucket.settings(url or self.relay.url)
-        return Config({**told, "MFC_STORE_TIMEOUT": 3, **settings})
+        return Config({**told, "MFC_READ_TIMEOUT": 3, **settings})
 
     def files(self, url: str | None = None, **settings: Any) -> Filesystem:
         """Return a new filesystem for it."""

@@ -64,7 +64,7 @@ class Amazon:
 
     def read(self, **settings: Any) -> str | None:
         """Read the file; return whose key signed the request."""
-        told = {"S3_ENDPOINT_URL": self.relay.url, "MFC_STORE_TIMEOUT": 5, **settings}
+        told = {"S3_ENDPOINT_URL": self.relay.url, "MFC_READ_TIMEOUT": 5, **settings}
         assert filesystem("s3", Config(told)).cat_file(self.path) == b"it"
         return self.signed[-1]
 
@@ -239,7 +239,7 @@ class TestGoogle:
         with relay(url) as made:
             made.breaks(note)
             options = {"base_url": made.url, "skip_signature": False}
-            files = filesystem("gs", Config({"MFC_GS_OPTIONS": options, "MFC_STORE_TIMEOUT": 5}))
+            files = filesystem("gs", Config({"MFC_GS_OPTIONS": options, "MFC_READ_TIMEOUT": 5}))
             assert files.cat_file(f"{bucket.name}/some/root/file") == b"it"
         return seen
 
@@ -293,7 +293,7 @@ class TestAzure:
         return made
 
     def read(self, container: Container, **settings: Any) -> None:
-        config = Config({"MFC_STORE_TIMEOUT": 5, **settings})
+        config = Config({"MFC_READ_TIMEOUT": 5, **settings})
         path = f"{container.name}/some/root/file"
         assert filesystem("azure", config).cat_file(path) == b"it"
 

@@ -25,7 +25,7 @@ from tests.servers.ports import free_port
 
 from mfc import Client
 from mfc.config import Config
-from mfc.errors import CorruptBlob
+from mfc.errors import BadSetting, CorruptBlob
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.testing import MemoryProvider
 
@@ -69,8 +69,8 @@ LASTING: dict[str, tuple[Fault, type[OSError], str]] = {
     "busy": (answer(503, "ServerBusy"), OSError, "store is busy"),
     "truncated": (truncate, OSError, "was not read"),
     "reset": (reset, OSError, "was not read"),
-    "silence": (silence, TimeoutError, "MFC_STORE_TIMEOUT"),
-    "stall": (stall, OSError, "MFC_STORE_TIMEOUT"),
+    "silence": (silence, TimeoutError, "MFC_READ_TIMEOUT"),
+    "stall": (stall, OSError, "MFC_READ_TIMEOUT"),
 }
 
 
@@ -142,3 +142,13 @@ def test_a_certificate_that_nobody_signed(place: Place, tmp_path: Path) -> None:
         config = place.config(secure.url)
         trusting = Config(config.overrides, {**config.environment, **bundle})
         assert filesystem(place.bucket.ds_type, trusting).cat_file(place.path) == place.content
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "soon"])
+def test_a_deadline_that_is_none(place: Place, seconds: object) -> None:
+    with pytest.raises(BadSetting, match="MFC_READ_TIMEOUT"):
+        place.files(MFC_READ_TIMEOUT=seconds)
+
+
+def test_no_deadline(place: Place) -> None:
+    assert place.files(MFC_READ_TIMEOUT="inf").size(place.path) == len(place.content)

@@ -141,7 +141,7 @@ class Failure:
         if self._late:
             return TimeoutError(
                 f"{url} was not read: no progress within {self.seconds:g} s "
-                f"(MFC_STORE_TIMEOUT){self._said}; check network, proxy and endpoint"
+                f"(MFC_READ_TIMEOUT){self._said}; check network, proxy and endpoint"
             )
         advice = self._advice
         return OSError(f"{url} was not read{self._said}{f'; {advice}' if advice else ''}")
