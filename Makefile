@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 METAFLOW := .venv-metaflow
-AZURITE := .cache/azurite
+AZURITE := .azurite
 export MFC_METAFLOW_PYTHON := $(CURDIR)/$(METAFLOW)/bin/python
 PIP_QUIET := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # What a user of the demo needs; all others are installed for the tests.
@@ -72,4 +72,4 @@ $(AZURITE)/installed: Makefile
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-metaflow .cache site
+	rm -rf .venv .venv-demo .venv-metaflow .azurite .cache site
