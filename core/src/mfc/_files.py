@@ -192,14 +192,16 @@ class Files:
     ) -> T:
         """Return what `read` gives for a file at the first root where it is."""
         filesystem = self._filesystem(where.ds_type)
+        missing: BaseException | None = None
         for root in where.roots:
             full = _full_path(where.ds_type, root, path)
             try:
                 return _told(filesystem, full, subject, read)
-            except MetaflowDataMissing:
-                continue
+            except MetaflowDataMissing as error:
+                missing = missing or error.__cause__
         looked = ", ".join(_full_path(where.ds_type, root, path) for root in where.roots)
-        raise MetaflowDataMissing(subject, looked, "its bytes are not where they were recorded")
+        reason = "its bytes are not where they were recorded"
+        raise MetaflowDataMissing(subject, looked, reason) from missing
 
     # Waiting
 
@@ -242,12 +244,18 @@ def _told(
         return read(filesystem, path)
     except (FileNotFoundError, NotADirectoryError) as cause:
         raise MetaflowDataMissing(subject, path, "it is gone") from cause
-    except PermissionError as cause:
-        reason = "it may not be read: Metaflow writes files for their owner alone (mode 0600)"
-        raise UnreadableBlob(subject, path, reason) from cause
     except Exception as cause:
         # Filesystems are plugins over any library; none of its exceptions may escape.
-        raise UnreadableBlob(subject, path, f"the store failed: {cause!r}") from cause
+        raise UnreadableBlob(subject, path, _why(cause)) from cause
+
+
+def _why(cause: Exception) -> str:
+    """Return why a file cannot be read: what its store says, or what the system's error means."""
+    if isinstance(cause, OSError) and cause.errno is None:
+        return str(cause)
+    if isinstance(cause, PermissionError):
+        return "it may not be read: Metaflow writes files for their owner alone (mode 0600)"
+    return f"the store failed: {cause!r}"
 
 
 def _full_path(ds_type: str, root: str, path: str) -> str:

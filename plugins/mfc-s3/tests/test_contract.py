@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from tests.servers.buckets import Bucket
+
+from mfc.testing import FilesystemTests, Store
+from mfc.testing.filesystem import full_path
+
+#: Metaflow writes no such names; `test_other_names_are_names` has all others.
+GAPS = {"file-names": "obstore takes no keys with control characters, such as tab and newline"}
+NAMES = (
+    "naïve café",
+    "e\u0301",
+    "🚲",
+    "a b",
+    " lead",
+    "..a",
+    "100%",
+    "50%25",
+    "a+b",
+    "a?b",
+    "a#b",
+    "a*b",
+    "[ab]",
+)
+
+
+class TestMoto(FilesystemTests):
+    module = "mfc_s3"
+    known_gaps = GAPS
+
+    @pytest.fixture
+    def new_store(self, moto: str) -> Callable[[], Store]:
+        return lambda: Bucket(moto)
+
+
+class TestMinistack(FilesystemTests):
+    module = "mfc_s3"
+    known_gaps = GAPS
+
+    @pytest.fixture
+    def new_store(self, ministack: str) -> Callable[[], Store]:
+        return lambda: Bucket(ministack)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_names_are_names(moto: str, name: str) -> None:
+    store = Bucket(moto)
+    store.put(f"{name}/{name}", name.encode())
+    assert store.filesystem().cat_file(full_path(store, f"{name}/{name}")) == name.encode()
