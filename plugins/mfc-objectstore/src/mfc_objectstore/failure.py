@@ -92,6 +92,8 @@ _SECRET = re.compile(r"(?<=[\w/])\?[^\s\"')>,]+")
 _LONGEST = 300
 #: What obstore raises for a key that it cannot ask for.
 _UNSPEAKABLE = ("ValueError", "UnicodeEncodeError", "InvalidPathError")
+#: What obstore makes of azurite's answers to ranges of nothing, where Azure refuses them.
+_OF_NOTHING = ("bytes 0--1/0", "but object was only")
 _UNAUTHENTICATED, _FORBIDDEN, _OUT_OF_RANGE = 401, 403, 416
 
 
@@ -124,7 +126,7 @@ class Failure:
     @property
     def out_of_range(self) -> bool:
         """Whether the object exists, and has nothing in the range asked for."""
-        return self.status == _OUT_OF_RANGE
+        return self.status == _OUT_OF_RANGE or any(word in self.text for word in _OF_NOTHING)
 
     def error(self, url: str) -> OSError:
         """Return what a filesystem raises for it."""

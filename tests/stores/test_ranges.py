@@ -1,0 +1,51 @@
+"""Parts of objects, as bytes of them are."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Place
+
+ENDS = (None, 0, 1, 5, 50_000, 102_399, 102_400, 200_000)
+
+
+@pytest.mark.parametrize("start", [None, 0, 1, 5, 102_399, 102_400, 150_000])
+def test_a_range_is_a_slice(place: Place, start: int | None) -> None:
+    files = place.files()
+    for end in ENDS:
+        assert files.cat_file(place.path, start, end) == place.content[start:end], (start, end)
+
+
+def test_nothing_has_no_parts(place: Place) -> None:
+    place.bucket.put("empty", b"")
+    path = place.path.replace("/file", "/empty")
+    for start, end in ((None, None), (0, 10), (0, 1 << 22), (5, 10), (5, None)):
+        assert place.files().cat_file(path, start, end) == b""
+    with place.files().open(path) as file:
+        assert file.read() == b""
+
+
+def test_a_missing_object_has_none_either(place: Place) -> None:
+    for start, end in ((0, 10), (5, None)):
+        with pytest.raises(FileNotFoundError):
+            place.files().cat_file(f"{place.path}-absent", start, end)
+
+
+def test_an_open_file_is_read_in_parts(place: Place) -> None:
+    with place.files().open(place.path) as file:
+        assert file.seek(-100, 2) == len(place.content) - 100
+        assert file.read() == place.content[-100:]
+        assert file.seek(7) == 7
+        assert file.read(5) == place.content[7:12]
+
+
+@pytest.mark.parametrize("name", ["", "/", "bucket", "bucket/", "bucket/folder/"])
+def test_what_names_no_object(place: Place, name: str) -> None:
+    with pytest.raises(FileNotFoundError, match="names no object"):
+        place.files().cat_file(name)
+
+
+@pytest.mark.parametrize("name", ["a//b", "a/../b", "a/\ttab", "\ud800"])
+def test_a_key_that_obstore_does_not_take(place: Place, name: str) -> None:
+    with pytest.raises(OSError, match="obstore takes no keys with empty parts"):
+        place.files().cat_file(f"{place.bucket.name}/{name}")
