@@ -43,17 +43,6 @@ _BY_CODE = MappingProxyType(
         "UserProjectMissing": "the requester pays for this bucket, so a project has to be named",
     }
 )
-_BY_STATUS = MappingProxyType(
-    {
-        400: "the store does not understand the request: wrong endpoint, region or credentials?",
-        401: "credentials are missing, wrong or expired",
-        403: "these credentials may not read it, or they are wrong or expired, or this machine's "
-        "clock is wrong",
-        429: "the store asks for fewer requests: read less at once, or later",
-        500: "the store failed, try later",
-        503: "the store is busy: read less at once, or later",
-    }
-)
 #: What obstore says, to its developers, of a request that got no answer.
 _BY_WORDS = (
     ("dns error", "the endpoint's name is not known: check it and DNS"),
