@@ -75,6 +75,8 @@ class ObjectFiles:
     def __init__(self, cloud: Cloud, config: Config, retries: int = RETRIES) -> None:
         self._cloud, self._retries = cloud, retries
         self._seconds = _seconds(config)
+        #: Where the settings say that results are: in case they are gone from where they were.
+        self.usual_root = config.text(f"DATASTORE_SYSROOT_{cloud.ds_type.upper()}")
         # Stores do not outlive a fork, so each process has its own. Those of the parent are kept:
         # to drop them would touch threads that the child does not have.
         self._stores: dict[tuple[int, str], tuple[Bucket, Any]] = {}
