@@ -99,7 +99,7 @@ def _keys(name: str, connected: Account | None, environment: Mapping[str, str]) 
     if key := _first(environment, _KEYS):
         return {"account_key": key}
     if signature := _first(environment, _SIGNATURES):
-        return {"sas_key": signature.lstrip("?")}
+        return {"sas_key": signature}
     return {}
 
 
