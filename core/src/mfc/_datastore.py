@@ -249,7 +249,7 @@ class Datastore:
         """
 
         def part(filesystem: Filesystem, path: str) -> bytes:
-            content = filesystem.cat_file(path, start, end)
+            content = filesystem.cat_file(path, start=start, end=end)
             self._meter.add(reads=1, size=len(content))
             return content
 

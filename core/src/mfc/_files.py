@@ -124,7 +124,7 @@ class Files:
         """Return the beginning of a file, for as long as that takes; raises as `content`."""
 
         def read(filesystem: Filesystem, path: str) -> Part:
-            first = filesystem.cat_file(path, 0, BEGINNING)
+            first = filesystem.cat_file(path, start=0, end=BEGINNING)
             self._meter.add(reads=1, size=len(first))
             return Part(filesystem, path, first)
 
@@ -154,7 +154,7 @@ class Files:
 
         def read(start: int, filesystem: Filesystem, path: str) -> bytes:
             end = min(start + _RANGE, size)
-            piece = filesystem.cat_file(path, start, end)
+            piece = filesystem.cat_file(path, start=start, end=end)
             self._meter.add(reads=1, size=len(piece))
             if len(piece) != end - start:
                 raise OSError(f"{len(piece)} bytes came of the range from {start} to {end}")
