@@ -166,14 +166,13 @@ class FlowWriter:
         flow: str,
         script: str,
         ts: int,
-        user: str = "alice",
         datastore: Datastore | None = None,
     ) -> None:
         """Create the flow itself at time `ts` (milliseconds)."""
         self.root = str(root)
         self.flow = flow
         self.script = script
-        self.user = user
+        self.user = "alice"
         self.datastore = datastore or Datastore(self.root, "local", self.root)
         self._stored: set[str] = set()
         self._directory = f"{root}/{flow}"
