@@ -34,3 +34,41 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 
     with hub(tmp_path_factory.mktemp("services")) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server of S3 and other services of Amazon."""
+    from tests.servers import objects
+
+    with objects.moto(tmp_path_factory.mktemp("moto")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of another server of S3."""
+    from tests.servers import objects
+
+    with objects.ministack(tmp_path_factory.mktemp("ministack")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server of Google Cloud Storage."""
+    from tests.servers import objects
+
+    with objects.fake_gcs(tmp_path_factory.mktemp("gcs")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an account at a server of Azure Blob Storage."""
+    from tests.servers import objects
+
+    if not objects.AZURITE.exists():
+        pytest.skip(objects.NO_AZURITE)
+    with objects.azurite(tmp_path_factory.mktemp("azurite")) as url:
+        yield url

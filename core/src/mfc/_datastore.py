@@ -133,22 +133,28 @@ class Datastore:
         self, where: Place, path: str, subject: str, read: Callable[[Filesystem, str], T]
     ) -> T:
         filesystem = self._filesystem(where.ds_type)
+        missing: OSError | None = None
         for root in where.roots:
             full = _full_path(where.ds_type, root, path)
             try:
                 return read(filesystem, full)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except PermissionError as cause:
-                reason = (
-                    "it may not be read: Metaflow writes files for their owner alone (mode 0600)"
-                )
-                raise UnreadableBlob(subject, full, reason) from cause
+            except (FileNotFoundError, NotADirectoryError) as cause:
+                missing = missing or cause
             except Exception as cause:
                 # Filesystems are plugins over any library; none of its exceptions may escape.
-                raise UnreadableBlob(subject, full, f"the store failed: {cause!r}") from cause
+                raise UnreadableBlob(subject, full, _why(cause)) from cause
         looked = ", ".join(_full_path(where.ds_type, root, path) for root in where.roots)
-        raise MetaflowDataMissing(subject, looked, "its bytes are not where they were recorded")
+        reason = "its bytes are not where they were recorded"
+        raise MetaflowDataMissing(subject, looked, reason) from missing
+
+
+def _why(cause: Exception) -> str:
+    """Return why a file cannot be read: what its store says, or what the system's error means."""
+    if isinstance(cause, OSError) and cause.errno is None:
+        return str(cause)
+    if isinstance(cause, PermissionError):
+        return "it may not be read: Metaflow writes files for their owner alone (mode 0600)"
+    return f"the store failed: {cause!r}"
 
 
 def _full_path(ds_type: str, root: str, path: str) -> str:

@@ -79,10 +79,18 @@ def _is_packed(descriptor: dict[str, Any]) -> bool:
 
 
 def _stored(scope: Scope, descriptor: dict[str, Any], subject: str) -> bytes:
+    """Return the file's bytes as they were stored.
+
+    Source:
+        Metaflow 2.19, `includefile` and `plugins.azure.includefile_support`.
+    """
     ds_type, mark, path = descriptor["url"].partition("://")
     if not mark:
         raise DatastoreError(subject, descriptor["url"], "its file's URL has no protocol")
     paths = [path]
+    if ds_type == "azure":
+        # Metaflow's tool opens the container, then writes under a path that begins with it again.
+        paths.insert(0, f"{path.partition('/')[0]}/{path}")
     # Moved with its tree: <datatools root>/<flow>/<sha1>, which is below our own root by default.
     root = scope.provider.root(ds_type)
     if root is not None and path.count("/") > 1:

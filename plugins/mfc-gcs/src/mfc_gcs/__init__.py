@@ -1,0 +1,31 @@
+"""Metaflow's datastore type `gs`: Google Cloud Storage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mfc.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from mfc.config import Config
+    from mfc.hookspecs import Filesystem
+
+__version__ = "0.1.0"
+
+#: The version of the plugin contract that this is written for.
+MFC_CONTRACT = 1
+
+
+@hookimpl
+def mfc_filesystem(ds_type: str, config: Config) -> Filesystem | None:
+    """Answer for `gs`.
+
+    Raises:
+        BadSetting: a setting of the store is not of its kind.
+    """
+    if ds_type != "gs":
+        return None
+    from mfc_gcs._google import Google  # only clients that read from Google need these
+    from mfc_objectstore import ObjectFiles
+
+    return ObjectFiles(Google(config), config)

@@ -1,0 +1,174 @@
+"""What went wrong at a store, as a sentence: which object, what the store said, what to check."""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+
+import attrs
+
+#: What the stores' own words mean. Source: the error lists of S3, Cloud Storage's XML API and Blob
+#: Storage.
+_BY_CODE = MappingProxyType(
+    {
+        "AccessDenied": "these credentials may not read it, or it does not exist and they may not "
+        "list the bucket",
+        "AllAccessDisabled": "the bucket is closed to everybody",
+        "AuthenticationFailed": "the key, token or signature is wrong or has expired, or this "
+        "machine's clock is wrong",
+        "AuthorizationFailure": "these credentials may not read it, or the account's network rules "
+        "forbid this machine",
+        "AuthorizationPermissionMismatch": "the identity has no role such as Storage Blob Data "
+        "Reader here",
+        "AuthorizationHeaderMalformed": "the region may be wrong: set AWS_DEFAULT_REGION",
+        "ContainerNotFound": "there is no such container at this endpoint",
+        "ExpiredToken": "the credentials have expired: get new ones",
+        "ExpiredTokenException": "the credentials have expired: get new ones",
+        "InvalidAccessKeyId": "the store does not know this access key: another "
+        "account or endpoint?",
+        "InvalidAuthenticationInfo": "the token is wrong or has expired",
+        "InvalidObjectState": "it was archived and has to be restored first",
+        "BlobArchived": "it was archived and has to be restored first",
+        "InvalidToken": "the session token does not belong to the access key",
+        "NoSuchBucket": "there is no such bucket at this endpoint",
+        "PermanentRedirect": "the bucket is in another region: set AWS_DEFAULT_REGION",
+        "PublicAccessNotPermitted": "the account allows no anonymous reads, and no "
+        "credentials were given",
+        "NoAuthenticationInformation": "no credentials were given, and nobody may read it without",
+        "RequestExpired": "the signature has expired, or this machine's clock is wrong",
+        "RequestTimeTooSkewed": "this machine's clock differs too much from the store's: set it",
+        "ServerBusy": "the store is busy: read less at once, or later",
+        "SignatureDoesNotMatch": "the secret key is wrong, or a proxy changes requests",
+        "SlowDown": "the store asks for fewer requests: read less at once, or later",
+        "UserProjectMissing": "the requester pays for this bucket, so a project has to be named",
+    }
+)
+_BY_STATUS = MappingProxyType(
+    {
+        400: "the store does not understand the request: wrong endpoint, region or credentials?",
+        401: "credentials are missing, wrong or expired",
+        403: "these credentials may not read it, or they are wrong or expired, or this machine's "
+        "clock is wrong",
+        429: "the store asks for fewer requests: read less at once, or later",
+        500: "the store failed, try later",
+        503: "the store is busy: read less at once, or later",
+    }
+)
+#: What obstore says of a request that found nobody to answer.
+_BY_WORDS = tuple(
+    (re.compile(pattern, re.IGNORECASE), advice)
+    for pattern, advice in (
+        (
+            "dns error|failed to lookup|resolve",
+            "the endpoint's name is not known: check it and DNS",
+        ),
+        (
+            "certificate|UnknownIssuer|tls|handshake",
+            "the endpoint's certificate is not trusted: check the endpoint, or trust its issuer",
+        ),
+        (
+            "refused",
+            "nothing listens at the endpoint: check it, and whether a proxy is needed",
+        ),
+        ("without LOCATION", "the bucket is in another region: set AWS_DEFAULT_REGION"),
+    )
+)
+_TIMEOUT = re.compile(r"timed out|timeout|deadline has elapsed", re.IGNORECASE)
+_STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")
+_CODE = re.compile(r"<Code>([^<]*)</Code>|\"code\": ?\"(\w+)\"")
+_MESSAGE = re.compile(r"<(?:Message|Details)>([^<\n]*)|\"message\": ?\"([^\"]*)\"")
+#: The part of a URL that may be a signature.
+_SECRET = re.compile(r"\?[^\s\"')>]+")
+_LONGEST = 300
+#: What obstore raises for a key that it cannot ask for.
+_UNSPEAKABLE = ("ValueError", "UnicodeEncodeError", "InvalidPathError")
+_UNAUTHENTICATED, _FORBIDDEN, _OUT_OF_RANGE = 401, 403, 416
+
+
+@attrs.frozen
+class Failure:
+    """What obstore raised, taken apart."""
+
+    #: Name of the class.
+    kind: str
+    #: What it says, without the part for its developers, and without secrets.
+    text: str
+    #: Of the HTTP answer; 0 if there was none.
+    status: int = 0
+    #: The store's name for the error; empty if it gave none.
+    code: str = ""
+    #: Seconds that were allowed.
+    seconds: float = 0
+
+    @classmethod
+    def of(cls, cause: Exception, seconds: float) -> Failure:
+        """Take apart what was raised; its own text loses its secrets, too."""
+        cause.args = tuple(_SECRET.sub("?…", str(part)) for part in cause.args)
+        text = str(cause).partition("\n\nDebug source")[0]
+        status = _found(_STATUS, text)
+        return cls(type(cause).__name__, text, int(status or 0), _found(_CODE, text) or "", seconds)
+
+    @property
+    def out_of_range(self) -> bool:
+        """Whether the object exists, and has nothing in the range asked for."""
+        return self.status == _OUT_OF_RANGE
+
+    def error(self, url: str) -> OSError:
+        """Return what a filesystem raises for it."""
+        if self.kind == "FileNotFoundError":
+            return FileNotFoundError(f"{url} does not exist{self._said}")
+        if isinstance(self._refusal, str):
+            return PermissionError(f"{url} may not be read{self._said}; {self._refusal}")
+        if self.kind in _UNSPEAKABLE:
+            return OSError(
+                f"{url} was not read: obstore takes no keys with empty parts, '.', '..' or control "
+                f"characters: {_short(self.text)}"
+            )
+        if self._late:
+            return TimeoutError(
+                f"{url} was not read: no progress for {self.seconds:g} s, or only failures "
+                f"(MFC_STORE_TIMEOUT){self._said}; check network, proxy and endpoint"
+            )
+        advice = self._advice
+        return OSError(f"{url} was not read{self._said}{f'; {advice}' if advice else ''}")
+
+    @property
+    def _refusal(self) -> str | None:
+        """What to check where credentials or permissions were the reason, else None."""
+        refused = self.status in (_UNAUTHENTICATED, _FORBIDDEN)
+        if refused or self.kind in ("PermissionDeniedError", "UnauthenticatedError"):
+            return self._advice or "check the credentials and their permissions"
+        expired = self.code in ("ExpiredToken", "ExpiredTokenException", "InvalidToken")
+        return self._advice if expired else None
+
+    @property
+    def _late(self) -> bool:
+        return not self.status and _TIMEOUT.search(self.text) is not None
+
+    @property
+    def _advice(self) -> str:
+        if self.code in _BY_CODE:
+            return _BY_CODE[self.code]
+        words = (
+            advice for pattern, advice in _BY_WORDS if re.search(pattern, self.text, re.IGNORECASE)
+        )
+        return _BY_STATUS.get(self.status) or next(words, "")
+
+    @property
+    def _said(self) -> str:
+        """What the store said: its code and message if it gave them, else obstore's words."""
+        if not self.status:
+            return f": {_short(self.text)}"
+        message = _found(_MESSAGE, self.text) or ""
+        words = " ".join(part for part in (str(self.status), self.code) if part)
+        return f" ({words}: {_short(message)})" if message else f" ({words})"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+
+
+def _found(pattern: re.Pattern[str], text: str) -> str | None:
+    found = pattern.search(text)
+    return next((group for group in found.groups() if group), None) if found else None
