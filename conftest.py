@@ -6,6 +6,7 @@ import os
 import tarfile
 import tempfile
 import time
+import uuid
 from collections.abc import Generator
 from contextlib import ExitStack
 from doctest import ELLIPSIS
@@ -89,6 +90,12 @@ docstrings = [
 ]
 
 pytest_collect_file = SybilCollection([documents, *docstrings]).pytest()
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give each test a cache of its own: none may answer for the store of another."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / uuid.uuid4().hex))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -51,7 +51,18 @@ OF_METAFLOW = [
     "MetaflowInternalError",
     "MetaflowUnknownUser",
 ]
-OF_OURS = ["Client", "MfcWarning", "Placeholder", "Stats", "Status", "Trust", "plugins", "unpickle"]
+OF_OURS = [
+    "CacheInfo",
+    "Client",
+    "MfcWarning",
+    "Placeholder",
+    "Stats",
+    "Status",
+    "Trust",
+    "load",
+    "plugins",
+    "unpickle",
+]
 
 
 def test_the_public_names_are_these() -> None:
@@ -75,13 +86,18 @@ def test_importing_loads_nothing_heavy() -> None:
         "pandas",
         "importlib.metadata",
         "tarfile",
+        "tempfile",
+        "filelock",
+        "platformdirs",
+        "tqdm",
+        "mfc._cache",
     }
     assert not modules_after("import mfc; from mfc import Flow, Run, namespace") & heavy
 
 
 def test_reading_locally_loads_no_more_than_it_needs(tmp_path: Path) -> None:
     (tmp_path / ".metaflow").mkdir()
-    heavy = {"requests", "fsspec", "cattrs", "numpy", "pandas", "tarfile"}
+    heavy = {"requests", "fsspec", "cattrs", "numpy", "pandas", "tarfile", "tqdm", "mfc._cache"}
     statement = (
         f"import mfc; mfc.namespace(None); mfc.metadata({str(tmp_path)!r}); list(mfc.Metaflow())"
     )

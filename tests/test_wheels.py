@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 #: Distributions by where they are: their package, and their own dependencies.
 DISTRIBUTIONS = {
-    "core": ("mfc", {"attrs", "fsspec", "pluggy"}),
+    "core": ("mfc", {"attrs", "filelock", "fsspec", "platformdirs", "pluggy"}),
     "plugins/mfc-local": ("mfc_local", {"mfc-core", "filelock"}),
 }
 #: Bytes that the distributions and all that they need may take, compiled files not counted.
@@ -43,7 +43,7 @@ print(json.dumps({
 SHOWN = """{"flows": ["Refresh", "Train"], \
 "errors": {"average": 276.3, "line": 93.4, "nearest": 46.2}, "status": "completed", \
 "log": "nearest: wrong by 46.2 rentals a day", "failed": "__main__", "tag": true, \
-"installed": ["attrs", "filelock", "fsspec", "mfc-core", "mfc-local", "pluggy"], "own": []}
+"installed": ["attrs", "filelock", "fsspec", "mfc-core", "mfc-local", "platformdirs", "pluggy"], "own": []}
 """
 
 

@@ -101,7 +101,16 @@ class Site:
         self.needed = directory / "needed"
         for made in (self.packages, self.work, self.needed):
             made.mkdir()
-        for name in ("attr", "attrs", "filelock", "fsspec", "pluggy", "mfc", "mfc_local"):
+        for name in (
+            "attr",
+            "attrs",
+            "filelock",
+            "fsspec",
+            "platformdirs",
+            "pluggy",
+            "mfc",
+            "mfc_local",
+        ):
             spec = find_spec(name)
             assert spec is not None
             assert spec.origin is not None

@@ -11,6 +11,7 @@ from mfc._entry import (
     get_metadata,
     get_namespace,
     inspect_spin,
+    load,
     metadata,
     namespace,
     plugins,
@@ -40,7 +41,7 @@ from mfc.errors import (
     MetaflowUnknownUser,
     MfcWarning,
 )
-from mfc.model import Stats, Status
+from mfc.model import CacheInfo, Stats, Status
 from mfc.trust import Trust
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ MetaflowTrigger = Trigger
 __version__ = "0.1.0"
 
 __all__ = [
+    "CacheInfo",
     "Client",
     "DataArtifact",
     "Flow",
@@ -82,6 +84,7 @@ __all__ = [
     "get_metadata",
     "get_namespace",
     "inspect_spin",
+    "load",
     "metadata",
     "namespace",
     "plugins",

@@ -1,4 +1,7 @@
-"""Metaflow's datastore layout on a filesystem: verified blobs, and the files beside a task."""
+"""Metaflow's datastore layout on a filesystem: verified blobs, and the files beside a task.
+
+Blobs of other machines go through the cache.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,55 @@ import json
 import reprlib
 import zlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
+from mfc._cache import LARGE, Cache
+from mfc._files import Files, Part, Progress
 from mfc._place import Place
+from mfc._spool import GZIP, Held, Spool, buffered, pour, roomy
+from mfc._transfer import Limits, Outcome
 from mfc.errors import CorruptBlob, MetaflowDataMissing, UnreadableBlob
 from mfc.model import Pathspec
 
 if TYPE_CHECKING:
     from mfc.hookspecs import Filesystem, Meter
 
-T = TypeVar("T")
 
-_GZIP = b"\x1f\x8b"
+class Wanted(NamedTuple):
+    """A blob that somebody wants."""
+
+    #: The flow's part of the datastore.
+    where: Place
+    #: SHA-1 of the uncompressed content, 40 hex digits.
+    key: str
+    #: What it is, for errors.
+    subject: str
+    #: Content was compressed by the store; False when it is itself an archive.
+    packed: bool = True
+
+    @property
+    def path(self) -> str:
+        """Where it is below a root.
+
+        Raises:
+            CorruptBlob: the key is no SHA-1.
+        """
+        # Only names: what else stands there could lead out of the datastore.
+        if len(self.key) != 40 or not self.key.isalnum():  # noqa: PLR2004 - hex digits of a SHA-1
+            reason = f"its key {reprlib.repr(self.key)} is no SHA-1"
+            raise CorruptBlob(self.subject, "", reason)
+        return f"{self.where.flow}/data/{self.key[:2]}/{self.key}"
+
+    @property
+    def location(self) -> str:
+        """Where it should be, for errors."""
+        return f"{self.where.roots[0]}/{self.path}"
+
+
+def size_of(fetched: bytes | Part) -> int:
+    """Return the bytes that what was fetched takes."""
+    return len(fetched) if isinstance(fetched, bytes) else len(fetched.first)
 
 
 class Datastore:
@@ -27,20 +67,30 @@ class Datastore:
     Args:
         filesystem: gives the filesystem of a datastore type.
         meter: where reads are counted.
+        cache: keeps blobs of filesystems that are elsewhere.
+        limits: how much may be read at once, and how long a read may take.
     """
 
-    def __init__(self, filesystem: Callable[[str], Filesystem], meter: Meter) -> None:
-        self._filesystem = filesystem
+    def __init__(
+        self,
+        filesystem: Callable[[str], Filesystem],
+        meter: Meter,
+        cache: Cache,
+        limits: Limits | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self._files = Files(filesystem, meter, self.limits)
         self._meter = meter
+        self._cache = cache
+
+    def is_local(self, ds_type: str) -> bool:
+        """Tell whether files of a datastore type are on this machine."""
+        return self._files.is_local(ds_type)
+
+    # Blobs
 
     def blob(self, where: Place, key: str, subject: str, *, packed: bool = True) -> bytes:
-        """Return the content stored under `key`, its hash checked.
-
-        Args:
-            where: the flow's part of the datastore.
-            key: SHA-1 of the uncompressed content, 40 hex digits.
-            subject: what it is, for errors.
-            packed: content was compressed by the store; False when it is itself an archive.
+        """Return the content stored under `key`, its hash checked; `Wanted` says what these are.
 
         Raises:
             MetaflowDataMissing: no such blob, or an empty one.
@@ -50,21 +100,114 @@ class Datastore:
         Source:
             Metaflow 2.19, content-addressed store versions 0 and 1.
         """
-        # Only names: what else stands there could lead out of the datastore.
-        if len(key) != 40 or not key.isalnum():  # noqa: PLR2004 - hex digits of a SHA-1
-            raise CorruptBlob(subject, "", f"its key {reprlib.repr(key)} is no SHA-1")
-        path = f"{where.flow}/data/{key[:2]}/{key}"
-        stored = self._first(where, path, subject)
-        if not stored:
-            raise MetaflowDataMissing(subject, f"{where.roots[0]}/{path}", "its blob is empty")
+        with self.held(Wanted(where, key, subject, packed)) as held:
+            return held.read()
+
+    def held(
+        self, wanted: Wanted, *, in_file: bool = False, progress: Progress | None = None
+    ) -> Held:
+        """Return verified content, in a file if it is large; raises as `blob` does.
+
+        Args:
+            wanted: what to read.
+            in_file: of large files of this machine, too.
+            progress: told of the stored bytes as they come.
+        """
+        if self.is_local(wanted.where.ds_type):
+            if not in_file:
+                stored = self._files.whole(wanted.where, wanted.path, wanted.subject)
+                return Held(_verified(stored, wanted))
+            return self.received(wanted, Outcome(self.fetch(wanted)), progress)
+        if (found := self._cached(wanted.key)) is not None:
+            return Held(found)
+        return self.received(wanted, self._files.in_time(partial(self.fetch, wanted)), progress)
+
+    def _cached(self, key: str) -> bytes | BinaryIO | None:
+        found = self._cache.get(key)
+        if found is not None:
+            self._meter.add(cache_hits=1)
+        return found
+
+    def needs_fetching(self, wanted: Wanted) -> bool:
+        """Tell whether it pays to `fetch` before the content is wanted."""
+        return not (self.is_local(wanted.where.ds_type) or self._cache.has(wanted.key))
+
+    def fetch(self, wanted: Wanted) -> bytes | Part:
+        """Read a blob, or the beginning of a large one, for as long as that takes.
+
+        Raises:
+            DatastoreError: as `blob`.
+        """
+        part = self._files.beginning(wanted.where, wanted.path, wanted.subject)
+        if not part.is_whole or _expands(part.first, packed=wanted.packed):
+            return part
+        content = _verified(part.first, wanted)
+        if not self.is_local(wanted.where.ds_type):
+            self._cache.put(wanted.key, content)
+        return content
+
+    def received(
+        self, wanted: Wanted, outcome: Outcome[bytes | Part], progress: Progress | None = None
+    ) -> Held:
+        """Return the content that `fetch` gave, the rest of a large one read now.
+
+        Raises:
+            DatastoreError: as `blob`.
+        """
+        fetched = self._files.given(outcome, wanted.subject, wanted.location)
+        if isinstance(fetched, bytes):
+            return Held(fetched)
+        remote = not self.is_local(wanted.where.ds_type)
+        # Somebody else may have read the same one meanwhile.
+        if remote and (found := self._cached(wanted.key)) is not None:
+            return Held(found)
+        fill = partial(self._pour, wanted, fetched, progress=progress)
+        return self._spooled(wanted.key if remote else "", fill)
+
+    def _spooled(self, key: str, fill: Callable[[Spool], bool]) -> Held:
+        """Return what `fill` writes; it is cached under `key` if there is one, and it is right."""
+        entry = self._cache.new(key) if key else None
+        spool = Spool(roomy(entry))
         try:
-            for content in _readings(stored, packed=packed):
-                if hashlib.sha1(content, usedforsecurity=False).hexdigest() == key:
-                    return content
-        except MemoryError as cause:
-            reason = "there is not enough memory to decompress it"
-            raise UnreadableBlob(subject, f"{where.roots[0]}/{path}", reason) from cause
-        raise CorruptBlob(subject, f"{where.roots[0]}/{path}", "its bytes do not match their SHA-1")
+            right, file = fill(spool), spool.file
+            if right and entry is not None and entry.file is file:
+                entry.keep()
+                file = cast("BinaryIO", entry.file)
+            return Held(buffered(file))
+        except BaseException:
+            spool.file.close()
+            raise
+        finally:
+            if entry is not None:
+                entry.leave()
+
+    def pour(self, wanted: Wanted, spool: Spool, progress: Progress | None = None) -> None:
+        """Write verified content to a file of the caller's; raises as `blob` does, and OSError."""
+        if not self.is_local(wanted.where.ds_type) and self._cache.has(wanted.key):
+            with self.held(wanted) as held:
+                held.copy(spool, progress)
+            return
+        part = self._files.part(wanted.where, wanted.path, wanted.subject)
+        self._pour(wanted, part, spool, progress)
+
+    def _pour(
+        self, wanted: Wanted, part: Part, spool: Spool, progress: Progress | None = None
+    ) -> bool:
+        if not part.first:
+            raise MetaflowDataMissing(wanted.subject, wanted.location, "its blob is empty")
+        readings = (True, False) if wanted.packed else (False, True)
+        for unpack in readings if part.first.startswith(GZIP) else (False,):
+            pieces = self._files.pieces(part, wanted.subject, progress)
+            content, plain = pour(pieces, spool.write, packed=unpack)
+            if content == wanted.key:
+                return True
+            if unpack and plain != wanted.key:
+                break
+            spool.again()
+        reason = "its bytes do not match their SHA-1"
+        raise CorruptBlob(wanted.subject, wanted.location, reason)
+
+    # Other files
 
     def task_file(self, where: Place, task: Pathspec, name: str) -> bytes | None:
         """Return a file that stands beside a task, such as `0.data.json`; None if there is none.
@@ -74,7 +217,7 @@ class Datastore:
         """
         path = f"{task}/{name}"
         try:
-            return self._first(where, path, f"file {name} of {task}")
+            return self._files.content(where, path, f"file {name} of {task}")
         except MetaflowDataMissing:
             return None
 
@@ -85,7 +228,7 @@ class Datastore:
             UnreadableBlob: the store failed.
         """
         try:
-            return self._try(where, f"{task}/{name}", f"file {name} of {task}", self._size)
+            return self._files.size(where, f"{task}/{name}", f"file {name} of {task}")
         except MetaflowDataMissing:
             return 0
 
@@ -108,65 +251,72 @@ class Datastore:
             raise CorruptBlob(f"Task {task}", name, "it is not the JSON of an attempt") from cause
         return info if isinstance(info, dict) else {}
 
-    def file(self, ds_type: str, paths: tuple[str, ...], subject: str) -> bytes:
-        """Return a file by its full path, the first of `paths` that exists.
+    def file(self, where: Place, subject: str) -> bytes:
+        """Return a file by its full path, the first of the roots that exists.
 
         Raises:
             MetaflowDataMissing: none exists.
             UnreadableBlob: no permission, or the store failed.
         """
-        return self._try(Place(ds_type, paths, ""), "", subject, self._content)
+        return self._files.content(where, "", subject)
 
-    def _first(self, where: Place, path: str, subject: str) -> bytes:
-        return self._try(where, path, subject, self._content)
+    def held_file(
+        self,
+        where: Place,
+        subject: str,
+        *,
+        packed: bool,
+        key: str = "",
+        progress: Progress | None = None,
+    ) -> tuple[Held, str]:
+        """Return the content of a file that is no blob, and its SHA-1; raises as `file` does.
 
-    def _content(self, filesystem: Filesystem, path: str) -> bytes:
-        content = filesystem.cat_file(path)
-        self._meter.add(reads=1, size=len(content))
-        return content
+        Args:
+            where: its full paths as roots; the first that exists counts.
+            subject: what it is, for errors.
+            packed: it is gzip data; if it is not, the SHA-1 is empty.
+            key: what the SHA-1 should be, to find it in the cache.
+            progress: told of the stored bytes as they come.
+        """
+        remote = not self.is_local(where.ds_type)
+        if remote and key and (found := self._cached(key)) is not None:
+            return Held(found), key
+        part = self._files.part(where, "", subject)
+        content = [""]
 
-    def _size(self, filesystem: Filesystem, path: str) -> int:
-        self._meter.add(reads=1)
-        return filesystem.size(path) or 0
+        def fill(spool: Spool) -> bool:
+            pieces = self._files.pieces(part, subject, progress)
+            content[0], _ = pour(pieces, spool.write, packed=packed)
+            return content[0] == key
 
-    def _try(
-        self, where: Place, path: str, subject: str, read: Callable[[Filesystem, str], T]
-    ) -> T:
-        filesystem = self._filesystem(where.ds_type)
-        missing: OSError | None = None
-        for root in where.roots:
-            full = _full_path(where.ds_type, root, path)
-            try:
-                return read(filesystem, full)
-            except (FileNotFoundError, NotADirectoryError) as cause:
-                missing = missing or cause
-            except Exception as cause:
-                # Filesystems are plugins over any library; none of its exceptions may escape.
-                raise UnreadableBlob(subject, full, _why(cause)) from cause
-        looked = ", ".join(_full_path(where.ds_type, root, path) for root in where.roots)
-        reason = "its bytes are not where they were recorded"
-        raise MetaflowDataMissing(subject, looked, reason) from missing
-
-
-def _why(cause: Exception) -> str:
-    """Return why a file cannot be read: what its store says, or what the system's error means."""
-    if isinstance(cause, OSError) and cause.errno is None:
-        return str(cause)
-    if isinstance(cause, PermissionError):
-        return "it may not be read: Metaflow writes files for their owner alone (mode 0600)"
-    return f"the store failed: {cause!r}"
+        held = self._spooled(key if remote else "", fill)
+        return held, content[0]
 
 
-def _full_path(ds_type: str, root: str, path: str) -> str:
-    bare = root.removeprefix(f"{ds_type}://").rstrip("/")
-    return f"{bare}/{path}" if path else bare
+def _expands(stored: bytes, *, packed: bool) -> bool:
+    """Tell whether stored bytes say that there is much in them."""
+    return packed and stored.startswith(GZIP) and int.from_bytes(stored[-4:], "little") >= LARGE
+
+
+def _verified(stored: bytes, wanted: Wanted) -> bytes:
+    """Return the content that stored bytes are, or decompress to, by its hash."""
+    if not stored:
+        raise MetaflowDataMissing(wanted.subject, wanted.location, "its blob is empty")
+    try:
+        for content in _readings(stored, packed=wanted.packed):
+            if hashlib.sha1(content, usedforsecurity=False).hexdigest() == wanted.key:
+                return content
+    except MemoryError as cause:
+        reason = "there is not enough memory to decompress it"
+        raise UnreadableBlob(wanted.subject, wanted.location, reason) from cause
+    raise CorruptBlob(wanted.subject, wanted.location, "its bytes do not match their SHA-1")
 
 
 def _readings(stored: bytes, *, packed: bool) -> Iterator[bytes]:
     """Yield what the content may be, likeliest first: the store does not say how it wrote it."""
     if not packed:
         yield stored
-    if stored.startswith(_GZIP):
+    if stored.startswith(GZIP):
         try:
             yield gunzip(stored)
         except zlib.error:

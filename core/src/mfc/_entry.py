@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from mfc._objects._client import current_client
 from mfc._reader import know_objects
@@ -105,3 +106,33 @@ def unpickle(
     client = current_client()
     with client:
         return loads(blob, Trust.of(trust or client.trust), subject="pickle")
+
+
+def load(
+    tasks_or_artifacts: Iterable[Any],
+    *names: str,
+    progress: bool | Callable[[int, int | None], object] | None = None,
+    errors: Literal["raise", "return"] = "raise",
+) -> Iterator[Any]:
+    """Yield many values, in order, read side by side while they are consumed.
+
+    Reading is bounded: only so much is read ahead as the settings allow, whatever is asked for, and
+    it stops when the consumer does. Tasks of one step are found with a handful of questions, and
+    equal blobs are read once.
+
+    Args:
+        tasks_or_artifacts: artifacts; or tasks, of any runs and flows. A step or a run stands for
+            its tasks, newest first.
+        names: artifacts of each task: one gives values, several give tuples.
+        progress: None shows a bar on a terminal if tqdm is installed; True wants it, False does
+            not; or a function that is told how many are done, and of how many (None: not known).
+        errors: `raise` raises what is wrong with a value in its turn, and ends; `return` gives
+            the exception in place of the value.
+
+    Raises:
+        BadArgument: an argument is not of its kind.
+        MetaflowException: in its turn, as `.data` of the artifact raises it.
+    """
+    from mfc._objects._load import load as loaded  # values need it, listings do not
+
+    return loaded(tasks_or_artifacts, names, progress, errors)

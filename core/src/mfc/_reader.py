@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import attrs
@@ -32,8 +32,10 @@ from mfc.trust import Trust
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from mfc._datastore import Datastore
+    from mfc._cache import Cache
+    from mfc._datastore import Datastore, Wanted
     from mfc._discovery import PluginInfo
+    from mfc._spool import Held
     from mfc.hookspecs import (
         Event,
         Filesystem,
@@ -154,6 +156,7 @@ class Reader:
         if not isinstance(namespace, Unset):
             self.namespace = namespace
         self._datastore: Datastore | None = None
+        self._cache: Cache | None = None
         if metadata is not None:
             self.use(metadata)
 
@@ -273,10 +276,23 @@ class Reader:
     def datastore(self) -> Datastore:
         """The reader of blobs, and of the files beside tasks."""
         if self._datastore is None:
-            from mfc._datastore import Datastore  # listings need no values, so not at start-up
+            # Listings need no values, so not at start-up.
+            from mfc._datastore import Datastore
+            from mfc._files import limits_of
 
-            self._datastore = Datastore(self.filesystem, self._counter)
+            limits = limits_of(self.config)
+            self._datastore = Datastore(self.filesystem, self._counter, self.cache, limits)
         return self._datastore
+
+    @property
+    def cache(self) -> Cache:
+        """The blobs that were read from afar before, on the local disk."""
+        with self._lock:
+            if self._cache is None:
+                from mfc._cache import Cache  # likewise
+
+                self._cache = Cache(self.config)
+            return self._cache
 
     def filesystem(self, ds_type: str) -> Filesystem:
         """Return the filesystem of a datastore type.
@@ -297,12 +313,29 @@ class Reader:
         """Return where the value of an artifact is."""
         return place_of(record, provider.root(record.ds_type))
 
+    def wanted(self, record: ArtifactRecord, provider: MetadataProvider) -> Wanted:
+        """Return what to read for the value of an artifact."""
+        from mfc._datastore import Wanted  # listings need no values, so not at start-up
+
+        return Wanted(self.place(record, provider), record.sha, str(record.path))
+
     def raw(self, record: ArtifactRecord, provider: MetadataProvider) -> bytes:
         """Return the verified bytes of an artifact's encoded value."""
-        return self.datastore.blob(self.place(record, provider), record.sha, str(record.path))
+        with self.datastore.held(self.wanted(record, provider)) as held:
+            return held.read()
 
-    def value(self, record: ArtifactRecord, provider: MetadataProvider) -> object:
+    def value(
+        self,
+        record: ArtifactRecord,
+        provider: MetadataProvider,
+        read: Callable[[], Held] | None = None,
+    ) -> object:
         """Return the value of an artifact, at this client's trust.
+
+        Args:
+            record: the artifact.
+            provider: where the record is from.
+            read: gives the content, if it is known better than to read it now.
 
         Raises:
             UntrustedValue: the trust is not enough.
@@ -311,19 +344,33 @@ class Reader:
         self.trust.require_any(str(record.path), record.store)
         if (value := known(record.sha)) is not UNKNOWN:
             return value
-        return self._decoded(record, provider, self.trust)
+        return self._decoded(record, provider, self.trust, read)
 
-    def plain(self, record: ArtifactRecord, provider: MetadataProvider) -> object:
+    def plain(
+        self,
+        record: ArtifactRecord,
+        provider: MetadataProvider,
+        read: Callable[[], Held] | None = None,
+    ) -> object:
         """Return a value that Metaflow itself wrote; whatever else is in it runs no code."""
         if (value := known(record.sha)) is not UNKNOWN:
             return value
-        return self._decoded(record, provider, Trust.safe(self.trust.allow))
+        return self._decoded(record, provider, Trust.safe(self.trust.allow), read)
 
-    def _decoded(self, record: ArtifactRecord, provider: MetadataProvider, trust: Trust) -> object:
+    def _decoded(
+        self,
+        record: ArtifactRecord,
+        provider: MetadataProvider,
+        trust: Trust,
+        read: Callable[[], Held] | None = None,
+    ) -> object:
         decoder = self._decoder(record, provider)
-        blob = self.raw(record, provider)
-        with self:  # client objects inside the value belong to this client
-            return decoder.decode(blob, record, self._extended(trust))
+        held = read() if read else self.datastore.held(self.wanted(record, provider))
+        with held, self:  # client objects inside the value belong to this client
+            file = held.file if hasattr(decoder, "decode_file") else None
+            if file is not None:
+                return decoder.decode_file(file, record, self._extended(trust))
+            return decoder.decode(held.read(), record, self._extended(trust))
 
     def events(self, metadata: Mapping[str, Any]) -> list[Event] | None:
         """Return the events in the metadata of a start task, None if nothing is said of any."""

@@ -223,10 +223,17 @@ class Filesystem(Protocol):
     are a datastore's root, without protocol (`bucket/prefix`, `/data/.metaflow`), and then
     Metaflow's layout (`Flow/data/ab/abcd…`, `Flow/7/train/1/0.data.json`). A missing file raises
     FileNotFoundError, one that may not be read PermissionError, anything else OSError.
+
+    Where paths are files of this machine, attribute `local_file` is True, as fsspec's
+    `LocalFileSystem` has it: they are read at once, and never cached. Any other filesystem is
+    asked by many threads side by side, and is left behind when it does not answer in time.
     """
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
-        """Return the bytes of a file, or of the range [start, end) of it."""
+        """Return the bytes of a file, or of the range [start, end) of it.
+
+        A range may end beyond the end of the file: what there is comes, of an empty file nothing.
+        """
 
     def size(self, path: str) -> int | None:
         """Return the size of a file in bytes."""
@@ -287,6 +294,18 @@ class ArtifactDecoder(Protocol):
         Raises:
             UntrustedValue: `trust` does not allow it.
             UndecodableArtifact: the bytes are not what the encoding says.
+        """
+
+
+class FileDecoder(ArtifactDecoder, Protocol):
+    """A decoder that reads large values from a file; to have this method is a matter of choice."""
+
+    def decode_file(self, file: BinaryIO, artifact: ArtifactRecord, trust: Trust) -> object:
+        """Return the value that a file encodes, as `decode` does of its bytes.
+
+        Asked where the bytes lie in a file already, so that they need not be in memory besides the
+        value. The file stands at its start, can be sought in, holds verified bytes, and is closed
+        once this returns: the value must not need it.
         """
 
 

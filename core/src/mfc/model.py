@@ -445,3 +445,19 @@ class Stats:
             self.bytes - earlier.bytes,
             self.cache_hits - earlier.cache_hits,
         )
+
+
+@attrs.frozen
+class CacheInfo:
+    """What the cache of blobs holds, as `client.cache.info()` gives it."""
+
+    #: The directory; None where nothing is cached.
+    directory: str | None
+    #: Why nothing is cached; empty if something is.
+    off: str
+    #: Blobs in it.
+    blobs: int
+    #: Bytes that they take, uncompressed as they are.
+    bytes: int
+    #: Bytes that they may take; when there are more, those not used for longest go.
+    limit: int

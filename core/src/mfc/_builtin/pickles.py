@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, BinaryIO
 
 from mfc.hookspecs import hookimpl
 from mfc.model import ArtifactRecord
@@ -20,6 +20,12 @@ class PickleDecoder:
         from mfc._pickle import loads  # the plugin must be light, and values are not always read
 
         return loads(blob, trust, subject=str(artifact.path), location=artifact.store)
+
+    def decode_file(self, file: BinaryIO, artifact: ArtifactRecord, trust: Trust) -> object:
+        """Return the pickled object; the large buffers in it are read to where they stay."""
+        from mfc._pickle import loads  # as above
+
+        return loads(file, trust, subject=str(artifact.path), location=artifact.store)
 
 
 _DECODER = PickleDecoder()

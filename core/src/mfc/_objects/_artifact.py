@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mfc._objects._object import MetaflowObject
 from mfc.errors import ArtifactNotFound, ChildNotFound, CorruptBlob, MetaflowDataMissing
 from mfc.model import ArtifactRecord, Level
 
 if TYPE_CHECKING:
+    from mfc._objects._ahead import Row
+    from mfc._objects._progress import Progress
     from mfc._objects._task import Task
+    from mfc._spool import Held
 
 _INCLUDED = "metaflow.includefile.IncludedFile"
 #: Where our equivalents of Metaflow's classes are defined.
@@ -21,9 +25,11 @@ _STANDINS = "mfc._pickle._standins"
 class DataArtifact(MetaflowObject):
     """One value that a task left. `DataArtifact("Flow/7/train/12/model")`."""
 
-    __slots__ = ()
+    __slots__ = ("_row",)
     _level = Level.ARTIFACT
     _record: ArtifactRecord
+    #: What reads the values of a listing ahead, and the position there; unset outside of one.
+    _row: tuple[Row, int]
     if TYPE_CHECKING:
         parent: Task
 
@@ -38,13 +44,42 @@ class DataArtifact(MetaflowObject):
             UnknownEncoding: no decoder for how it was written.
             UndecodableArtifact: the decoder failed.
         """
+        return self._value(self._read_in_turn)
+
+    def _value(self, read: Callable[[], Held]) -> Any:
+        """Return the value; `read` gives its content, if it has to be read."""
         scope = self._scope
-        value = scope.reader.value(self._record, scope.provider)
+        value = scope.reader.value(self._record, scope.provider, read)
         if type(value).__module__ != _STANDINS:
             return value
         from mfc._objects._included_file import included_file, is_included  # few artifacts are
 
         return included_file(scope, value, self.pathspec) if is_included(value) else value
+
+    def _read_in_turn(self) -> Held:
+        """Return the content; in a loop over a listing, those that follow are read meanwhile."""
+        row, position = self._place_in_row()
+        if row is None:
+            reader = self._scope.reader
+            return reader.datastore.held(reader.wanted(self._record, self._scope.provider))
+        return row.held(position, self._record)
+
+    def _place_in_row(self) -> tuple[Row | None, int]:
+        """Return what knows the artifacts of this name in the tasks of a listing, if there is."""
+        if hasattr(self, "_row"):
+            return self._row
+        siblings = self._parent._siblings if self._parent is not None else None
+        if siblings is None or self._attempt is not None:
+            return None, 0
+        from mfc._objects._ahead import Row, pays  # most values are read alone
+
+        if not pays(self._scope, self._record):
+            return None, 0
+        listing, position = siblings
+        if self.id not in listing.rows:
+            key = ("artifact", self.id)
+            listing.rows[self.id] = Row(self._scope, lambda at: listing.known(at, key))
+        return listing.rows[self.id], position
 
     @property
     def raw(self) -> bytes:
@@ -54,6 +89,38 @@ class DataArtifact(MetaflowObject):
             MetaflowDataMissing, CorruptBlob: as for `data`.
         """
         return self._scope.reader.raw(self._record, self._scope.provider)
+
+    def open(self) -> BinaryIO:
+        """Return `raw` as a file to read from anywhere; of an IncludeFile the file's content.
+
+        All is verified before the first byte is given. What is large is not in memory.
+
+        Raises:
+            MetaflowDataMissing, CorruptBlob: as for `data`.
+        """
+        from mfc._objects._content import opened  # few read bytes
+
+        return opened(self._scope, self._record)
+
+    def download(self, path: str | os.PathLike[str], progress: Progress = None) -> None:
+        """Write `raw` to a file; of an IncludeFile the file's content.
+
+        The file is there when all is verified, or not at all; one that was there is replaced.
+
+        Args:
+            path: the file; its directory exists.
+            progress: as of `mfc.load`, in bytes as they are stored.
+
+        Raises:
+            MetaflowDataMissing, CorruptBlob: as for `data`.
+            BadArgument: `progress` is not of its kind.
+            OSError: the file cannot be written.
+        """
+        from mfc._objects._content import downloaded  # few read bytes
+        from mfc._objects._progress import reporter
+
+        with reporter(progress, "bytes")() as tell:
+            downloaded(self._scope, self._record, os.fspath(path), tell)
 
     @property
     def sha(self) -> str:

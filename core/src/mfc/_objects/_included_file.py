@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
+import re
 import reprlib
 from types import NoneType
 from typing import Any
-from zlib import error as ZlibError  # noqa: N812 - a class, whatever zlib calls it
 
-from mfc._datastore import gunzip
+from mfc._files import Progress
 from mfc._pickle import IncludedFile
+from mfc._place import Place
 from mfc._reader import Scope
+from mfc._spool import Held
 from mfc.errors import CorruptBlob, DatastoreError
 
-_SHA1_DIGITS = 40
+_SHA1 = re.compile("[0-9a-f]{40}")
 #: What a descriptor may say besides the URL, and as what.
 _KINDS = {"type": str, "sub-type": str, "encoding": str, "is_text": bool, "size": int}
 
@@ -34,8 +35,8 @@ def included_file(scope: Scope, value: Any, subject: str) -> str | bytes:
         Metaflow 2.19, `includefile.UploaderV1` and `UploaderV2`.
     """
     descriptor = _descriptor(value, subject)
-    stored = _stored(scope, descriptor, subject)
-    content = _unpacked(stored, descriptor, subject) if _is_packed(descriptor) else stored
+    with _held(scope, descriptor, subject) as held:
+        content = held.read()
     if not descriptor.get("is_text"):
         return content
     encoding = descriptor.get("encoding") or "utf-8"
@@ -47,6 +48,13 @@ def included_file(scope: Scope, value: Any, subject: str) -> str | bytes:
         ) from cause
 
 
+def included_content(
+    scope: Scope, value: Any, subject: str, progress: Progress | None = None
+) -> Held:
+    """Return the bytes of an included file; raises as `included_file` does."""
+    return _held(scope, _descriptor(value, subject), subject, progress)
+
+
 def included_size(scope: Scope, value: Any, subject: str) -> int:
     """Return the size of an included file in bytes; of the oldest kind, as it is stored.
 
@@ -56,7 +64,7 @@ def included_size(scope: Scope, value: Any, subject: str) -> int:
     descriptor = _descriptor(value, subject)
     if "size" in descriptor:
         return int(descriptor["size"] or 0)
-    return len(_stored(scope, descriptor, subject))
+    return len(scope.reader.datastore.file(_place(scope, descriptor, subject), subject))
 
 
 def _descriptor(value: Any, subject: str) -> dict[str, Any]:
@@ -78,8 +86,8 @@ def _is_packed(descriptor: dict[str, Any]) -> bool:
     return kind in ("uploaded", "uploader-v1")
 
 
-def _stored(scope: Scope, descriptor: dict[str, Any], subject: str) -> bytes:
-    """Return the file's bytes as they were stored.
+def _place(scope: Scope, descriptor: dict[str, Any], subject: str) -> Place:
+    """Return the full paths where the file may be, as roots.
 
     Source:
         Metaflow 2.19, `includefile` and `plugins.azure.includefile_support`.
@@ -95,17 +103,23 @@ def _stored(scope: Scope, descriptor: dict[str, Any], subject: str) -> bytes:
     root = scope.provider.root(ds_type)
     if root is not None and path.count("/") > 1:
         paths.append("/".join([root, "data", *path.rsplit("/", 2)[1:]]))
-    return scope.reader.datastore.file(ds_type, tuple(paths), subject)
+    return Place(ds_type, tuple(paths), "")
 
 
-def _unpacked(stored: bytes, descriptor: dict[str, Any], subject: str) -> bytes:
-    url = descriptor["url"]
-    try:
-        content = gunzip(stored)
-    except ZlibError as cause:
-        raise CorruptBlob(subject, url, "its file is not the gzip data that was written") from cause
-    key = url.rpartition("/")[2]
-    sha = hashlib.sha1(content, usedforsecurity=False).hexdigest()
-    if len(key) == _SHA1_DIGITS and sha != key:
+def _held(
+    scope: Scope, descriptor: dict[str, Any], subject: str, progress: Progress | None = None
+) -> Held:
+    url, packed = descriptor["url"], _is_packed(descriptor)
+    where = _place(scope, descriptor, subject)
+    name = url.rpartition("/")[2]
+    key = name if packed and _SHA1.fullmatch(name) else ""
+    held, sha = scope.reader.datastore.held_file(
+        where, subject, packed=packed, key=key, progress=progress
+    )
+    if not sha:
+        held.close()
+        raise CorruptBlob(subject, url, "its file is not the gzip data that was written")
+    if key and sha != key:
+        held.close()
         raise CorruptBlob(subject, url, "its file does not match its SHA-1")
-    return content
+    return held

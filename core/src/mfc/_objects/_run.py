@@ -11,6 +11,7 @@ import attrs
 from mfc._objects._artifact import MetaflowData
 from mfc._objects._code_package import UNCLEAR, MetaflowCode, noted_package
 from mfc._objects._graph import graph_of, parameters_of
+from mfc._objects._listing import Listing
 from mfc._objects._metadata import ORIGIN_RUN, origin_name, recorded_endpoint
 from mfc._objects._object import MetaflowObject, local_time
 from mfc._objects._siblings import Question
@@ -23,6 +24,7 @@ from mfc.query import Query
 from mfc.tags import TagEdit
 
 if TYPE_CHECKING:
+    from mfc._objects._artifact import DataArtifact
     from mfc._objects._flow import Flow
     from mfc._objects._step import Step
     from mfc._objects._task import Task
@@ -52,6 +54,14 @@ class Run(MetaflowObject):
     def steps(self, *tags: str) -> Iterator[Step]:
         """Yield the steps, newest first, if the run has all of `tags`."""
         return (step for step in self if step.tags.issuperset(tags))
+
+    def artifacts(self, *names: str) -> Iterator[DataArtifact]:
+        """Yield the artifacts of all tasks of all steps, newest first; see `Step.artifacts`."""
+        from mfc._objects._ahead import table  # few listings are walked by artifact
+
+        described = f"artifacts of {self.pathspec}: {', '.join(names) or 'all'}"
+        tasks = (task for step in self for task in step)
+        return Listing(table(self._scope, self._record.path, tasks, names), described, self._scope)
 
     # The end
 

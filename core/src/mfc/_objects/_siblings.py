@@ -8,17 +8,17 @@ answer for all. The first is always asked alone, so that nobody pays for what no
 
 from __future__ import annotations
 
-import itertools
+import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import attrs
 
 from mfc._locks import fork_safe
+from mfc._transfer import Limits, SideBySide, in_order
 from mfc.model import Pathspec, Record
 
 T = TypeVar("T")
@@ -64,6 +64,8 @@ class Siblings:
         self._asked: dict[Hashable, _Progress[Any]] = {}
         #: What one of them told that holds for all.
         self.notes: dict[str, Any] = {}
+        #: What reads their values ahead, by the artifact's name.
+        self.rows: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[tuple[int, Record]]:
         """Yield position and record of every object."""
@@ -114,6 +116,14 @@ class Siblings:
             raise error
         return own  # type: ignore[no-any-return]
 
+    def known(self, position: int, key: Hashable) -> Any:
+        """Return the answer that came ahead for the object at `position`, None if none has."""
+        with self._lock:
+            progress = self._asked.get(key)
+            if progress is None or not self._reach(position):
+                return None
+            return progress.peeked(self._read[position].path)
+
     def _ahead(self, position: int, number: int) -> list[Pathspec]:
         """Return the paths of some objects from `position`; not beyond those given out, if any."""
         with self._lock:
@@ -155,6 +165,9 @@ class _Progress(Generic[T]):
         self._answers, self._others, self._used = dict(answers), (missing,), set()
         self._at = time.monotonic()
 
+    def peeked(self, path: Pathspec) -> T | None:
+        return self._answers.get(path)
+
     def taken(self, path: Pathspec) -> tuple[T] | None:
         """Return the answer for `path` if there is one; it is used once, while it is fresh."""
         if time.monotonic() - self._at > _FRESH:
@@ -182,22 +195,15 @@ def _caught(ask: Callable[[Item], T]) -> Callable[[Item], tuple[Any, Exception |
 def side_by_side(ask: Callable[[Item], T], items: list[Item], width: int = WIDTH) -> Iterator[T]:
     """Yield `ask(item)` for each item, in order, several at a time."""
     if len(items) < 2:  # noqa: PLR2004 - one needs no company
-        yield from map(ask, items)
-        return
-    pool = ThreadPoolExecutor(min(width, len(items)), thread_name_prefix="mfc")
-    try:
-        yield from pool.map(ask, items)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        return map(ask, items)
+    return ahead(ask, iter(items), width)
 
 
 def ahead(ask: Callable[[Item], T], items: Iterator[Item], width: int = WIDTH) -> Iterator[T]:
     """Yield `ask(item)` for each item, in order; some are asked before they are wanted."""
-    pool = ThreadPoolExecutor(width, thread_name_prefix="mfc")
-    try:
-        waiting = deque(pool.submit(ask, item) for item in itertools.islice(items, width))
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(ask, item) for item in itertools.islice(items, 1))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    # A provider has its own idea of how long a question may take.
+    calls: SideBySide[int, T] = SideBySide(Limits(width, math.inf, math.inf, width))
+    numbered = enumerate(items)
+    for _, outcome in in_order(numbered, lambda item: (item[0], partial(ask, item[1])), calls):
+        if outcome is not None:
+            yield outcome.get()

@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mfc._objects._graph import Graph, graph_of, parameters_of
+from mfc._objects._listing import Listing
 from mfc._objects._object import MetaflowObject, local_time
 from mfc.errors import MetaflowNotFound
 from mfc.model import Level, Pathspec, Record
 from mfc.query import Query
 
 if TYPE_CHECKING:
+    from mfc._objects._artifact import DataArtifact
     from mfc._objects._run import Run
     from mfc._objects._task import Task
 
@@ -52,6 +54,22 @@ class Step(MetaflowObject):
     def tasks(self, *tags: str) -> Iterator[Task]:
         """Yield the tasks, newest first, if the run has all of `tags`."""
         return (task for task in self if task.tags.issuperset(tags))
+
+    def artifacts(self, *names: str) -> Iterator[DataArtifact]:
+        """Yield the artifacts of all tasks, newest task first; `load` of them gives the values.
+
+        Asked for their `.data` one after the other, those of the same name that follow are read
+        meanwhile, where that saves time.
+
+        Args:
+            names: which, in this order; by default all but those that begin with `_`. A task that
+                lacks one is passed over.
+        """
+        from mfc._objects._ahead import table  # few listings are walked by artifact
+
+        described = f"artifacts of {self.pathspec}: {', '.join(names) or 'all'}"
+        found = table(self._scope, self._record.path, iter(self), names)
+        return Listing(found, described, self._scope)
 
     @property
     def control_task(self) -> Task | None:

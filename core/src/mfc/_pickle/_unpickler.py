@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
+from functools import partial
 from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -28,7 +30,8 @@ _LARGE = 1 << 18
 class FullUnpickler(pickle.Unpickler):
     """Python's unpickler; classes that are missing here become placeholders."""
 
-    blob: bytes
+    #: Gives the bytes of the whole pickle.
+    whole: Callable[[], bytes]
     missing: list[type[Placeholder]] | None = None
 
     def find_class(self, module: str, name: str) -> Any:
@@ -42,12 +45,12 @@ class FullUnpickler(pickle.Unpickler):
             return super().find_class(module, name)
         # A module may fail at import with anything, and a script may even call sys.exit().
         except (Exception, SystemExit) as error:  # noqa: BLE001
-            self.missing = [*(self.missing or ()), placeholder(module, name, self.blob, error)]
+            self.missing = [*(self.missing or ()), placeholder(module, name, self.whole(), error)]
             return self.missing[-1]
 
 
 def loads(
-    blob: bytes,
+    blob: bytes | BinaryIO,
     trust: Trust,
     *,
     subject: str = "",
@@ -57,7 +60,8 @@ def loads(
     """Return the object that `blob` holds.
 
     Args:
-        blob: a pickle of any protocol.
+        blob: a pickle of any protocol; or a file with one, so that what is large in it is read
+            to where it stays. The file stands at its start, and is changed by nobody.
         trust: what may be built. A safe load runs Python's own opcodes in Python, so it takes
             some ten times as long as a full one, save for the content of arrays.
         subject: what the value is, for errors: an artifact's pathspec.
@@ -73,12 +77,12 @@ def loads(
     try:
         if trust.level == "full":
             unpickler = FullUnpickler(_reader(blob))
-            unpickler.blob = blob
+            unpickler.whole = partial(_whole, blob)
             return cast("object", unpickler.load())
         # Loaded late: most clients trust their store, and never need the rules.
         from mfc._pickle._safe import SafeUnpickler
 
-        unpickler = SafeUnpickler(blob, trust.allow | extra_safe)
+        unpickler = SafeUnpickler(_whole(blob), trust.allow | extra_safe)
         return cast("object", unpickler.load())
     # Code in a pickle may raise anything, SystemExit included; it must not end the reader.
     except BaseException as error:
@@ -115,7 +119,20 @@ class _Views:
         return bytes(self.read(end - self._at))
 
 
-def _reader(blob: bytes) -> BinaryIO:
+def _whole(blob: bytes | BinaryIO) -> bytes:
+    """Return all bytes of a pickle; of a file, without a change of where it stands."""
+    if isinstance(blob, bytes):
+        return blob
+    at = blob.tell()
+    blob.seek(0)
+    content = blob.read()
+    blob.seek(at)
+    return content
+
+
+def _reader(blob: bytes | BinaryIO) -> BinaryIO:
+    if not isinstance(blob, bytes):
+        return blob
     if len(blob) < _SMALL:
         return BytesIO(blob)
     if blob[0] == pickle.PROTO[0] and blob[1] >= _FRAMED:

@@ -13,6 +13,9 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has no FIFOs in directories
 class LocalFiles:
     """The methods of an fsspec filesystem that mfc uses, on the local disk."""
 
+    #: As fsspec's own: what is read here needs neither threads nor a cache.
+    local_file = True
+
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Return the bytes [start, end) of a file, all by default."""
         with open(path, "rb", buffering=0, opener=_opened) as file:

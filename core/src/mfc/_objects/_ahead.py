@@ -1,0 +1,194 @@
+"""The values of one artifact after the other, read before they are asked for.
+
+`[task.data.x for task in step]` asks for the same artifact of task after task. Where every read
+waits for a network, the blobs of those that follow are read meanwhile: the first alone, then a
+growing number of the next ones, and never other artifacts than the one that is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from mfc._datastore import size_of
+from mfc._files import BEGINNING, Part
+from mfc._known import UNKNOWN, known
+from mfc._locks import fork_safe
+from mfc._objects._artifact import DataArtifact
+from mfc._objects._task import Task
+from mfc._reader import Scope
+from mfc._spool import Held
+from mfc._transfer import SideBySide
+from mfc.errors import DatastoreError
+from mfc.model import ArtifactRecord, Pathspec
+
+
+class Row:
+    """Artifacts of one name, task after task.
+
+    Args:
+        scope: where they are.
+        following: gives the artifact at a position, None if it is not known (yet).
+    """
+
+    def __init__(self, scope: Scope, following: Callable[[int], ArtifactRecord | None]) -> None:
+        self._scope, self._following = scope, following
+        self._lock = fork_safe(threading.Lock())
+        limits = scope.reader.datastore.limits
+        self._reads: SideBySide[str, bytes | Part] = SideBySide(
+            limits, BEGINNING, size_of, keep=limits.memory / 4
+        )
+        self._width = limits.width
+        #: Keys of what was begun and not taken, by position.
+        self._begun: dict[int, str] = {}
+        self._turns = 0
+        self._last: int | None = None
+        #: The last position that was thought of.
+        self._furthest = -1
+
+    def held(self, position: int, record: ArtifactRecord) -> Held:
+        """Return the content of the artifact at `position`, reading others on the way.
+
+        Raises:
+            DatastoreError: it cannot be read.
+        """
+        reader = self._scope.reader
+        wanted = reader.wanted(record, self._scope.provider)
+        if not self._lock.acquire(blocking=False):  # another thread walks here
+            return reader.datastore.held(wanted)
+        try:
+            self._take_turn(position)
+            begun = self._begun.pop(position, None)
+            if begun not in (None, wanted.key):
+                self._reads.drop(str(begun))
+            elif begun is None and self._turns and reader.datastore.needs_fetching(wanted):
+                self._begin(position, record)
+                begun = self._begun.pop(position, None)
+            self._read_ahead(position)
+            outcome = self._reads.take(wanted.key) if begun == wanted.key else None
+        finally:
+            self._lock.release()
+        if outcome is None:
+            return reader.datastore.held(wanted)
+        return reader.datastore.received(wanted, outcome)
+
+    def _take_turn(self, position: int) -> None:
+        """Note that an artifact is asked for; forget what was passed over."""
+        in_turn = self._last is not None and position > self._last
+        self._turns = self._turns + 1 if in_turn else 0
+        self._furthest = max(self._furthest, position) if in_turn else position
+        self._last = position
+        for passed in [at for at in self._begun if at < position]:
+            self._reads.drop(self._begun.pop(passed))
+
+    def _read_ahead(self, position: int) -> None:
+        """Begin to read what follows: 1, 2, 4 and so on."""
+        last = position + min(2**self._turns, self._width) - 1
+        while self._furthest < last and self._reads.has_room():
+            record = self._following(self._furthest + 1)
+            if record is None:
+                return
+            self._furthest += 1
+            with contextlib.suppress(DatastoreError):  # raised in its turn
+                self._begin(self._furthest, record)
+
+    def _begin(self, position: int, record: ArtifactRecord) -> None:
+        reader = self._scope.reader
+        if known(record.sha) is not UNKNOWN:
+            return
+        wanted = reader.wanted(record, self._scope.provider)
+        if reader.datastore.needs_fetching(wanted):
+            self._begun[position] = wanted.key
+            self._reads.want(wanted.key, lambda: reader.datastore.fetch(wanted))
+
+
+class Table(Iterator[DataArtifact]):
+    """The artifacts of tasks, task after task, those of one name reading each other ahead.
+
+    Args:
+        tasks: whose.
+        records: gives those of a task that are wanted, in order.
+    """
+
+    def __init__(
+        self, tasks: Iterator[Task], records: Callable[[Task], Iterable[ArtifactRecord]]
+    ) -> None:
+        self._tasks, self._wanted = tasks, records
+        self._lock = fork_safe(threading.RLock())
+        #: What was read of the listing and not given out.
+        self._order: deque[DataArtifact] = deque()
+        self._records: dict[str, list[ArtifactRecord]] = {}
+        self._rows: dict[str, Row] = {}
+
+    def __next__(self) -> DataArtifact:
+        with self._lock:
+            while not self._order and self._reach():
+                continue
+            if not self._order:
+                raise StopIteration
+            return self._order.popleft()
+
+    def _reach(self) -> bool:
+        """Read one more task; tell whether there is one."""
+        task = next(self._tasks, None)
+        if task is None:
+            return False
+        for record in self._wanted(task):
+            made = DataArtifact._of(task._scope, record, None, task)
+            if pays(task._scope, record):
+                made._row = self._in_row(task._scope, record)
+            self._order.append(made)
+        return True
+
+    def _in_row(self, scope: Scope, record: ArtifactRecord) -> tuple[Row, int]:
+        name = record.path.name
+        records = self._records.setdefault(name, [])
+        records.append(record)
+        if name not in self._rows:
+            self._rows[name] = Row(scope, partial(self._known, name))
+        return self._rows[name], len(records) - 1
+
+    def _known(self, name: str, position: int) -> ArtifactRecord | None:
+        with self._lock:
+            records = self._records[name]
+            while len(records) <= position and self._reach():
+                continue
+            return records[position] if position < len(records) else None
+
+
+def table(
+    scope: Scope, path: Pathspec, tasks: Iterator[Task], names: tuple[str, ...]
+) -> Iterator[DataArtifact]:
+    """Yield the artifacts of all tasks of a step or run.
+
+    Args:
+        scope: where they are.
+        path: of the step or run.
+        tasks: its tasks, in the order wanted.
+        names: of the artifacts, in the order wanted; none means all but those that begin with `_`.
+    """
+    wide: dict[Pathspec, list[ArtifactRecord]] | None = None
+    asked = names or None
+    if scope.remote and scope.provider.capabilities.full("bulk"):
+        wide = {}
+        for record in scope.provider.artifacts(path, asked):
+            wide.setdefault(record.path.parent, []).append(record)
+
+    def wanted(task: Task) -> Iterable[ArtifactRecord]:
+        at = task._record.path
+        found = scope.provider.artifacts(at, asked) if wide is None else wide.get(at, ())
+        seen = [record for record in found if scope.sees(record)]
+        if not names:
+            return [record for record in seen if not record.path.name.startswith("_")]
+        by_name = {record.path.name: record for record in seen}
+        return [by_name[name] for name in names if name in by_name]
+
+    yield from Table(tasks, wanted)
+
+
+def pays(scope: Scope, record: ArtifactRecord) -> bool:
+    """Tell whether reading ahead saves time: not where values are files of this machine."""
+    return not scope.reader.datastore.is_local(record.ds_type)

@@ -1,0 +1,301 @@
+"""Many values at once: of artifacts, or of tasks by name, in order, as they are consumed."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sized
+from functools import partial
+from typing import Any
+
+import attrs
+
+from mfc._datastore import Datastore, Wanted, size_of
+from mfc._files import BEGINNING, Part
+from mfc._known import UNKNOWN, known
+from mfc._objects._artifact import DataArtifact
+from mfc._objects._client import current_client
+from mfc._objects._progress import Progress, reporter
+from mfc._objects._run import Run
+from mfc._objects._siblings import _caught, side_by_side
+from mfc._objects._step import Step
+from mfc._objects._task import Task
+from mfc._reader import Scope
+from mfc._spool import Held
+from mfc._transfer import Outcome, SideBySide, in_order
+from mfc.errors import (
+    ArtifactNotFound,
+    BadArgument,
+    MetaflowException,
+    MetaflowNamespaceMismatch,
+)
+from mfc.model import ArtifactRecord, Pathspec
+
+#: Tasks of a step that are asked for their artifacts one by one before all of the step are.
+_ALONE = 2
+#: Tasks that are thought of at once, at most.
+_MOST = 256
+_HINT = "expected tasks with names, load(step, 'x'), or artifacts, load(step.artifacts('x'))"
+
+
+def load(
+    items: Iterable[Any], names: tuple[str, ...], progress: Progress, errors: str
+) -> Iterator[Any]:
+    """Yield many values; `mfc.load` documents the arguments."""
+    if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
+        raise BadArgument(f"load got {items!r}; {_HINT}")
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise BadArgument(f"load got {wrong[0]!r} for the name of an artifact; expected text")
+    if errors not in ("raise", "return"):
+        raise BadArgument(f"errors is {errors!r}; expected 'raise' or 'return'")
+    reporting = reporter(progress, "values")
+    return _loaded(items, names, reporting, returned=errors == "return")
+
+
+def _loaded(
+    items: Iterable[Any], names: tuple[str, ...], reporting: Callable[[], Any], *, returned: bool
+) -> Iterator[Any]:
+    total = len(items) if isinstance(items, Sized) else None
+    width = max(len(names), 1)
+    with _Values(_slots(items, names), returned=returned) as values, reporting() as tell:
+        for done in itertools.count(1):
+            row = list(itertools.islice(values, width))
+            if not row:
+                return
+            tell(done, total)
+            yield row[0] if width == 1 else tuple(row)
+
+
+# What is asked for
+
+
+@attrs.frozen
+class _Where:
+    """What is asked for artifacts: a task, or a step or run for those of all its tasks."""
+
+    #: Which provider, by its identity.
+    provider: int
+    path: Pathspec
+    attempt: int | None = None
+
+    def up(self) -> _Where:
+        return attrs.evolve(self, path=self.path.parent)
+
+
+@attrs.frozen
+class Slot:
+    """Where a value will stand: an artifact, or what is wrong with it."""
+
+    artifact: DataArtifact | None
+    error: MetaflowException | None = None
+
+
+def _slots(items: Iterable[Any], names: tuple[str, ...]) -> Iterator[Slot]:
+    """Yield one slot for each artifact, one for each name of each task."""
+    finder = _Finder(names)
+    for some in _growing(_flat(items, names, finder)):
+        finder.find([item for item in some if isinstance(item, Task)] if names else [])
+        for item in some:
+            if isinstance(item, Task) and names:
+                yield from finder.slots(item)
+            elif isinstance(item, DataArtifact) and not names:
+                yield Slot(item)
+            else:
+                raise BadArgument(f"load got {item!r} {_with(names)}; {_HINT}")
+
+
+def _with(names: tuple[str, ...]) -> str:
+    return f"with the names {', '.join(map(repr, names))}" if names else "without names"
+
+
+def _flat(items: Iterable[Any], names: tuple[str, ...], finder: _Finder) -> Iterator[Any]:
+    """Yield artifacts and tasks; steps and runs are their tasks."""
+    single = isinstance(items, (Run, Step, DataArtifact)) or (isinstance(items, Task) and names)
+    for item in (items,) if single else items:
+        if isinstance(item, (Run, Step)) and names:
+            finder.learn(item)
+            for step in item if isinstance(item, Run) else (item,):
+                yield from step
+        else:
+            yield item
+
+
+def _growing(items: Iterator[Any]) -> Iterator[list[Any]]:
+    """Yield the items in lists of 1, 2, 4 and so on; what their source raises, after the last."""
+    number = 1
+    while True:
+        some: list[Any] = []
+        try:
+            for item in itertools.islice(items, number):
+                some.append(item)  # noqa: PERF402 - those before a failure count
+        except Exception:
+            yield some
+            raise
+        if not some:
+            return
+        yield some
+        number = min(number * 2, _MOST)
+
+
+class _Finder:
+    """Finds artifacts of tasks, with few questions where each waits for a network.
+
+    Args:
+        names: of the artifacts.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self._tasks: Counter[_Where] = Counter()
+        #: Steps and runs that were asked as a whole; why they could not be, if so.
+        self._learned: dict[_Where, Exception | None] = {}
+        self._found: dict[_Where, dict[str, ArtifactRecord]] = {}
+        #: Tasks whose artifacts were given out.
+        self._given: set[_Where] = set()
+
+    def learn(self, above: Run | Step) -> None:
+        """Ask for the artifacts of all tasks of a step or run."""
+        if _wide(above._scope):
+            self._ask([(above._scope, _Where(id(above._scope.provider), above._record.path))])
+
+    def find(self, tasks: list[Task]) -> None:
+        """Ask for the artifacts of some tasks; those of one step together if they are many."""
+        questions: dict[_Where, Scope] = {}
+        unknown = [t for t in tasks if t._scope.remote and not self._knows(_where(t))]
+        self._tasks.update(_where(task).up() for task in unknown)
+        for task in unknown:
+            where = _where(task)
+            many = _wide(task._scope) and self._tasks[where.up()] > _ALONE
+            questions[where.up() if many else where] = task._scope
+        self._ask([(scope, where) for where, scope in questions.items()])
+
+    def _knows(self, where: _Where) -> bool:
+        if where in self._given:
+            return False
+        above = (where, where.up(), where.up().up())
+        return where in self._found or any(one in self._learned for one in above)
+
+    def _ask(self, questions: list[tuple[Scope, _Where]]) -> None:
+        answers = side_by_side(_caught(lambda q: self._answer(*q)), questions)
+        for (_, where), (found, error) in zip(questions, answers, strict=True):
+            self._learned[where] = error
+            for task, artifacts in (found or {}).items():
+                self._found[attrs.evolve(where, path=task)] = artifacts
+                self._given.discard(attrs.evolve(where, path=task))
+
+    def _answer(self, scope: Scope, where: _Where) -> dict[Pathspec, dict[str, ArtifactRecord]]:
+        found: dict[Pathspec, dict[str, ArtifactRecord]] = {}
+        for record in scope.provider.artifacts(where.path, self._names, where.attempt):
+            found.setdefault(record.path.parent, {})[record.path.name] = record
+        return found
+
+    def slots(self, task: Task) -> Iterator[Slot]:
+        """Yield a slot for each name."""
+        where, scope = _where(task), task._scope
+        if not self._knows(where):
+            self._ask([(scope, where)])  # where that waits for nothing
+        self._given.add(where)
+        found = self._found.pop(where, {})
+        problems = (self._learned.get(at) for at in (where, where.up(), where.up().up()))
+        problem = next(filter(None, problems), None)
+        if problem is not None and not isinstance(problem, MetaflowException):
+            raise problem
+        for name in self._names:
+            record = found.get(name)
+            if problem is not None:
+                yield Slot(None, problem)
+            elif record is None:
+                yield Slot(None, ArtifactNotFound(str(task), name))
+            elif not scope.sees(record):
+                yield Slot(None, MetaflowNamespaceMismatch(scope.namespace, str(record.path)))
+            else:
+                yield Slot(DataArtifact._of(scope, record, task._attempt, task))
+
+
+def _wide(scope: Scope) -> bool:
+    """Tell whether a step is better asked as a whole than its tasks."""
+    return scope.remote and scope.provider.capabilities.full("bulk")
+
+
+def _where(task: Task) -> _Where:
+    return _Where(id(task._scope.provider), task._record.path, task._attempt)
+
+
+# The values
+
+
+class _Values(Iterator[Any]):
+    """The values of slots, those that follow read meanwhile.
+
+    Args:
+        slots: where they stand.
+        returned: whether what is wrong with a value takes its place.
+    """
+
+    def __init__(self, slots: Iterator[Slot], *, returned: bool) -> None:
+        first = list(itertools.islice(slots, 1))
+        artifact = first[0].artifact if first else None
+        reader = current_client() if artifact is None else artifact._scope.reader
+        limits = reader.datastore.limits
+        calls: SideBySide[Any, bytes | Part] = SideBySide(
+            limits, BEGINNING, size_of, keep=limits.memory / 4
+        )
+        self._read = in_order(itertools.chain(first, slots), _planned, calls)
+        self._returned = returned
+        #: The last large content, and what it is: the next one may be the same.
+        self._large: tuple[Any, Held] | None = None
+
+    def __enter__(self) -> _Values:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._read.close()
+        self._keep(None)
+
+    def __next__(self) -> Any:
+        slot, outcome = next(self._read)
+        try:
+            if slot.artifact is None:
+                raise slot.error or MetaflowException()
+            return slot.artifact._value(partial(self._held, slot.artifact, outcome))
+        except MetaflowException as error:
+            if self._returned:
+                return error
+            raise
+
+    def _held(self, artifact: DataArtifact, outcome: Outcome[bytes | Part] | None) -> Held:
+        key, wanted, datastore = _wanted(artifact)
+        if self._large is not None and self._large[0] == key:
+            return self._large[1].lent()
+        held = datastore.held(wanted) if outcome is None else datastore.received(wanted, outcome)
+        if held.file is None:
+            return held
+        self._keep((key, held))
+        return held.lent()
+
+    def _keep(self, large: tuple[Any, Held] | None) -> None:
+        if self._large is not None:
+            self._large[1].close()
+        self._large = large
+
+
+def _wanted(artifact: DataArtifact) -> tuple[Any, Wanted, Datastore]:
+    """Return what to read for an artifact, where, and what is equal if that is."""
+    reader = artifact._scope.reader
+    wanted = reader.wanted(artifact._record, artifact._scope.provider)
+    return (id(reader.datastore), wanted.where, wanted.key), wanted, reader.datastore
+
+
+def _planned(slot: Slot) -> tuple[Any, Callable[[], bytes | Part]] | None:
+    """Return what reads the content of a slot ahead; None if that does not pay."""
+    artifact = slot.artifact
+    if artifact is None or known(artifact.sha) is not UNKNOWN:
+        return None
+    if artifact._scope.reader.trust.level == "none":
+        return None
+    with contextlib.suppress(MetaflowException):  # raised in its turn
+        key, wanted, datastore = _wanted(artifact)
+        if datastore.needs_fetching(wanted):
+            return key, partial(datastore.fetch, wanted)
+    return None

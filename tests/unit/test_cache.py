@@ -1,0 +1,388 @@
+"""The cache of blobs: private, bounded, never trusted, and never in the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from mfc import CacheInfo, MfcWarning
+from mfc._cache import LARGE, Cache
+from mfc.config import Config
+from mfc.errors import BadSetting, MetaflowDataMissing
+
+from .faraway import Results, output, process, step_of
+
+
+def cache_in(directory: Path, **settings: object) -> Cache:
+    return Cache(Config({"CLIENT_CACHE_PATH": str(directory), **settings}))
+
+
+def entry(content: bytes) -> tuple[str, bytes]:
+    return hashlib.sha1(content).hexdigest(), content
+
+
+def place(directory: Path, key: str) -> Path:
+    return directory / "mfc-blobs-1" / key[:2] / key
+
+
+def everything(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file() and path.parent.name != "blobs"]
+
+
+def test_a_value_is_fetched_once(tmp_path: Path) -> None:
+    results = step_of(3)
+    for round_ in range(2):
+        client = results.client(CLIENT_CACHE_PATH=str(tmp_path))
+        assert [task.data.x for task in client.step("F/1/fit")] == [2, 1, 0]
+        assert results.store.reads() == 3
+        assert client.stats.cache_hits == 3 * round_
+    assert client.cache.info().blobs == 3
+
+
+def test_it_is_where_platforms_have_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    directory = Cache(Config()).info().directory
+    assert directory is not None
+    assert directory.startswith(str(tmp_path))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such modes")
+def test_it_is_private(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        cache_in(tmp_path / "root").put(*entry(b"x"))
+        os.chmod(tmp_path / "root" / "mfc-blobs-1", 0o755)
+        cache_in(tmp_path / "root").info()
+    finally:
+        os.umask(old)
+    made = [tmp_path / "root", *(tmp_path / "root").rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in made} == {0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"MFC_CACHE": "0"}, "MFC_CACHE"),
+        ({"CLIENT_CACHE_MAX_SIZE": "0"}, "METAFLOW_CLIENT_CACHE_MAX_SIZE"),
+    ],
+)
+def test_it_can_be_switched_off(tmp_path: Path, settings: dict[str, str], reason: str) -> None:
+    results = step_of(1)
+    for _ in range(2):
+        client = results.client(CLIENT_CACHE_PATH=str(tmp_path), **settings)
+        assert client.task("F/1/fit/0").data.x == 0
+    assert results.store.reads() == 2
+    assert reason in client.cache.info().off
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_size_that_is_none_is_told() -> None:
+    with pytest.raises(BadSetting, match="CLIENT_CACHE_MAX_SIZE"):
+        Cache(Config({"CLIENT_CACHE_MAX_SIZE": "much"})).info()
+
+
+def test_local_files_are_not_cached(tmp_path: Path) -> None:
+    results = step_of(2)
+    results.store.local_file = True
+    client = results.client(CLIENT_CACHE_PATH=str(tmp_path))
+    assert [task.data.x for task in client.step("F/1/fit")] == [1, 0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_info_and_clear(tmp_path: Path) -> None:
+    cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=1)
+    keys = [entry(b"abc"), entry(b"defg")]
+    for key, content in keys:
+        cache.put(key, content)
+    (tmp_path / "mfc-blobs-1" / "keep-me").write_text("not ours")
+    directory = str(tmp_path / "mfc-blobs-1")
+    assert cache.info() == CacheInfo(directory, "", 2, 7, 1_000_000)
+    cache.clear()
+    assert cache.info() == CacheInfo(directory, "", 0, 0, 1_000_000)
+    assert (tmp_path / "mfc-blobs-1" / "keep-me").exists()
+    assert all(cache.get(key) is None for key, _ in keys)
+
+
+# Nothing in it is trusted
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_an_entry_that_is_another_is_thrown_away(tmp_path: Path, large: bool) -> None:
+    cache = cache_in(tmp_path)
+    key, content = entry(b"right" * (LARGE if large else 1))
+    cache.put(key, content)
+    place(tmp_path, key).write_bytes(b"wrong" * (LARGE if large else 1))
+    assert cache.get(key) is None
+    assert not place(tmp_path, key).exists()
+
+
+def test_a_damaged_entry_is_fetched_again(tmp_path: Path) -> None:
+    results = step_of(1)
+    client = results.client(CLIENT_CACHE_PATH=str(tmp_path))
+    artifact = client.artifact("F/1/fit/0/x")
+    assert artifact.data == 0
+    place(tmp_path, artifact.sha).write_bytes(b"")
+    assert artifact.data == 0
+    assert place(tmp_path, artifact.sha).read_bytes() == artifact.raw
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_and_pipes_are_no_entries(tmp_path: Path) -> None:
+    cache = cache_in(tmp_path)
+    key, content = entry(b"content")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(content)
+    place(tmp_path, key).parent.mkdir(parents=True)
+    place(tmp_path, key).symlink_to(elsewhere)
+    assert cache.get(key) is None
+    assert elsewhere.read_bytes() == content
+    os.mkfifo(place(tmp_path, key))
+    assert cache.get(key) is None
+    place(tmp_path, key).mkdir()
+    assert cache.get(key) is None
+    cache.put(key, content)
+    assert cache.get(key) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_nothing_is_written_through_links(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "root").mkdir()
+    key, content = entry(b"content")
+    (tmp_path / "root" / "mfc-blobs-1").symlink_to(tmp_path / "theirs")
+    with pytest.warns(MfcWarning, match="is no directory"):
+        cache_in(tmp_path / "root").put(key, content)
+    assert list((tmp_path / "theirs").iterdir()) == []
+    cache = cache_in(tmp_path)
+    cache.info()
+    (tmp_path / "mfc-blobs-1" / key[:2]).symlink_to(tmp_path / "theirs")
+    cache.put(key, content)
+    assert list((tmp_path / "theirs").iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no owners of that kind")
+@pytest.mark.parametrize("which", ["mfc-blobs-1", "."])
+def test_a_directory_of_somebody_else_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    root = tmp_path / "root"
+    cache_in(root).put(*entry(b"before"))
+    theirs, lstat = os.lstat(root / which), os.lstat
+
+    def of_another(path: str) -> os.stat_result:
+        status = lstat(path)
+        if not os.path.samestat(status, theirs):
+            return status
+        return os.stat_result([*status[:4], status.st_uid + 1, *status[5:10]])
+
+    monkeypatch.setattr(os, "lstat", of_another)
+    cache = cache_in(root)
+    with pytest.warns(MfcWarning, match="belongs to another user"):
+        assert cache.get(entry(b"before")[0]) is None
+    cache.put(*entry(b"after"))
+    monkeypatch.undo()
+    assert cache_in(root).info().blobs == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such modes")
+def test_a_directory_that_everybody_may_exchange_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.warns(MfcWarning, match="everybody"):
+        assert cache_in(tmp_path / "open").info().directory is None
+    (tmp_path / "open").chmod(0o1777)  # as /tmp
+    assert cache_in(tmp_path / "open").info().directory
+
+
+# It is never in the way
+
+
+def test_where_it_cannot_be_values_are_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    results = step_of(2)
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        client = results.client(CLIENT_CACHE_PATH=str(path))
+        with pytest.warns(MfcWarning, match="Nothing is cached"):
+            assert [task.data.x for task in client.step("F/1/fit")] == [1, 0]
+        assert client.cache.info().directory is None
+        assert client.cache.info().off
+        client.cache.clear()
+
+
+def test_the_usual_place_is_missed_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    client = step_of(1).client()
+    assert client.task("F/1/fit/0").data.x == 0
+    assert client.cache.info().off
+
+
+def test_it_may_vanish(tmp_path: Path) -> None:
+    cache = cache_in(tmp_path / "root")
+    cache.put(*entry(b"one"))
+    for path in sorted((tmp_path / "root").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    cache.put(*entry(b"two"))
+    assert cache.get(entry(b"one")[0]) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
+@pytest.mark.parametrize("size", [2_000_000, 20_000_000])
+def test_a_full_disk_loses_nothing_but_the_entry(tmp_path: Path, size: int) -> None:
+    """No file can grow beyond a megabyte: as on a full disk, writing fails half-way."""
+    code = f"""
+    import resource, signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    results = Results()
+    results.task("F/1/fit/1", small=1, large=os.urandom({size}))
+    client = results.client(CLIENT_CACHE_PATH={str(tmp_path)!r})
+    data = client.task("F/1/fit/1").data
+    print(len(data.large), data.small, client.cache.info().blobs)
+    """
+    assert output(code) == f"{size} 1 1"
+    assert [path.stat().st_size for path in everything(tmp_path / "mfc-blobs-1")] != []
+    assert not [p for p in everything(tmp_path) if "." in p.name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are another matter there")
+def test_who_is_killed_leaves_no_wrong_entry(tmp_path: Path) -> None:
+    code = f"""
+    results = step_of(400, lambda i: os.urandom(50_000))
+    client = results.client(CLIENT_CACHE_PATH={str(tmp_path)!r})
+    print("begun", flush=True)
+    while True:
+        client.cache.clear()
+        list(load(client.step("F/1/fit"), "x"))
+    """
+    for pause in (0.1, 0.25, 0.4):
+        with process(code) as child:
+            child.stdout.readline()
+            time.sleep(pause)
+            child.kill()
+            child.communicate()
+        assert child.returncode == -signal.SIGKILL
+        for path in everything(tmp_path / "mfc-blobs-1"):
+            if len(path.name) == 40:
+                assert hashlib.sha1(path.read_bytes()).hexdigest() == path.name
+        cache = cache_in(tmp_path)
+        cache.put(*entry(b"after"))
+        assert cache.get(entry(b"after")[0]) == b"after"
+
+
+def test_ten_processes_share_it(tmp_path: Path) -> None:
+    code = f"""
+    import json
+    results = step_of(60, lambda i: bytes([i]) * 40_000)
+    client = results.client(CLIENT_CACHE_PATH={str(tmp_path)!r}, CLIENT_CACHE_MAX_SIZE=1)
+    for _ in range(5):
+        got = [value[:1] for value in load(client.step("F/1/fit"), "x")]
+        assert got == [bytes([i]) for i in reversed(range(60))]
+    info = client.cache.info()
+    print(json.dumps([client.stats.cache_hits, info.bytes]))
+    """
+    children = [process(code) for _ in range(10)]
+    said = []
+    for child in children:
+        with child:
+            out, err = child.communicate(timeout=120)
+        assert child.returncode == 0, err
+        said.append(json.loads(out))
+    assert sum(hits for hits, _ in said) > 0
+    assert cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=1).info().bytes <= 1_500_000
+    for path in everything(tmp_path / "mfc-blobs-1"):
+        if len(path.name) == 40:
+            assert hashlib.sha1(path.read_bytes()).hexdigest() == path.name
+
+
+# It is bounded
+
+
+def aged(directory: Path, key: str, hours: int) -> None:
+    then = time.time() - hours * 3600
+    os.utime(place(directory, key), (then, then))
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
+    cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.5)
+    entries = [entry(bytes([i]) * 100_000) for i in range(5)]
+    for hours, (key, content) in enumerate(entries[:4]):
+        cache.put(key, content)
+        aged(tmp_path, key, 10 - hours)
+    assert cache.get(entries[0][0])  # used now
+    cache.put(*entries[4])
+    left = [cache.has(key) for key, _ in entries]
+    assert left == [True, False, True, True, True]
+
+
+def test_the_whole_is_counted_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=10)
+    cache.put(*entry(bytes(20_000)))
+    listed = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
+    for i in range(300):
+        cache.put(*entry(bytes([i % 256, i // 256]) * 10_000))
+    assert listed == []
+    for i in range(300):
+        cache.put(*entry(bytes([1, i % 256, i // 256]) * 10_000))
+    assert len(listed) % 256 == 0
+    assert 0 < len(listed) <= 256 * 2 * 6
+    assert cache.info().bytes <= 10_000_000
+
+
+def test_what_killed_writers_left_is_swept(tmp_path: Path) -> None:
+    cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.1)
+    key, content = entry(b"x" * 50_000)
+    cache.put(key, content)
+    half, fresh = (place(tmp_path, f"{key}.{digit * 16}") for digit in "ab")
+    for path in (half, fresh):
+        path.write_bytes(bytes(10))
+    then = time.time() - 10_000
+    os.utime(half, (then, then))
+    for i in range(4):
+        cache.put(*entry(bytes([i]) * 50_000))
+    assert (half.exists(), fresh.exists()) == (False, True)
+
+
+def test_an_unreadable_count_is_counted_anew(tmp_path: Path) -> None:
+    cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.3)
+    for i in range(3):
+        cache.put(*entry(bytes([i]) * 60_000))
+        aged(tmp_path, entry(bytes([i]) * 60_000)[0], 5 - i)
+    (tmp_path / "mfc-blobs-1" / "size").write_bytes(b"\xffgarbage")
+    for i in range(3, 9):
+        cache.put(*entry(bytes([i]) * 60_000))
+    assert cache.info().bytes <= 300_000
+
+
+def test_one_blob_may_not_take_all_of_it(tmp_path: Path) -> None:
+    results = Results()
+    results.task("F/1/fit/1", x=os.urandom(7_000_000), y=1)
+    client = results.client(CLIENT_CACHE_PATH=str(tmp_path), CLIENT_CACHE_MAX_SIZE=8)
+    assert client.task("F/1/fit/1").data.y == 1
+    assert len(client.task("F/1/fit/1").data.x) == 7_000_000
+    assert (client.cache.info().blobs, client.cache.info().bytes < 100) == (1, True)
+    assert not [path for path in everything(tmp_path) if "." in path.name]
+
+
+def test_what_is_gone_in_the_store_is_still_known(tmp_path: Path) -> None:
+    """A blob never changes; whether it is still there is not asked."""
+    results = step_of(1)
+    client = results.client(CLIENT_CACHE_PATH=str(tmp_path))
+    assert client.task("F/1/fit/0").data.x == 0
+    results.store.files.clear()
+    assert client.task("F/1/fit/0").data.x == 0
+    client.cache.clear()
+    with pytest.raises(MetaflowDataMissing):
+        client.task("F/1/fit/0").data.x  # noqa: B018

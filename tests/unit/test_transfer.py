@@ -1,0 +1,228 @@
+"""Calls side by side: bounded, in order, and never waited for for ever."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from mfc._transfer import Limits, Overdue, SideBySide, in_order
+from mfc.testing import _isolation
+
+from .faraway import output, process
+
+
+def calls(cost: int = 0, keep: float = 0, **limits: Any) -> SideBySide[Any, Any]:
+    return SideBySide(Limits(**{"patience": math.inf, **limits}), cost, len, keep=keep)
+
+
+def values(answers: Any) -> list[Any]:
+    return [outcome.get() for _, outcome in answers]
+
+
+def test_the_order_is_that_of_the_items() -> None:
+    def slow_at_first(i: int) -> str:
+        time.sleep(0.001 * (20 - i))
+        return str(i)
+
+    answers = in_order(range(20), lambda i: (i, lambda: slow_at_first(i)), calls(width=8))
+    assert values(answers) == [str(i) for i in range(20)]
+
+
+def test_the_first_is_given_before_the_last_is_thought_of() -> None:
+    taken = []
+
+    def source():
+        for i in itertools.count():
+            taken.append(i)
+            yield i
+
+    answers = in_order(source(), lambda i: (i, lambda: "x"), calls(width=4))
+    assert next(answers)[0] == 0
+    assert len(taken) < 300
+    answers.close()
+    before = len(taken)
+    time.sleep(0.05)
+    assert len(taken) == before
+
+
+@pytest.mark.parametrize("width", [1, 2, 7])
+def test_no_more_than_the_width_are_under_way(width: int) -> None:
+    lock, now, most = threading.Lock(), [0], [0]
+
+    def call() -> str:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.005)
+        with lock:
+            now[0] -= 1
+        return ""
+
+    list(in_order(range(40), lambda i: (i, call), calls(width=width)))
+    assert most[0] == width
+
+
+def test_no_more_bytes_than_allowed_wait_to_be_taken() -> None:
+    begun = []
+
+    def plan(i: int) -> Any:
+        def call() -> bytes:
+            begun.append(i)
+            return bytes(100)
+
+        return i, call
+
+    for taken, _ in enumerate(in_order(range(50), plan, calls(100, memory=500, width=32)), 1):
+        time.sleep(0.002)
+        assert len(begun) - taken <= 5
+    assert len(begun) == 50
+
+
+def test_one_that_is_larger_than_all_memory_goes_alone() -> None:
+    answers = in_order(range(5), lambda i: (i, lambda: bytes(1000)), calls(100, memory=10))
+    assert values(answers) == [bytes(1000)] * 5
+
+
+def test_equal_keys_are_one_call() -> None:
+    made = []
+
+    def plan(i: int) -> Any:
+        return i % 3, lambda: made.append(i) or f"{i % 3}"
+
+    answers = in_order(range(300), plan, calls(keep=10))
+    assert values(answers) == [str(i % 3) for i in range(300)]
+    assert len(made) == 3
+
+
+def test_what_is_kept_is_bounded() -> None:
+    made = []
+
+    def plan(i: int) -> Any:
+        return i % 5, lambda: made.append(i) or "four"
+
+    values(in_order(range(50), plan, calls(keep=8, ahead=1)))
+    assert len(made) == 50
+
+
+def test_a_failure_is_raised_in_its_turn() -> None:
+    def call(i: int) -> str:
+        if i == 3:
+            raise LookupError(i)
+        return str(i)
+
+    answers = in_order(range(9), lambda i: (i, lambda: call(i)), calls())
+    assert values(itertools.islice(answers, 3)) == ["0", "1", "2"]
+    _, outcome = next(answers)
+    with pytest.raises(LookupError):
+        outcome.get()
+    assert values(answers) == ["4", "5", "6", "7", "8"]
+
+
+def test_a_source_that_fails_fails_after_what_it_gave() -> None:
+    def source():
+        yield from range(3)
+        raise ZeroDivisionError
+
+    got = []
+    with pytest.raises(ZeroDivisionError):
+        got.extend(i for i, _ in in_order(source(), lambda i: (i, lambda: ""), calls()))
+    assert got == [0, 1, 2]
+
+
+def test_what_hangs_is_left_behind_and_the_others_come() -> None:
+    over = threading.Event()
+
+    def call(i: int) -> str:
+        if i in (1, 2):
+            over.wait()
+        return str(i)
+
+    answers = in_order(range(6), lambda i: (i, lambda: call(i)), calls(patience=0.2))
+    outcomes = [outcome for _, outcome in answers]
+    over.set()
+    assert [type(o.error) for o in outcomes[1:3]] == [Overdue, Overdue]
+    assert [o.value for o in outcomes if o.error is None] == ["0", "3", "4", "5"]
+
+
+def test_when_all_that_may_be_under_way_hang_the_rest_is_not_waited_for() -> None:
+    over, begun = threading.Event(), []
+
+    def call(i: int) -> str:
+        begun.append(i)
+        over.wait()
+        return ""
+
+    answers = in_order(range(500), lambda i: (i, lambda: call(i)), calls(width=3, patience=0.1))
+    errors = [type(outcome.error) for _, outcome in answers]
+    over.set()
+    assert errors == [Overdue] * 500
+    assert len(begun) <= 6
+
+
+def test_slow_calls_make_room_for_each_other() -> None:
+    """Of a line that bears one call in a third of the patience, not eight are asked at once."""
+    line, most, now = threading.Lock(), [0], [0]
+
+    def call() -> str:
+        now[0] += 1
+        most[0] = max(most[0], now[0])
+        with line:
+            time.sleep(0.1)
+        now[0] -= 1
+        return ""
+
+    answers = in_order(range(12), lambda i: (i, call), calls(width=32, patience=1.0))
+    assert all(outcome.error is None for _, outcome in answers)
+    assert most[0] < 8
+
+
+def test_a_forked_child_goes_on() -> None:
+    _isolation.needs_fork()
+    answers = in_order(
+        range(60), lambda i: (i, lambda: time.sleep(0.002) or str(i)), calls(width=8)
+    )
+    first = [next(answers)[0] for _ in range(5)]
+    rest = _isolation.answered(_isolation.forked(lambda: values(answers)))
+    assert (first, rest) == ([0, 1, 2, 3, 4], [str(i) for i in range(5, 60)])
+    assert values(answers) == [str(i) for i in range(5, 60)]
+
+
+def test_the_interpreter_ends_while_calls_hang() -> None:
+    code = """
+    import threading
+    from mfc._transfer import *
+    calls = SideBySide(Limits(patience=0.1))
+    for i in range(5):
+        calls.want(i, threading.Event().wait)
+    print(type(calls.take(0).error).__name__)
+    """
+    assert output(code) == "Overdue"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are another matter there")
+def test_an_interrupt_ends_the_wait() -> None:
+    code = """
+    import threading
+    from mfc._transfer import *
+    def plan(i):
+        print("begun", flush=True)
+        return i, threading.Event().wait
+    try:
+        list(in_order(range(3), plan, SideBySide(Limits())))
+    except KeyboardInterrupt:
+        print("interrupted")
+    """
+    with process(code) as child:
+        for _ in range(3):
+            child.stdout.readline()
+        time.sleep(0.2)  # into the wait
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    assert (out.strip(), child.returncode) == ("interrupted", 0), err
