@@ -83,6 +83,34 @@ class RangeMustBeGiven(Right):
         return found if start is None and end is None else found[start : end + 0]
 
 
+class RefusesRangesOfNothing(Right):
+    def cat_file(self, path, start=None, end=None):
+        found = super().cat_file(path)
+        if start is not None and start >= len(found):
+            raise OSError("InvalidRange")
+        return found[start:end]
+
+
+class OnePosition(Right):
+    """Ranges are read from one open file, which every thread moves."""
+
+    def __init__(self, files, shared):
+        super().__init__(files, shared)
+        self.at = 0
+
+    def cat_file(self, path, start=None, end=None):
+        found = super().cat_file(path)
+        if not start:
+            return found[start:end]
+        self.at = start
+        time.sleep(0.0005)
+        return found[self.at : end if end is None else self.at + end - start]
+
+
+class ClaimsToBeLocal(Right):
+    local_file = True
+
+
 class LineEndsTranslated(Right):
     def cat_file(self, path, start=None, end=None):
         found = super().cat_file(path, start, end)
@@ -212,6 +240,9 @@ BROKEN = [
     (EndInclusive, {"file-range"}),
     (StartIgnored, {"file-range"}),
     (RangeMustBeGiven, {"file-range"}),
+    (RefusesRangesOfNothing, {"file-range-beyond", "sample-logs"}),
+    (OnePosition, {"file-side-by-side"}),
+    (ClaimsToBeLocal, {"file-local"}),
     (LineEndsTranslated, {"file-content"}),
     (Unpacks, {"file-content"}),
     (SizeIsText, {"file-size", "sample-logs"}),
@@ -224,7 +255,7 @@ BROKEN = [
     (EmptyDirectories, {"file-errors"}),
     (LibraryFails, {"file-errors"}),
     (SharedByStores, {"file-stores"}),
-    (OneBuffer, {"file-threads"}),
+    (OneBuffer, {"file-threads", "file-side-by-side"}),
     (OneOpenFile, {"file-open-twice"}),
     (DiesInChildren, {"file-fork"}),
     (LeavesFilesOpen, {"nothing-left-open"}),

@@ -204,6 +204,23 @@ class Decoder:
         return pickles.PickleDecoder().decode(blob, artifact, trust)
 
 
+class ReadsFiles(Decoder):
+    """Right, too."""
+
+    def decode_file(self, file, artifact, trust):
+        return pickles.PickleDecoder().decode_file(file, artifact, trust)
+
+
+class TrustsFiles(Decoder):
+    def decode_file(self, file, artifact, trust):
+        return pickles.PickleDecoder().decode_file(file, artifact, Trust.full())
+
+
+class NeedsItsFile(Decoder):
+    def decode_file(self, file, artifact, trust):
+        return iter(file)
+
+
 class TrustsEverybody(Decoder):
     def decode(self, blob, artifact, trust):
         return super().decode(blob, artifact, Trust.full())
@@ -257,6 +274,9 @@ class LeavesFilesOpen(Decoder):
 
 
 DECODERS = [
+    (ReadsFiles, set()),
+    (TrustsFiles, {"decoder-file"}),
+    (NeedsItsFile, {"decoder-file"}),
     (TrustsEverybody, {"decoder-trust"}),
     (ErrorOfTheLibrary, {"decoder-damaged"}),
     (ErrorWithoutSubject, {"decoder-damaged"}),

@@ -15,6 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -73,6 +74,35 @@ def in_threads(given: str, question: Callable[[], _T]) -> None:
         thread.join()
     for answer in answers:
         holds(answer == expected, f"{given}, from {_ASKERS} threads at once", expected, answer)
+
+
+def side_by_side(read: Callable[..., bytes], wanted: list[tuple[str, int, int]]) -> None:
+    """Make many reads at once, each by a thread of its own; each must give what it gives alone.
+
+    Raises:
+        ClauseBroken: one does not.
+    """
+    __tracebackhide__ = True
+    expected = {given: ask(f"cat_file{given}", partial(read, *given)) for given in wanted}
+    start = threading.Barrier(len(wanted))
+    answers: list[tuple[tuple[str, int, int], object]] = []
+
+    def repeat(given: tuple[str, int, int]) -> None:
+        start.wait()
+        for _ in range(_TIMES):
+            try:
+                answers.append((given, read(*given)))
+            except Exception as error:  # noqa: BLE001, PERF203 - it is the answer
+                answers.append((given, error))
+
+    threads = [threading.Thread(target=repeat, args=(given,)) for given in wanted]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for given, answer in answers:
+        case = f"cat_file{given}, besides {len(wanted) - 1} other reads"
+        holds(answer == expected[given], case, expected[given], answer)
 
 
 def needs_fork() -> None:

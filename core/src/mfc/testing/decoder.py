@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -189,6 +190,33 @@ class ArtifactDecoderTests(ContractTests):
                 else:
                     raise ClauseBroken(given, "UndecodableArtifact raised", repr(got))
 
+    @clause("decoder-file")
+    def test_a_file_is_decoded_as_its_bytes(
+        self,
+        decoder: ArtifactDecoder,
+        samples: Sequence[Sample],
+        unsafe: Sequence[bytes],
+        same: Callable[[object, object], bool],
+    ) -> None:
+        """`decode_file`, if there is one, gives and refuses what `decode` does of the bytes."""
+        decode_file = getattr(decoder, "decode_file", None)
+        if decode_file is None:
+            return
+        for trust in (Trust.full(), Trust.safe(), Trust.none()):
+            for blob in [blob for blob, _ in samples] + (
+                list(unsafe) if trust.level != "full" else []
+            ):
+                given = f"{_given(blob, trust.level)}, from a file"
+                before = Trap.sprung
+                expected = _outcome(partial(decoder.decode, blob, _record(), trust))
+                with io.BytesIO(blob) as file:
+                    got = _outcome(partial(decode_file, file, _record(), trust))
+                equal(f"code run by {given}", 0, Trap.sprung - before)
+                alike = same(expected, got) or (
+                    isinstance(expected, DatastoreError) and type(expected) is type(got)
+                )
+                holds(alike, given, repr(expected), repr(got))
+
     @clause("decoder-apart")
     def test_each_value_is_its_own(
         self,
@@ -251,6 +279,13 @@ def _decoder(plugin: object, encoding: str, info: dict[str, Any]) -> ArtifactDec
 
 def _decode(decoder: ArtifactDecoder, blob: bytes, trust: Trust) -> object:
     return ask(_given(blob, trust.level), lambda: decoder.decode(blob, _record(), trust))
+
+
+def _outcome(decode: Callable[[], object]) -> object:
+    try:
+        return decode()
+    except Exception as error:  # noqa: BLE001 - compared with the other's
+        return error
 
 
 def _given(blob: bytes, trust: str) -> str:

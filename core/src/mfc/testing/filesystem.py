@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import ClassVar, Protocol
@@ -94,6 +95,16 @@ class FilesystemTests(ContractTests):
                     given = f"cat_file of {len(_BYTES)} bytes, {start}, {end}"
                     got = ask(given, partial(files.cat_file, path, start, end))
                     equal(given, _BYTES[start:end], got)
+
+    @clause("file-range-beyond")
+    def test_a_range_beyond_the_end(self, new_store: NewStore) -> None:
+        """A range that ends beyond the end gives what there is; of an empty file, nothing."""
+        store = new_store()
+        for name, content in (("all", _BYTES), ("empty", b"")):
+            path, files = _put(store, name, content), store.filesystem()
+            for end in (len(content) + 1, 4 << 20):
+                given = f"cat_file of {len(content)} bytes, 0, {end}"
+                equal(given, content, ask(given, partial(files.cat_file, path, 0, end)))
 
     @clause("file-size")
     def test_the_size(self, new_store: NewStore) -> None:
@@ -198,6 +209,27 @@ class FilesystemTests(ContractTests):
         names = [_put(store, str(number), bytes([number]) * 5_000) for number in range(8)]
         files = store.filesystem()
         _isolation.in_threads("cat_file", lambda: [files.cat_file(name) for name in names])
+
+    @clause("file-side-by-side")
+    def test_many_reads_side_by_side(self, new_store: NewStore) -> None:
+        """Thirty-two reads at once, of files and of ranges of one file, give each its bytes."""
+        store = new_store()
+        content = bytes(range(251)) * 1_000
+        large, step = _put(store, "large", content), len(content) // 16
+        small = [_put(store, str(number), bytes([number]) * 500) for number in range(16)]
+        files = store.filesystem()
+        ranges = [(large, at * step, (at + 1) * step) for at in range(16)]
+        _isolation.side_by_side(files.cat_file, [(path, 0, 1 << 20) for path in small] + ranges)
+
+    @clause("file-local")
+    def test_local_files_are_local(self, new_store: NewStore) -> None:
+        """`local_file` is True only where paths are files of this machine."""
+        store = new_store()
+        path, files = _put(store, "file", b"x"), store.filesystem()
+        local = getattr(files, "local_file", False)
+        advice = "leave it out: what is elsewhere is read by threads, and cached"
+        given = f"local_file is {local!r}, of {path!r}"
+        holds(not local or os.path.isfile(path), given, "a file of this machine", "none", advice)
 
     @clause("file-fork")
     def test_a_forked_child_gets_the_same(self, new_store: NewStore) -> None:
