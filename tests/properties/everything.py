@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from tempfile import TemporaryDirectory
@@ -20,6 +22,8 @@ CHANGES = {
     for verb in ("add", "remove", "replace")
     for name in (f"{verb}_tag", f"{verb}_tags")
 }  # fmt: skip
+#: Where downloads go.
+_DOWNLOADS = TemporaryDirectory()
 #: Methods by name, each with the arguments to try.
 CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "is_in_namespace": [((), {})],
@@ -27,6 +31,9 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "steps": [((), {}), (("a",), {})],
     "tasks": [((), {}), (("a",), {})],
     "control_tasks": [((), {})],
+    "artifacts": [((), {}), (("x", "_success"), {})],
+    "open": [((), {})],
+    "download": [((os.path.join(_DOWNLOADS.name, "file"),), {})],
     "loglines": [(("stdout",), {}), (("stderr", False), {}), (("stdout", True, {}), {})],
     "extract": [((), {})],
     "from_runs": [],
@@ -84,6 +91,8 @@ class Walk:
         found = self.ask(question, answer)
         if isinstance(found, TemporaryDirectory):
             found.cleanup()
+        if isinstance(found, io.IOBase):
+            found.close()
         self.through(found, question)
 
     def _protocols(self, thing: Any, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import pickle
 import sys
 import time
@@ -14,7 +15,7 @@ import attrs
 import pytest
 
 import mfc
-from mfc import Client, DataArtifact, Trust, load
+from mfc import Client, DataArtifact, Trust, hookspecs, load
 from mfc.errors import (
     ArtifactNotFound,
     BadArgument,
@@ -293,13 +294,13 @@ def test_values_that_their_hash_tells_are_not_read() -> None:
 def test_reading_is_side_by_side_and_bounded() -> None:
     results = step_of(200, wait=0.01)
     list(load(results.client(**OFF).step("F/1/fit"), "x"))
-    assert results.store.most == 32
+    assert 8 < results.store.most <= 32
     results = step_of(50, wait=0.005)
     list(load(results.client(MFC_READS=3, **OFF).step("F/1/fit"), "x"))
-    assert results.store.most == 3
+    assert 1 < results.store.most <= 3
     results = step_of(50, wait=0.005)  # each may have the 4 MB that are asked for
     list(load(results.client(MFC_READS_MEMORY=8, **OFF).step("F/1/fit"), "x"))
-    assert results.store.most == 2
+    assert results.store.most <= 2
 
 
 @pytest.mark.parametrize("name", ["MFC_READS", "MFC_READS_MEMORY", "MFC_READ_TIMEOUT"])
@@ -456,7 +457,7 @@ def test_a_loop_reads_ahead_what_it_asks_for_and_nothing_else(loop: Any) -> None
     results = step_of(150, wait=0.005)
     assert loop(results.client(**OFF).step("F/1/fit")) == list(range(149, -1, -1))
     assert results.store.reads() == 150
-    assert results.store.most == 32
+    assert 8 < results.store.most <= 32
 
 
 def test_a_loop_over_several_artifacts_reads_each_ahead() -> None:
@@ -559,3 +560,38 @@ def test_mixed_stores_need_no_threads_where_they_are_local() -> None:
     plugins = [plugin_of(results.store), plugin_of(near, "near")]
     client = Client(results.provider(), namespace=None, plugins=plugins, config=OFF)
     assert list(load(client.step("F/1/fit"), "x")) == ["near", 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("config", [{}, OFF])
+def test_notes_of_writers_are_read_side_by_side_too(config: dict[str, str]) -> None:
+    """An encoding that is no pickle may need what the writer left beside each task."""
+
+    class Noted:
+        @staticmethod
+        @hookspecs.hookimpl
+        def mfc_artifact_decoder(encoding, info):
+            return Numbered(info["serializer_info"]) if encoding == "noted" else None
+
+    @attrs.frozen
+    class Numbered:
+        note: Any
+
+        def decode(self, blob, artifact, trust):
+            return self.note, blob
+
+    results = Results(FarAway(0.005))
+    for i in range(60):
+        results.artifact(results.task(f"F/1/fit/{i}"), "x", b"%d" % i, encoding="noted")
+        note = {"info": {"x": {"serializer_info": i + 1}}}
+        results.store.files[f"root/F/1/fit/{i}/0.data.json"] = json.dumps(note).encode()
+    plugins = [plugin_of(results.store), Noted]
+    for ask in (
+        lambda step: list(load(step, "x")),
+        lambda step: [artifact.data for artifact in step.artifacts("x")],
+    ):
+        client = Client(results.provider(), namespace=None, plugins=plugins, config=config)
+        results.store.most = 0
+        assert ask(client.step("F/1/fit")) == [(i + 1, b"%d" % i) for i in range(59, -1, -1)]
+        assert results.store.most > 8
+    notes = [path for path, _, _ in results.store.asked if path.endswith("json")]
+    assert Counter(Counter(notes).values()) == {2: 60}

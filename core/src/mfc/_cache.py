@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -30,8 +31,12 @@ PIECE = 1 << 20
 _MEGABYTE = 1_000_000
 #: Metaflow's default of CLIENT_CACHE_MAX_SIZE, in megabytes.
 _MAX_SIZE = 10_000
-#: Part of the limit that a sweep leaves, and part that a process writes before it tells others.
-_KEPT, _UNTOLD = 0.9, 0.001
+#: Part of the limit that a sweep leaves.
+_KEPT = 0.9
+#: Parts of it that a process writes before it tells the others, if that is quick; and in any case.
+_UNTOLD, _UNHEARD = 0.001, 0.01
+#: Seconds that it waits to be heard.
+_PATIENCE = 5.0
 #: Seconds after which the use of an entry is noted again, and the whole is counted again.
 _USE, _RECOUNT = 600, 86_400
 #: Seconds after which an unfinished entry is nobody's: its writer was killed.
@@ -96,9 +101,9 @@ class Cache:
         path = _path(directory, key)
         try:
             found = _verified(path, key)
-        except FileNotFoundError:
-            return None
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.ELOOP:  # which says that it is a link
+                return None
             found = None
         if found is None:
             _remove(path)
@@ -178,16 +183,16 @@ class Cache:
             if self._untold == 0:
                 atexit.register(self._tell, directory)
             self._untold += _on_disk(size)
-            much = self._untold > self._limit * _UNTOLD
-        if much:
-            self._tell(directory)
+            untold = self._untold
+        if untold > self._limit * _UNTOLD:
+            self._tell(directory, _PATIENCE if untold > self._limit * _UNHEARD else 0)
 
-    def _tell(self, directory: str | None) -> None:
+    def _tell(self, directory: str | None, patience: float = _PATIENCE) -> None:
         """Add what was written to what all processes wrote; whoever finds too much sweeps."""
         from filelock import FileLock, Timeout  # only who writes needs it
 
         try:
-            with FileLock(f"{directory}/lock", timeout=0, mode=0o600):
+            with FileLock(f"{directory}/lock", timeout=patience, mode=0o600):
                 with self._lock:
                     untold, self._untold = self._untold, 0
                 total, counted = _noted(f"{directory}/size")

@@ -56,9 +56,9 @@ class Wanted(NamedTuple):
         return f"{self.where.roots[0]}/{self.path}"
 
 
-def size_of(fetched: bytes | Part) -> int:
+def size_of(fetched: bytes | Part | None) -> int:
     """Return the bytes that what was fetched takes."""
-    return len(fetched) if isinstance(fetched, bytes) else len(fetched.first)
+    return len(fetched.first if isinstance(fetched, Part) else fetched or b"")
 
 
 class Datastore:
@@ -147,14 +147,21 @@ class Datastore:
         return content
 
     def received(
-        self, wanted: Wanted, outcome: Outcome[bytes | Part], progress: Progress | None = None
+        self,
+        wanted: Wanted,
+        outcome: Outcome[bytes | Part | None],
+        progress: Progress | None = None,
     ) -> Held:
         """Return the content that `fetch` gave, the rest of a large one read now.
+
+        Where it gave None, the content is known here: it is cached, or was when that was asked.
 
         Raises:
             DatastoreError: as `blob`.
         """
         fetched = self._files.given(outcome, wanted.subject, wanted.location)
+        if fetched is None:
+            return self.held(wanted)
         if isinstance(fetched, bytes):
             return Held(fetched)
         remote = not self.is_local(wanted.where.ds_type)

@@ -8,6 +8,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import attrs
@@ -22,8 +23,6 @@ from mfc.errors import (
     BadSetting,
     MetaflowUnknownUser,
     MfcWarning,
-    PluginNotFound,
-    UnknownEncoding,
 )
 from mfc.model import ArtifactRecord, Level, Pathspec, Record, Stats
 from mfc.query import Query
@@ -34,9 +33,12 @@ if TYPE_CHECKING:
 
     from mfc._cache import Cache
     from mfc._datastore import Datastore, Wanted
+    from mfc._decoders import Decoders
     from mfc._discovery import PluginInfo
+    from mfc._files import Part
     from mfc._spool import Held
     from mfc.hookspecs import (
+        ArtifactDecoder,
         Event,
         Filesystem,
         MetadataProvider,
@@ -148,7 +150,7 @@ class Reader:
         self._lock = fork_safe(threading.RLock())
         self._counter = Counter()
         self._filesystems: dict[str, Filesystem] = {}
-        self._decoders: dict[str, Any] = {}
+        self._found_decoders: Decoders | None = None
         self._policy: NamespacePolicy | None = None
         self._provider: MetadataProvider | None = None
         self._scope: Scope | None = None
@@ -319,6 +321,31 @@ class Reader:
 
         return Wanted(self.place(record, provider), record.sha, str(record.path))
 
+    def ahead(
+        self, record: ArtifactRecord, provider: MetadataProvider
+    ) -> tuple[Any, Callable[[], bytes | Part | None]] | None:
+        """Return what can be done for a value before it is wanted, None if that does not pay.
+
+        Returns:
+            What is equal for artifacts that need the same, and a call that gives what
+            `datastore.received` takes, or None. It may take long, and raises DatastoreError.
+        """
+        if self.trust.level == "none" or known(record.sha) is not UNKNOWN:
+            return None
+        wanted = self.wanted(record, provider)
+        if self.datastore.is_local(record.ds_type):
+            return None
+        fetch = partial(self.datastore.fetch, wanted)
+        needed = self.datastore.needs_fetching(wanted)
+        if not self._decoders.need_note(record):
+            return ((self.datastore, wanted.where, wanted.key), fetch) if needed else None
+
+        def prepare() -> bytes | Part | None:
+            self._decoders.prepare(record, partial(self._noted, record, provider))
+            return fetch() if needed else None
+
+        return (self.datastore, record.path, record.attempt), prepare
+
     def raw(self, record: ArtifactRecord, provider: MetadataProvider) -> bytes:
         """Return the verified bytes of an artifact's encoded value."""
         with self.datastore.held(self.wanted(record, provider)) as held:
@@ -364,9 +391,15 @@ class Reader:
         trust: Trust,
         read: Callable[[], Held] | None = None,
     ) -> object:
+        if read is not None and self._decoders.need_note(record):
+            with read() as held:  # what reads ahead sees to the decoder, too
+                return self._built(self._decoder(record, provider), held, record, trust)
         decoder = self._decoder(record, provider)
-        held = read() if read else self.datastore.held(self.wanted(record, provider))
-        with held, self:  # client objects inside the value belong to this client
+        with read() if read else self.datastore.held(self.wanted(record, provider)) as held:
+            return self._built(decoder, held, record, trust)
+
+    def _built(self, decoder: Any, held: Held, record: ArtifactRecord, trust: Trust) -> object:
+        with self:  # client objects inside the value belong to this client
             file = held.file if hasattr(decoder, "decode_file") else None
             if file is not None:
                 return decoder.decode_file(file, record, self._extended(trust))
@@ -381,36 +414,22 @@ class Reader:
             return trust
         return Trust.safe(trust.allow | self._plugins.safe_classes())
 
-    def _decoder(self, record: ArtifactRecord, provider: MetadataProvider) -> Any:
-        encoding = record.encoding or "gzip+pickle-v2"  # what the oldest writers meant
-        decoder = self._decoders.get(encoding)
-        if decoder is None:
-            know_objects()
-            info = self._info(record, provider, encoding)
-            try:
-                decoder = self._plugins.decoder(encoding, info)
-            except PluginNotFound as missing:
-                serializer = info.get("serializer_info")
-                source = serializer.get("source") if isinstance(serializer, dict) else None
-                written = f", written by {source}," if source else ""
-                raise UnknownEncoding(
-                    str(record.path),
-                    record.store,
-                    f"its encoding {encoding!r}{written} has no decoder; {missing.advice}",
-                ) from missing
-            if not info.get("serializer_info"):
-                self._decoders[encoding] = decoder
-        return decoder
+    @property
+    def _decoders(self) -> Decoders:
+        if self._found_decoders is None:
+            from mfc._decoders import Decoders  # listings need no values, so not at start-up
 
-    def _info(
-        self, record: ArtifactRecord, provider: MetadataProvider, encoding: str
-    ) -> Mapping[str, Any]:
-        """Return the writer's note on an artifact; pickles need none, which saves a read."""
-        if encoding.endswith(("pickle-v2", "pickle-v4")):
-            return {}
+            know_objects()
+            self._found_decoders = Decoders(self._plugins.decoder)
+        return self._found_decoders
+
+    def _decoder(self, record: ArtifactRecord, provider: MetadataProvider) -> ArtifactDecoder:
+        return self._decoders.of(record, partial(self._noted, record, provider))
+
+    def _noted(self, record: ArtifactRecord, provider: MetadataProvider) -> Mapping[str, Any]:
+        """Return the writer's note on an artifact."""
         where, path = self.place(record, provider), record.path.parent
-        info = self.datastore.attempt_info(where, path, record.attempt)
-        noted = info.get(record.path.name)
+        noted = self.datastore.attempt_info(where, path, record.attempt).get(record.path.name)
         return noted if isinstance(noted, dict) else {}
 
     # The current client

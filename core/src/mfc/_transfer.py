@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 #: Calls that begin together before any has come back: what a slow line bears is not known yet.
 _FIRST = 4
+#: Seconds after which who waits looks up: on some systems, an interrupt is not heard before.
+_GLANCE = 1.0
 #: Threads that stay when there is nothing to do.
 _IDLE = 64
 
@@ -181,12 +183,14 @@ class SideBySide(Generic[Key, T]):
         return self._calls[key].outcome is not None
 
     def wait(self, key: Key) -> None:
-        """Wait until any call ends, or the one for `key` is overdue."""
+        """Wait a little until any call ends, or the one for `key` is overdue."""
         call = self._calls[key]
         left = call.began + self._limits.patience - time.monotonic()
         try:
-            self._note(*self._ended.get(timeout=None if left == math.inf else max(left, 0)))
+            self._note(*self._ended.get(timeout=min(max(left, 0), _GLANCE)))
         except Empty:
+            if left > _GLANCE:
+                return
             self._running -= 1
             self._lost += 1
             call.outcome = Outcome(error=Overdue())

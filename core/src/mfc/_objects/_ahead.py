@@ -12,10 +12,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Any
 
 from mfc._datastore import size_of
 from mfc._files import BEGINNING, Part
-from mfc._known import UNKNOWN, known
 from mfc._locks import fork_safe
 from mfc._objects._artifact import DataArtifact
 from mfc._objects._task import Task
@@ -38,12 +38,12 @@ class Row:
         self._scope, self._following = scope, following
         self._lock = fork_safe(threading.Lock())
         limits = scope.reader.datastore.limits
-        self._reads: SideBySide[str, bytes | Part] = SideBySide(
+        self._reads: SideBySide[Any, bytes | Part | None] = SideBySide(
             limits, BEGINNING, size_of, keep=limits.memory / 4
         )
         self._width = limits.width
-        #: Keys of what was begun and not taken, by position.
-        self._begun: dict[int, str] = {}
+        #: What was begun and not taken, by position: its key, and the SHA-1 that it is for.
+        self._begun: dict[int, tuple[Any, str]] = {}
         self._turns = 0
         self._last: int | None = None
         #: The last position that was thought of.
@@ -61,17 +61,13 @@ class Row:
             return reader.datastore.held(wanted)
         try:
             self._take_turn(position)
-            begun = self._begun.pop(position, None)
-            if begun not in (None, wanted.key):
-                self._reads.drop(str(begun))
-            elif begun is None and self._turns and reader.datastore.needs_fetching(wanted):
-                self._begin(position, record)
-                begun = self._begun.pop(position, None)
+            self._begin(position, record)
+            key, sha = self._begun.pop(position, (None, ""))
             self._read_ahead(position)
-            outcome = self._reads.take(wanted.key) if begun == wanted.key else None
+            outcome = None if key is None else self._reads.take(key)
         finally:
             self._lock.release()
-        if outcome is None:
+        if outcome is None or sha != wanted.key:
             return reader.datastore.held(wanted)
         return reader.datastore.received(wanted, outcome)
 
@@ -82,7 +78,7 @@ class Row:
         self._furthest = max(self._furthest, position) if in_turn else position
         self._last = position
         for passed in [at for at in self._begun if at < position]:
-            self._reads.drop(self._begun.pop(passed))
+            self._reads.drop(self._begun.pop(passed)[0])
 
     def _read_ahead(self, position: int) -> None:
         """Begin to read what follows: 1, 2, 4 and so on."""
@@ -96,13 +92,12 @@ class Row:
                 self._begin(self._furthest, record)
 
     def _begin(self, position: int, record: ArtifactRecord) -> None:
-        reader = self._scope.reader
-        if known(record.sha) is not UNKNOWN:
+        if position in self._begun:
             return
-        wanted = reader.wanted(record, self._scope.provider)
-        if reader.datastore.needs_fetching(wanted):
-            self._begun[position] = wanted.key
-            self._reads.want(wanted.key, lambda: reader.datastore.fetch(wanted))
+        planned = self._scope.reader.ahead(record, self._scope.provider)
+        if planned is not None:
+            self._begun[position] = planned[0], record.sha
+            self._reads.want(*planned)
 
 
 class Table(Iterator[DataArtifact]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mfc._objects._object import MetaflowObject
@@ -44,10 +45,11 @@ class DataArtifact(MetaflowObject):
             UnknownEncoding: no decoder for how it was written.
             UndecodableArtifact: the decoder failed.
         """
-        return self._value(self._read_in_turn)
+        row, position = self._place_in_row()
+        return self._value(None if row is None else partial(row.held, position, self._record))
 
-    def _value(self, read: Callable[[], Held]) -> Any:
-        """Return the value; `read` gives its content, if it has to be read."""
+    def _value(self, read: Callable[[], Held] | None) -> Any:
+        """Return the value; `read` gives its content, if that is known better than to read it."""
         scope = self._scope
         value = scope.reader.value(self._record, scope.provider, read)
         if type(value).__module__ != _STANDINS:
@@ -55,14 +57,6 @@ class DataArtifact(MetaflowObject):
         from mfc._objects._included_file import included_file, is_included  # few artifacts are
 
         return included_file(scope, value, self.pathspec) if is_included(value) else value
-
-    def _read_in_turn(self) -> Held:
-        """Return the content; in a loop over a listing, those that follow are read meanwhile."""
-        row, position = self._place_in_row()
-        if row is None:
-            reader = self._scope.reader
-            return reader.datastore.held(reader.wanted(self._record, self._scope.provider))
-        return row.held(position, self._record)
 
     def _place_in_row(self) -> tuple[Row | None, int]:
         """Return what knows the artifacts of this name in the tasks of a listing, if there is."""

@@ -11,9 +11,8 @@ from typing import Any
 
 import attrs
 
-from mfc._datastore import Datastore, Wanted, size_of
+from mfc._datastore import size_of
 from mfc._files import BEGINNING, Part
-from mfc._known import UNKNOWN, known
 from mfc._objects._artifact import DataArtifact
 from mfc._objects._client import current_client
 from mfc._objects._progress import Progress, reporter
@@ -30,6 +29,7 @@ from mfc.errors import (
     MetaflowException,
     MetaflowNamespaceMismatch,
 )
+from mfc.hookspecs import MetadataProvider
 from mfc.model import ArtifactRecord, Pathspec
 
 #: Tasks of a step that are asked for their artifacts one by one before all of the step are.
@@ -74,8 +74,7 @@ def _loaded(
 class _Where:
     """What is asked for artifacts: a task, or a step or run for those of all its tasks."""
 
-    #: Which provider, by its identity.
-    provider: int
+    provider: MetadataProvider
     path: Pathspec
     attempt: int | None = None
 
@@ -157,7 +156,7 @@ class _Finder:
     def learn(self, above: Run | Step) -> None:
         """Ask for the artifacts of all tasks of a step or run."""
         if _wide(above._scope):
-            self._ask([(above._scope, _Where(id(above._scope.provider), above._record.path))])
+            self._ask([(above._scope, _Where(above._scope.provider, above._record.path))])
 
     def find(self, tasks: list[Task]) -> None:
         """Ask for the artifacts of some tasks; those of one step together if they are many."""
@@ -219,7 +218,7 @@ def _wide(scope: Scope) -> bool:
 
 
 def _where(task: Task) -> _Where:
-    return _Where(id(task._scope.provider), task._record.path, task._attempt)
+    return _Where(task._scope.provider, task._record.path, task._attempt)
 
 
 # The values
@@ -238,7 +237,7 @@ class _Values(Iterator[Any]):
         artifact = first[0].artifact if first else None
         reader = current_client() if artifact is None else artifact._scope.reader
         limits = reader.datastore.limits
-        calls: SideBySide[Any, bytes | Part] = SideBySide(
+        calls: SideBySide[Any, bytes | Part | None] = SideBySide(
             limits, BEGINNING, size_of, keep=limits.memory / 4
         )
         self._read = in_order(itertools.chain(first, slots), _planned, calls)
@@ -264,8 +263,13 @@ class _Values(Iterator[Any]):
                 return error
             raise
 
-    def _held(self, artifact: DataArtifact, outcome: Outcome[bytes | Part] | None) -> Held:
-        key, wanted, datastore = _wanted(artifact)
+    def _held(self, artifact: DataArtifact, outcome: Outcome[bytes | Part | None] | None) -> Held:
+        reader = artifact._scope.reader
+        wanted, datastore = (
+            reader.wanted(artifact._record, artifact._scope.provider),
+            reader.datastore,
+        )
+        key = datastore, wanted.where, wanted.key
         if self._large is not None and self._large[0] == key:
             return self._large[1].lent()
         held = datastore.held(wanted) if outcome is None else datastore.received(wanted, outcome)
@@ -280,22 +284,11 @@ class _Values(Iterator[Any]):
         self._large = large
 
 
-def _wanted(artifact: DataArtifact) -> tuple[Any, Wanted, Datastore]:
-    """Return what to read for an artifact, where, and what is equal if that is."""
-    reader = artifact._scope.reader
-    wanted = reader.wanted(artifact._record, artifact._scope.provider)
-    return (id(reader.datastore), wanted.where, wanted.key), wanted, reader.datastore
-
-
-def _planned(slot: Slot) -> tuple[Any, Callable[[], bytes | Part]] | None:
-    """Return what reads the content of a slot ahead; None if that does not pay."""
-    artifact = slot.artifact
-    if artifact is None or known(artifact.sha) is not UNKNOWN:
+def _planned(slot: Slot) -> tuple[Any, Callable[[], bytes | Part | None]] | None:
+    """Return what can be done for a slot ahead."""
+    if slot.artifact is None:
         return None
-    if artifact._scope.reader.trust.level == "none":
-        return None
+    scope = slot.artifact._scope
     with contextlib.suppress(MetaflowException):  # raised in its turn
-        key, wanted, datastore = _wanted(artifact)
-        if datastore.needs_fetching(wanted):
-            return key, partial(datastore.fetch, wanted)
+        return scope.reader.ahead(slot.artifact._record, scope.provider)
     return None
