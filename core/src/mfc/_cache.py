@@ -63,6 +63,8 @@ class Cache:
         self._config = config
         self._lock = fork_safe(threading.Lock())
         self._found: tuple[str | None, str] | None = None
+        #: Directories of entries that were there when they were looked at.
+        self._shards: set[str] = set()
         self._limit = 0
         self._untold = 0
 
@@ -115,11 +117,27 @@ class Cache:
         return self._limit / 2
 
     def put(self, key: str, content: bytes) -> None:
-        """Keep content that hashes to `key`."""
-        if (new := self.new(key)) is not None:
-            with contextlib.closing(new), contextlib.suppress(OSError):
-                if new.file.write(content) == len(content):  # else the disk is full
-                    new.keep()
+        """Keep content that hashes to `key`.
+
+        Many threads do so at once, and each call of the system makes a thread wait for its turn
+        among them: these are as few as a file takes.
+        """
+        directory, _ = self._place()
+        if directory is None or len(content) > self.largest:
+            return
+        path = _path(directory, key)
+        with contextlib.suppress(OSError):
+            unfinished, descriptor = self._begun(path)
+            try:
+                written = os.write(descriptor, content)
+                os.close(descriptor)
+                if written < len(content):
+                    raise OSError(errno.ENOSPC, "the disk is full", path)
+                os.replace(unfinished, path)
+            except OSError:
+                _remove(unfinished)
+                raise
+            self._grown(len(content))
 
     def new(self, key: str) -> NewEntry | None:
         """Return a file to write the content of `key` to; None if there is no cache."""
@@ -128,16 +146,32 @@ class Cache:
             return None
         path = _path(directory, key)
         try:
-            shard = os.path.dirname(path)
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(shard, 0o700)
-            if not stat.S_ISDIR(os.lstat(shard).st_mode):
-                return None
-            unfinished = f"{path}.{os.urandom(8).hex()}"
-            file = open(os.open(unfinished, _NEW, 0o600), "w+b", buffering=0)  # noqa: SIM115
+            unfinished, descriptor = self._begun(path)
+            file = open(descriptor, "w+b", buffering=0)  # noqa: SIM115
             return NewEntry(self, path, unfinished, file)
         except OSError:
             return None
+
+    def _begun(self, path: str) -> tuple[str, int]:
+        """Return the name and the descriptor of a new file that may become an entry.
+
+        Raises:
+            OSError: there can be none.
+        """
+        shard = os.path.dirname(path)
+        if shard not in self._shards:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(shard, 0o700)
+            if not stat.S_ISDIR(os.lstat(shard).st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), shard)
+            self._shards.add(shard)
+        # Of two who write an entry in the same nanosecond, one is refused.
+        unfinished = f"{path}.{time.time_ns():016x}"
+        try:
+            return unfinished, os.open(unfinished, _NEW, 0o600)
+        except FileNotFoundError:  # somebody removed the directories
+            self._shards.discard(shard)
+            raise
 
     # Where it is
 
