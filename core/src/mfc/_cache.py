@@ -33,10 +33,10 @@ _MEGABYTE = 1_000_000
 _MAX_SIZE = 10_000
 #: Part of the limit that a sweep leaves.
 _KEPT = 0.9
-#: Parts of it that a process writes before it tells the others, if that is quick; and in any case.
-_UNTOLD, _UNHEARD = 0.001, 0.01
-#: Seconds that it waits to be heard.
-_PATIENCE = 5.0
+#: Part of it that a process writes before it tells the others.
+_UNTOLD = 0.001
+#: Bytes of what they tell each other before all is counted anew.
+_NOTE = 1 << 16
 #: Seconds after which the use of an entry is noted again, and the whole is counted again.
 _USE, _RECOUNT = 600, 86_400
 #: Seconds after which an unfinished entry is nobody's: its writer was killed.
@@ -66,7 +66,7 @@ class Cache:
         #: Directories of entries that were there when they were looked at.
         self._shards: set[str] = set()
         self._limit = 0
-        self._untold = 0
+        self._untold, self._told = 0, False
 
     def __repr__(self) -> str:
         return f"<Cache: {self._place()[0] or self._place()[1]}>"
@@ -86,7 +86,7 @@ class Cache:
             for entry in _entries(directory, unfinished=True):
                 _remove(entry.path)
             with contextlib.suppress(OSError):
-                os.unlink(f"{directory}/size")
+                _note_nothing(directory)
 
     # For the datastore
 
@@ -209,35 +209,46 @@ class Cache:
     # How large it is
 
     def _grown(self, size: int) -> None:
-        """Note that an entry was added; sweep if there is too much."""
-        import filelock  # noqa: F401 - at the interpreter's end it is too late to load it
-
+        """Note that an entry was added: the first one at once, then as they come to something."""
         directory, _ = self._place()
         with self._lock:
             if self._untold == 0:
                 atexit.register(self._tell, directory)
             self._untold += _on_disk(size)
-            untold = self._untold
-        if untold > self._limit * _UNTOLD:
-            self._tell(directory, _PATIENCE if untold > self._limit * _UNHEARD else 0)
+            if self._told and self._untold <= self._limit * _UNTOLD:
+                return
+            self._told = True
+        total, counted = self._tell(directory)
+        if total > self._limit or counted < time.time() - _RECOUNT:
+            self._sweep(str(directory))
 
-    def _tell(self, directory: str | None, patience: float = _PATIENCE) -> None:
-        """Add what was written to what all processes wrote; whoever finds too much sweeps."""
-        from filelock import FileLock, Timeout  # only who writes needs it
-
+    def _tell(self, directory: str | None) -> tuple[int, int]:
+        """Add what was written to what all processes wrote, and return what `_noted` does then."""
+        with self._lock:
+            untold, self._untold = self._untold, 0
+            atexit.unregister(self._tell)
         try:
-            with FileLock(f"{directory}/lock", timeout=patience, mode=0o600):
-                with self._lock:
-                    untold, self._untold = self._untold, 0
-                total, counted = _noted(f"{directory}/size")
-                if total + untold > self._limit or counted < time.time() - _RECOUNT:
-                    total, untold = _swept(str(directory), self._limit), 0
-                    counted = int(time.time())
-                with open(f"{directory}/size", "w", encoding="ascii") as file:
-                    file.write(f"{total + untold} {counted}")
-        except (OSError, Timeout):  # another process is at it, or the directory is gone: later
+            return _noted(f"{directory}/size", untold)
+        except OSError:  # the directory is gone
+            return 0, int(time.time())
+
+    def _sweep(self, directory: str) -> None:
+        """Count anew what there is, and remove the oldest if that is too much."""
+        from filelock import FileLock, Timeout  # 10 ms, and few processes find too much
+
+        note = f"{directory}/size"
+        try:
+            with FileLock(f"{directory}/lock", timeout=0, mode=0o600):
+                before = os.path.getsize(note)
+                left = _swept(directory, self._limit)
+                with open(note, "rb+") as file:
+                    file.seek(before)
+                    meanwhile = file.read()  # counted twice, perhaps, but never left out
+                    file.seek(0)
+                    file.truncate()
+                    file.write(b"%d %d\n%b" % (left, time.time(), meanwhile))
+        except (OSError, Timeout):  # another process is at it, or the directory is gone
             return
-        atexit.unregister(self._tell)
 
 
 class NewEntry:
@@ -342,6 +353,7 @@ def _private(root: str) -> str:
     directory = os.path.join(os.path.realpath(root), "mfc-blobs-1")
     with contextlib.suppress(FileExistsError):
         os.mkdir(directory, 0o700)
+        _note_nothing(directory)
     own = getattr(os, "geteuid", lambda: None)()
     status = os.lstat(directory)
     if not stat.S_ISDIR(status.st_mode):
@@ -426,14 +438,40 @@ def _on_disk(size: int) -> int:
     return -(-size // _BLOCK) * _BLOCK
 
 
-def _noted(path: str) -> tuple[int, int]:
-    """Return the bytes that were noted, and when all were last counted: never, if that is unclear.
+def _own(path: str, flags: int) -> int:
+    """Open a file that is the user's alone."""
+    return os.open(path, flags, 0o600)
 
-    Seconds since 1970.
+
+def _note_nothing(directory: str) -> None:
+    """Note that there are no entries; see `_noted`."""
+    with open(os.path.join(directory, "size"), "w", encoding="ascii", opener=_own) as file:
+        file.write(f"0 {time.time():.0f}\n")
+
+
+def _noted(path: str, more: int) -> tuple[int, int]:
+    """Add a number of bytes to those that were noted; return all of them.
+
+    Each writer adds a line, and needs no lock: the system puts it at the end.
+
+    Args:
+        path: of the note.
+        more: the bytes to add.
+
+    Returns:
+        The bytes, and when all were last counted, in seconds since 1970: never, if that is unclear.
+
+    Raises:
+        OSError: it cannot be noted.
     """
+    with open(path, "ab+", buffering=0, opener=_own) as file:
+        file.write(b"%d\n" % more)
+        file.seek(0)
+        first, *others = file.read(_NOTE).split(b"\n")
     try:
-        with open(path, encoding="ascii") as file:
-            total, counted = map(int, file.read().split())
-    except (OSError, ValueError):
+        total, counted = map(int, first.split())
+        if others.pop():  # it is longer than what was read
+            return 0, 0
+        return total + sum(map(int, others)), counted
+    except ValueError:
         return 0, 0
-    return total, counted
