@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 METAFLOW := .venv-metaflow
+AZURITE := .azurite
 export MFC_METAFLOW_PYTHON := $(CURDIR)/$(METAFLOW)/bin/python
 PIP_QUIET := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # What a user of the demo needs; all others are installed for the tests.
@@ -27,7 +28,7 @@ demo: .venv-demo/installed
 	@touch $@
 
 ## test: everything that can fail, from nothing
-test: $(VENV)/installed $(METAFLOW)/installed
+test: $(VENV)/installed $(METAFLOW)/installed $(AZURITE)/installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 ## check: style, types, layers, documents
@@ -65,5 +66,11 @@ $(METAFLOW)/installed: constraints.txt pyproject.toml
 	$(PIP_QUIET) $(METAFLOW)/bin/pip install --quiet --group metaflow
 	touch $@
 
+# A server of Azure, for tests alone; what needs it is skipped where npm is not installed.
+$(AZURITE)/installed: Makefile
+	mkdir -p $(AZURITE)
+	if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(AZURITE) azurite@3.37.0; fi
+	touch $@
+
 clean:
-	rm -rf .venv .venv-demo .venv-metaflow .cache site
+	rm -rf .venv .venv-demo .venv-metaflow .azurite .cache site

@@ -28,7 +28,7 @@ pytest_plugins = ["mfc.testing.report", "tests.servers.fixtures"]
 ROOT = Path(__file__).parent
 SAMPLE = ROOT / "core/src/mfc/testing/sample/sample.tgz"
 #: What CI has: where it is missing there, what is skipped for want of it fails.
-REQUIRED = ("MFC_METAFLOW_PYTHON", "PostgreSQL")
+REQUIRED = ("MFC_METAFLOW_PYTHON", "PostgreSQL", "azurite")
 #: What decides about users and settings; nothing of the developer's own may reach an example.
 FOREIGN = ("METAFLOW_", "SUDO_USER", "USER")
 

@@ -17,7 +17,7 @@ from tests.servers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 #: Where `make test` installs azurite.
-AZURITE = ROOT / ".cache/azurite/node_modules/.bin/azurite-blob"
+AZURITE = ROOT / ".azurite/node_modules/.bin/azurite-blob"
 #: Why a test that needs azurite does not run; where it has to, this fails.
 NO_AZURITE = "azurite is not installed: `make test` does it where npm is"
 #: Account and key of azurite, the same everywhere and known to everybody.

@@ -233,6 +233,24 @@ def nothing_left_open(given: str) -> Iterator[None]:
         holds(not opened, given, "no file or connection left open", opened)
 
 
+def leaves_nothing_open(given: str, use: Callable[[], None]) -> None:
+    """See that what `use` opens is closed. What leaks does so each time, a pool grows only once.
+
+    Raises:
+        ClauseBroken: a file is still open, or was closed by nobody but the garbage collector.
+    """
+    __tracebackhide__ = True
+    for last in (False, False, True):
+        try:
+            with nothing_left_open(given):
+                use()
+        except ClauseBroken:  # noqa: PERF203 - it is tried three times
+            if last:
+                raise
+        else:
+            return
+
+
 @contextlib.contextmanager
 def _unraisable_as_warnings() -> Iterator[None]:
     """Keep pytest from collecting ResourceWarnings that are errors: this is about them."""

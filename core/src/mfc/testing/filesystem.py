@@ -244,14 +244,17 @@ class FilesystemTests(ContractTests):
         """What a call opens it closes; an open file is closed with it."""
         store = new_store()
         path, files = _put(store, "file", _BYTES), store.filesystem()
-        files.cat_file(path)
-        with _isolation.nothing_left_open("cat_file, size, open"):
+
+        def use() -> None:
             for _ in range(3):
                 files.cat_file(path)
                 files.cat_file(path, 5, 9)
                 files.size(path)
                 with files.open(path) as file:
                     file.read(10)
+
+        use()
+        _isolation.leaves_nothing_open("cat_file, size, open", use)
 
     @clause("sample-values")
     def test_values_of_the_sample(self, new_store: NewStore) -> None:

@@ -26,6 +26,6 @@ def mfc_filesystem(ds_type: str, config: Config) -> Filesystem | None:
     if ds_type != "azure":
         return None
     from mfc_azure._azure import Azure  # only clients that read from Azure need these
-    from mfc_objectstore import ObjectFiles
+    from mfc_objectstore.files import ObjectFiles
 
     return ObjectFiles(Azure(config), config)

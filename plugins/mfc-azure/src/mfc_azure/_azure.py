@@ -7,7 +7,9 @@ import attrs
 from mfc.config import Config
 from mfc_azure._account import Account
 from mfc_azure._credentials import credentials
-from mfc_objectstore import Bucket, Failure, certificates
+from mfc_objectstore.failure import Failure
+from mfc_objectstore.files import Bucket
+from mfc_objectstore.machine import certificates
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from mfc_azure._account import Account
-from mfc_objectstore import answers
+from mfc_objectstore.machine import answers
 
 _SCOPE = "https://storage.azure.com/.default"
 #: Options of obstore that say who reads.

@@ -26,6 +26,6 @@ def mfc_filesystem(ds_type: str, config: Config) -> Filesystem | None:
     if ds_type != "gs":
         return None
     from mfc_gcs._google import Google  # only clients that read from Google need these
-    from mfc_objectstore import ObjectFiles
+    from mfc_objectstore.files import ObjectFiles
 
     return ObjectFiles(Google(config), config)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from datetime import timezone
 from typing import Any
 
 import attrs
 
-from mfc_objectstore import answers
+from mfc_objectstore.machine import answers
 
 _VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 #: Kinds of credentials that obstore reads itself.
@@ -84,18 +85,23 @@ def _of_google_auth(kind: str, path: str) -> Credentials:
     """Return credentials of a federated or impersonated identity."""
     try:
         import google.auth  # 150 ms, and few kinds of credentials need it
-        from obstore.auth.google import GoogleCredentialProvider
+        from google.auth.transport.requests import Request
     except ImportError as missing:
         raise PermissionError(
             f"No credentials for Google Cloud Storage: those in {path} are of type {kind!r}, which "
             "needs google-auth: pip install 'mfc-gcs[google-auth]'"
         ) from missing
     try:
-        found, _ = google.auth.load_credentials_from_file(  # type: ignore[no-untyped-call]
-            path, scopes=_SCOPES
-        )
+        found, _ = google.auth.default(scopes=_SCOPES)
     except (google.auth.exceptions.GoogleAuthError, ValueError) as cause:
         raise PermissionError(
             f"No credentials for Google Cloud Storage: {path} cannot be used: {cause}"
         ) from cause
-    return Credentials(provider=GoogleCredentialProvider(found))
+    request = Request()
+
+    def token() -> dict[str, Any]:
+        found.refresh(request)  # type: ignore[no-untyped-call]
+        expiry = found.expiry.replace(tzinfo=timezone.utc) if found.expiry else None
+        return {"token": found.token, "expires_at": expiry}
+
+    return Credentials(provider=token)

@@ -6,7 +6,9 @@ import attrs
 
 from mfc.config import Config
 from mfc_gcs._credentials import Credentials, credentials
-from mfc_objectstore import Bucket, Failure, certificates
+from mfc_objectstore.failure import Failure
+from mfc_objectstore.files import Bucket
+from mfc_objectstore.machine import certificates
 
 
 @attrs.frozen

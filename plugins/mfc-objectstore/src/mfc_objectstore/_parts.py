@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mfc_objectstore._files import ObjectFiles
+    from mfc_objectstore.files import ObjectFiles
 
 
 class Parts(io.RawIOBase):

@@ -25,7 +25,7 @@ def mfc_filesystem(ds_type: str, config: Config) -> Filesystem | None:
     """
     if ds_type != "s3":
         return None
-    from mfc_objectstore import ObjectFiles  # only clients that read from S3 need these
+    from mfc_objectstore.files import ObjectFiles  # only clients that read from S3 need these
     from mfc_s3._amazon import Amazon
 
     return ObjectFiles(Amazon(config), config, retries=int(config.number("S3_RETRY_COUNT", 7)))

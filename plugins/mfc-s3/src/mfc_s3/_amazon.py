@@ -7,7 +7,8 @@ import re
 import attrs
 
 from mfc.config import Config
-from mfc_objectstore import Bucket, Failure
+from mfc_objectstore.failure import Failure
+from mfc_objectstore.files import Bucket
 from mfc_s3._credentials import Credentials, credentials
 from mfc_s3._settings import Settings
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import configparser
 import os
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import attrs
 
 from mfc.config import Config
-from mfc_objectstore import answers
+from mfc_objectstore.machine import answers
 
 _PROFILE = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 #: Variables that obstore reads itself: web identity, and roles of containers.
@@ -105,7 +105,6 @@ def _of_boto3(session: Mapping[str, Any], why: str) -> Credentials:
         import boto3  # 190 ms, and few profiles need it
         import botocore.session
         from botocore.exceptions import BotoCoreError
-        from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError as missing:
         raise PermissionError(
             f"No credentials for S3: {why} needs boto3: pip install 'mfc-s3[boto3]'"
@@ -113,10 +112,22 @@ def _of_boto3(session: Mapping[str, Any], why: str) -> Credentials:
     try:
         variables = {name: tuple(value) for name, value in session.items()}
         made = boto3.session.Session(botocore_session=botocore.session.Session(variables))
-        provider = Boto3CredentialProvider(made, ttl=_RENEWED)
+        found = made.get_credentials()
     except (BotoCoreError, ValueError, TypeError) as cause:
         raise PermissionError(f"No credentials for S3: {why}: {cause}") from cause
-    return Credentials(provider=provider, region=made.region_name)
+    if found is None:
+        raise PermissionError(f"No credentials for S3: {why} has none")
+
+    def keys() -> dict[str, Any]:
+        frozen = found.get_frozen_credentials()
+        return {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            "expires_at": datetime.now(timezone.utc) + _RENEWED,
+        }
+
+    return Credentials(provider=keys, region=made.region_name)
 
 
 def _machine(environment: Mapping[str, str]) -> dict[str, str]:

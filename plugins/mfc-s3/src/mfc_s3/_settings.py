@@ -10,7 +10,7 @@ import attrs
 
 from mfc.config import Config
 from mfc.errors import BadSetting
-from mfc_objectstore import certificates
+from mfc_objectstore.machine import certificates
 
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
 #: Arguments of boto3's client that are keys, by obstore's names for them.

@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 import attrs
 
+from mfc.errors import BadSetting
+
 if TYPE_CHECKING:
     from types import ModuleType
 
     from mfc.config import Config
-    from mfc_objectstore._failure import Failure
+    from mfc_objectstore.failure import Failure
 
 T = TypeVar("T")
 
-#: Seconds without progress after which a read is given up, unless `MFC_STORE_TIMEOUT` says else.
+#: Seconds without progress after which a read is given up, unless `MFC_READ_TIMEOUT` says else.
 PATIENCE = 60.0
 #: Tries after the first that failed, as Metaflow's S3 tool has them.
 RETRIES = 7
+#: Seconds of the longest wait; whoever wants to wait for ever means it.
+_LONGEST = 86400.0
 #: Bytes that an open file reads at once.
 _WINDOW = 1 << 23
 
@@ -59,7 +63,7 @@ class Cloud(Protocol):
 class ObjectFiles:
     """The files of a datastore in a cloud; see `mfc.hookspecs.Filesystem`.
 
-    A read ends after `MFC_STORE_TIMEOUT` seconds without progress. Within them it is tried again
+    A read ends after `MFC_READ_TIMEOUT` seconds without progress. Within them it is tried again
     when the store is busy, or the connection breaks.
 
     Args:
@@ -70,7 +74,7 @@ class ObjectFiles:
 
     def __init__(self, cloud: Cloud, config: Config, retries: int = RETRIES) -> None:
         self._cloud, self._retries = cloud, retries
-        self._seconds = config.number("MFC_STORE_TIMEOUT", PATIENCE)
+        self._seconds = _seconds(config)
         # Stores do not outlive a fork, so each process has its own. Those of the parent are kept:
         # to drop them would touch threads that the child does not have.
         self._stores: dict[tuple[int, str], tuple[Bucket, Any]] = {}
@@ -108,8 +112,8 @@ class ObjectFiles:
             question: asks it.
             found: how to open the bucket, where that was found out by a first try.
         """
-        from mfc_objectstore._failure import Failure  # only who reads objects needs these
         from mfc_objectstore._library import library
+        from mfc_objectstore.failure import Failure  # only who reads objects needs these
 
         url = f"{self._cloud.ds_type}://{path}"
         name, _, key = path.partition("/")
@@ -138,9 +142,9 @@ class ObjectFiles:
         return self._stores[here]
 
     def _made(self, name: str, bucket: Bucket) -> Any:
-        from mfc_objectstore._failure import Failure
         from mfc_objectstore._library import library
         from mfc_objectstore._limits import client_limits, retry_limits
+        from mfc_objectstore.failure import Failure
 
         try:
             return getattr(library()._store, self._cloud.store)(
@@ -156,6 +160,20 @@ class ObjectFiles:
             raise PermissionError(
                 f"{self._cloud.ds_type}://{name} cannot be opened as it is configured: {reason}"
             ) from cause
+
+
+def _seconds(config: Config) -> float:
+    """Return how long a read may make no progress.
+
+    Raises:
+        BadSetting: it is no positive number.
+    """
+    name = "MFC_READ_TIMEOUT"
+    found = config.number(name, PATIENCE)
+    if not found > 0:
+        value, source = config.find(name) or (found, "")
+        raise BadSetting(name, value, source, "a number above 0")
+    return min(found, _LONGEST)
 
 
 def _content(library: ModuleType, store: Any, key: str, start: int, end: int | None) -> bytes:

@@ -54,31 +54,41 @@ _BY_STATUS = MappingProxyType(
         503: "the store is busy: read less at once, or later",
     }
 )
-#: What obstore says of a request that found nobody to answer.
-_BY_WORDS = tuple(
-    (re.compile(pattern, re.IGNORECASE), advice)
-    for pattern, advice in (
-        (
-            "dns error|failed to lookup|resolve",
-            "the endpoint's name is not known: check it and DNS",
-        ),
-        (
-            "certificate|UnknownIssuer|tls|handshake",
-            "the endpoint's certificate is not trusted: check the endpoint, or trust its issuer",
-        ),
-        (
-            "refused",
-            "nothing listens at the endpoint: check it, and whether a proxy is needed",
-        ),
-        ("without LOCATION", "the bucket is in another region: set AWS_DEFAULT_REGION"),
-    )
+#: What obstore says, to its developers, of a request that got no answer.
+_BY_WORDS = (
+    ("dns error", "the endpoint's name is not known: check it and DNS"),
+    (
+        "InvalidCertificate",
+        "the endpoint's certificate is not trusted: check the endpoint, or trust its issuer",
+    ),
+    (
+        "ConnectionRefused",
+        "nothing listens at the endpoint: check it; is there a proxy?",
+    ),
+    ("IncompleteBody", "the connection broke off each time: is there a proxy?"),
+    ("ConnectionReset", "the connection broke off each time: is there a proxy?"),
+    ("without LOCATION", "the bucket is in another region: set AWS_DEFAULT_REGION"),
 )
-_TIMEOUT = re.compile(r"timed out|timeout|deadline has elapsed", re.IGNORECASE)
+_LATE = ("kind: Timeout", "TimedOut")
+#: How obstore tells of its tries.
+_TRIES = re.compile(r"Generic \w+ error: | in [\d.]+\w*s(, after \d+ retries, .*? -|(?= -))")
+#: What a status means where the store gave no word.
+_BY_STATUS = MappingProxyType(
+    {
+        400: "the store does not understand the request: wrong endpoint, region or credentials?",
+        401: "credentials are missing, wrong or expired",
+        403: "these credentials may not read it, or they are wrong or expired, or this machine's "
+        "clock is wrong",
+        429: "the store asks for fewer requests: read less at once, or later",
+        500: "the store failed, try later",
+        503: "the store is busy: read less at once, or later",
+    }
+)
 _STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]*)</Code>|\"code\": ?\"(\w+)\"")
 _MESSAGE = re.compile(r"<(?:Message|Details)>([^<\n]*)|\"message\": ?\"([^\"]*)\"")
 #: The part of a URL that may be a signature.
-_SECRET = re.compile(r"\?[^\s\"')>]+")
+_SECRET = re.compile(r"(?<=[\w/])\?[^\s\"')>,]+")
 _LONGEST = 300
 #: What obstore raises for a key that it cannot ask for.
 _UNSPEAKABLE = ("ValueError", "UnicodeEncodeError", "InvalidPathError")
@@ -91,8 +101,10 @@ class Failure:
 
     #: Name of the class.
     kind: str
-    #: What it says, without the part for its developers, and without secrets.
+    #: What it says, without secrets.
     text: str
+    #: What it tells its developers.
+    detail: str = ""
     #: Of the HTTP answer; 0 if there was none.
     status: int = 0
     #: The store's name for the error; empty if it gave none.
@@ -104,9 +116,10 @@ class Failure:
     def of(cls, cause: Exception, seconds: float) -> Failure:
         """Take apart what was raised; its own text loses its secrets, too."""
         cause.args = tuple(_SECRET.sub("?…", str(part)) for part in cause.args)
-        text = str(cause).partition("\n\nDebug source")[0]
-        status = _found(_STATUS, text)
-        return cls(type(cause).__name__, text, int(status or 0), _found(_CODE, text) or "", seconds)
+        text, _, detail = str(cause).partition("\n\nDebug source")
+        status = int(_found(_STATUS, text) or 0)
+        code = _found(_CODE, text) or ""
+        return cls(type(cause).__name__, _TRIES.sub("", text), detail, status, code, seconds)
 
     @property
     def out_of_range(self) -> bool:
@@ -116,7 +129,8 @@ class Failure:
     def error(self, url: str) -> OSError:
         """Return what a filesystem raises for it."""
         if self.kind == "FileNotFoundError":
-            return FileNotFoundError(f"{url} does not exist{self._said}")
+            known = f"; {_BY_CODE[self.code]}" if self.code in _BY_CODE else ""
+            return FileNotFoundError(f"{url} does not exist{self._said}{known}")
         if isinstance(self._refusal, str):
             return PermissionError(f"{url} may not be read{self._said}; {self._refusal}")
         if self.kind in _UNSPEAKABLE:
@@ -126,8 +140,8 @@ class Failure:
             )
         if self._late:
             return TimeoutError(
-                f"{url} was not read: no progress for {self.seconds:g} s, or only failures "
-                f"(MFC_STORE_TIMEOUT){self._said}; check network, proxy and endpoint"
+                f"{url} was not read: no progress within {self.seconds:g} s "
+                f"(MFC_READ_TIMEOUT){self._said}; check network, proxy and endpoint"
             )
         advice = self._advice
         return OSError(f"{url} was not read{self._said}{f'; {advice}' if advice else ''}")
@@ -143,15 +157,14 @@ class Failure:
 
     @property
     def _late(self) -> bool:
-        return not self.status and _TIMEOUT.search(self.text) is not None
+        return not self.status and any(word in self.detail for word in _LATE)
 
     @property
     def _advice(self) -> str:
         if self.code in _BY_CODE:
             return _BY_CODE[self.code]
-        words = (
-            advice for pattern, advice in _BY_WORDS if re.search(pattern, self.text, re.IGNORECASE)
-        )
+        whole = f"{self.text} {self.detail}"
+        words = (advice for word, advice in _BY_WORDS if word in whole)
         return _BY_STATUS.get(self.status) or next(words, "")
 
     @property
