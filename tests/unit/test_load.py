@@ -206,7 +206,7 @@ def test_trust_is_as_for_data() -> None:
     got = list(load(results.client(trust="safe").step("F/1/fit"), "x", errors="return"))
     assert [got[0], type(got[1]), got[2]] == [2, UntrustedValue, 0]
     before = results.store.reads()
-    got = list(load(results.client(trust="none").step("F/1/fit"), "x", errors="return"))
+    got = list(load(results.client(trust="none", **OFF).step("F/1/fit"), "x", errors="return"))
     assert [type(error) for error in got] == [UntrustedValue] * 3
     assert results.store.reads() == before
 

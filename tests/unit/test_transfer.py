@@ -101,6 +101,16 @@ def test_equal_keys_are_one_call() -> None:
     assert len(made) == 3
 
 
+def test_an_answer_that_was_taken_is_kept() -> None:
+    made = []
+
+    def plan(i: int) -> Any:
+        return i % 3, lambda: made.append(i) or f"{i % 3}"
+
+    assert values(in_order(range(30), plan, calls(keep=10, ahead=1)))[-1] == "2"
+    assert len(made) == 3
+
+
 def test_what_is_kept_is_bounded() -> None:
     made = []
 
