@@ -5,6 +5,9 @@
 Every sample is a fresh process with an empty cache, but for the rows that say else; the clients take turns. Metadata are
 local files. Objects are served by nginx, or by any server of S3's protocol at `--endpoint` that has those in `served`
 below the data. Requests and bytes are counted by a relay; times at no added latency are taken without it.
+
+Caches and files that clients make are in memory where the system has such a place, or in `--scratch`: disks' file
+systems take up to twenty times as long to make a file where many were just removed, which every sample does to the next.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -95,7 +98,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=directory, help="where results are generated")
     parser.add_argument("--endpoint", help="a server that is running, with the same objects")
     parser.add_argument("--markdown", action="store_true", help="print a table for a document")
+    memory = Path("/dev/shm")
+    scratch = memory if memory.is_dir() else Path(tempfile.gettempdir())
+    parser.add_argument("--scratch", type=Path, default=scratch, help="by default %(default)s")
     options = parser.parse_args()
+    os.environ["TMPDIR"] = tempfile.tempdir = str(options.scratch)
     options.rows = options.rows.split(",")
     return options
 
@@ -122,7 +129,14 @@ def _costs(
     costs: dict[str, Cost | str] = {}
     with tempfile.TemporaryDirectory() as caches:
         readings = {
-            column: _Reading(operation, column, python[CLIENTS[column]], data, ways, caches)
+            column: _Reading(
+                operation,
+                column,
+                python[CLIENTS[column]],
+                str(data.directory),
+                ways,
+                f"{caches}/{column}" if operation.warm else None,
+            )
             for column in columns
         }
         for turn in range(1 + options.repeat):
@@ -135,37 +149,36 @@ def _costs(
         return {column: costs.get(column) or readings[column].cost() for column in columns}
 
 
+@dataclass
 class _Reading:
-    """The samples of one client's way to read."""
+    """The samples of one client's way to read.
 
-    def __init__(
-        self,
-        operation: Operation,
-        column: str,
-        python: str,
-        data: StoreData,
-        ways: Ways,
-        caches: str,
-    ) -> None:
-        self._operation, self._column, self._python = operation, column, python
-        self._data, self._ways = data, ways
-        self._cache = f"{caches}/{column}" if operation.warm else None
-        self._counts: Mapping[str, int] = {}
-        self._samples: dict[int, list[dict[str, Any]]] = {}
+    Attributes:
+        cache: directory that the samples share; None for an empty one each.
+    """
+
+    operation: Operation
+    column: str
+    python: str
+    directory: str
+    ways: Ways
+    cache: str | None
+    _counts: Mapping[str, int] = field(default_factory=dict)
+    _samples: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
     def take(self, turn: int, latencies: tuple[int, ...]) -> None:
         """Take one sample at each latency; at first, count what goes over the wire."""
         if turn == 0:
-            if self._cache:
-                self._sample(self._ways.near)
-            self._ways.counting.counted()
-            self._sample(self._ways.counting.url)
-            self._counts = self._ways.counting.counted()
+            if self.cache:
+                self._sample(self.ways.near)
+            self.ways.counting.counted()
+            self._sample(self.ways.counting.url)
+            self._counts = self.ways.counting.counted()
             return
         for delay in latencies:
             samples = self._samples.setdefault(delay, [])
             if not samples or samples[0]["ms"] < _LONG:
-                samples.append(self._sample(self._ways.url(delay)))
+                samples.append(self._sample(self.ways.url(delay)))
 
     def cost(self) -> Cost:
         """Return what the samples show."""
@@ -184,17 +197,17 @@ class _Reading:
         )
 
     def _sample(self, url: str) -> dict[str, Any]:
-        operation, directory = self._operation, str(self._data.directory)
+        operation, directory = self.operation, self.directory
         spec = {
-            "client": CLIENTS[self._column],
+            "client": CLIENTS[self.column],
             "directory": directory,
             "namespace": None,
-            "setup": operation.setup_of(self._column),
-            "statement": operation.statements[self._column].replace(DIRECTORY, directory),
+            "setup": operation.setup_of(self.column),
+            "statement": operation.statements[self.column].replace(DIRECTORY, directory),
             "answer": operation.answer,
             "count_reads": False,
         }
-        return work(self._python, spec, settings(url, self._cache))
+        return work(self.python, spec, {**settings(url, self.cache), **operation.settings})
 
 
 if __name__ == "__main__":

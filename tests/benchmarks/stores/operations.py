@@ -42,6 +42,7 @@ class Operation:
         setup: before the clock, of Metaflow and mfc.
         answer: an expression of `result` whose value must be the same from all.
         warm: whether it is read a second time, with the cache that the first time filled.
+        settings: environment of the clients.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Operation:
     setup: str = ""
     answer: str = "result"
     warm: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def setup_of(self, column: str) -> str:
         """Return what a column does before the clock."""
@@ -66,17 +68,22 @@ def _statements(step: str) -> dict[str, str]:
 
 
 _SMALL = _statements("small")
+_LISTED = {"load": "list(load(artifacts))", "loop": "[a.data for a in artifacts]"}
+_LISTED["bare"] = _SMALL["bare"]
+_LIST = "artifacts = list(step.artifacts('x'))"
 
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("small", "5,000 of 300 B", "small", _SMALL, Limits(wall=1 / 8, cpu=1 / 8, bare=None)),
+    Operation("small", "5,000 of 300 B", "small", _SMALL, Limits(wall=1 / 8, cpu=1 / 8)),
     Operation(
-        "listed",
-        "5,000 of 300 B, listed before",
+        "listed", "5,000 of 300 B, listed before", "small", _LISTED, Limits(bare=1.5), setup=_LIST
+    ),
+    Operation(
+        "uncached",
+        "the same, MFC_CACHE=0",
         "small",
-        {"load": "list(load(artifacts))", "loop": "[a.data for a in artifacts]"}
-        | {"bare": _SMALL["bare"]},
-        Limits(bare=1.5),
-        setup="artifacts = list(step.artifacts('x'))",
+        _LISTED,
+        setup=_LIST,
+        settings={"MFC_CACHE": "0"},
     ),
     Operation("medium", "200 of 1 MB", "medium", _statements("medium"), answer=_HASHES),
     Operation(

@@ -107,7 +107,7 @@ def imports(place: Place, repeat: int) -> Iterator[Single]:
     """Measure what importing each plugin adds to `import mfc`."""
     for module in PLUGINS:
         code = _IMPORT.format(module=module)
-        found = [float(_printed(place, code)) for _ in range(2 * repeat + 1)]
+        found = [float(_printed(place, code)) for _ in range(4 * repeat + 1)]
         yield Single(f"import {module} after mfc", median(found[1:]), "ms", _IMPORT_LIMIT)
 
 
