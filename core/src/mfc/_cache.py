@@ -35,6 +35,8 @@ _MAX_SIZE = 10_000
 _KEPT = 0.9
 #: Part of it that a process writes before it tells the others.
 _UNTOLD = 0.001
+#: Times the limit from which a writer waits for another that sweeps; seconds that it does.
+_TOO_MUCH, _PATIENCE = 1.01, 5.0
 #: Bytes of what they tell each other before all is counted anew.
 _NOTE = 1 << 16
 #: Seconds after which the use of an entry is noted again, and the whole is counted again.
@@ -85,8 +87,7 @@ class Cache:
         if directory is not None:
             for entry in _entries(directory, unfinished=True):
                 _remove(entry.path)
-            with contextlib.suppress(OSError):
-                _note_nothing(directory)
+            _note_nothing(directory)
 
     # For the datastore
 
@@ -219,8 +220,11 @@ class Cache:
                 return
             self._told = True
         total, counted = self._tell(directory)
-        if total > self._limit or counted < time.time() - _RECOUNT:
-            self._sweep(str(directory))
+        if self._is_much(total, counted):
+            self._sweep(str(directory), _PATIENCE if total > self._limit * _TOO_MUCH else 0)
+
+    def _is_much(self, total: int, counted: int) -> bool:
+        return total > self._limit or counted < time.time() - _RECOUNT
 
     def _tell(self, directory: str | None) -> tuple[int, int]:
         """Add what was written to what all processes wrote, and return what `_noted` does then."""
@@ -232,13 +236,18 @@ class Cache:
         except OSError:  # the directory is gone
             return 0, int(time.time())
 
-    def _sweep(self, directory: str) -> None:
-        """Count anew what there is, and remove the oldest if that is too much."""
+    def _sweep(self, directory: str, patience: float) -> None:
+        """Count anew what there is, and remove the oldest if that is too much.
+
+        Who waits for another that does so keeps what all write within bounds.
+        """
         from filelock import FileLock, Timeout  # 10 ms, and few processes find too much
 
         note = f"{directory}/size"
         try:
-            with FileLock(f"{directory}/lock", timeout=0, mode=0o600):
+            with FileLock(f"{directory}/lock", timeout=patience, mode=0o600):
+                if not self._is_much(*_noted(note, 0)):
+                    return  # another has done it
                 before = os.path.getsize(note)
                 left = _swept(directory, self._limit)
                 with open(note, "rb+") as file:
@@ -444,8 +453,9 @@ def _own(path: str, flags: int) -> int:
 
 
 def _note_nothing(directory: str) -> None:
-    """Note that there are no entries; see `_noted`."""
-    with open(os.path.join(directory, "size"), "w", encoding="ascii", opener=_own) as file:
+    """Note that there are no entries, if that can be noted; see `_noted`."""
+    path = os.path.join(directory, "size")
+    with contextlib.suppress(OSError), open(path, "w", encoding="ascii", opener=_own) as file:
         file.write(f"0 {time.time():.0f}\n")
 
 
