@@ -44,6 +44,7 @@ check: $(VENV)/installed
 bench: $(VENV)/installed $(METAFLOW)/installed
 	$(BIN)/python tests/benchmarks
 	$(BIN)/python -m tests.benchmarks.service
+	$(BIN)/python -m tests.benchmarks.stores
 
 ## docs: build the site, warnings are errors
 docs: $(VENV)/installed

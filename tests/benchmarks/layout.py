@@ -1,4 +1,4 @@
-"""Write Metaflow's local layout: flows, runs, steps, tasks and blobs as a real run leaves them.
+"""Write Metaflow's layout: flows, runs, steps, tasks and blobs as a real run leaves them, metadata in local files.
 
 Key order, file names and modes follow FORMAT.md and were compared with a run of Metaflow 2.19.39; `likeness.py`
 repeats that comparison. Only a shape differs: a real writer renames a temporary file into place, which leaves the same
@@ -27,6 +27,8 @@ PYTHON_VERSION = "3.11.7"
 PYTHON_BUILD = "3.11.7 (main, May  9 2026, 07:35:25) [GCC 12.2.0]"
 GZIP_LEVEL = 3
 PICKLE_PROTOCOL = 4
+#: How a blob is stored, as Metaflow notes it beside the blob.
+BLOB_ATTRIBUTES = {"cas_raw": False, "cas_version": 1}
 #: Milliseconds from the queueing of a task to the start of its attempt, and from there to its end.
 QUEUED_MS, RAN_MS = 500, 5
 
@@ -130,19 +132,48 @@ def write_json(path: str, value: object) -> None:
     write_file(path, json.dumps(value).encode("ascii"))
 
 
+@dataclass(frozen=True)
+class Datastore:
+    """Where blobs and the files of attempts go, and what the records say of it.
+
+    Attributes:
+        directory: of the machine; what is written is the same for every type of datastore.
+        ds_type: Metaflow's name of the type.
+        root: recorded as `ds-root`, and in every artifact as its location.
+    """
+
+    directory: str
+    ds_type: str
+    root: str
+
+    @property
+    def has_companions(self) -> bool:
+        """Whether a file beside each blob says how it is stored; others note it in the object's metadata."""
+        return self.ds_type == "local"
+
+
 class FlowWriter:
     """Writes one flow below a `.metaflow` directory.
 
     Attributes:
-        root: the `.metaflow` directory, absolute; recorded in every artifact as its location.
+        root: the `.metaflow` directory, absolute, for metadata.
+        datastore: for everything else; the same directory unless another one is given.
     """
 
-    def __init__(self, root: Path, flow: str, script: str, ts: int, user: str = "alice") -> None:
+    def __init__(
+        self,
+        root: Path,
+        flow: str,
+        script: str,
+        ts: int,
+        datastore: Datastore | None = None,
+    ) -> None:
         """Create the flow itself at time `ts` (milliseconds)."""
         self.root = str(root)
         self.flow = flow
         self.script = script
-        self.user = user
+        self.user = "alice"
+        self.datastore = datastore or Datastore(self.root, "local", self.root)
         self._stored: set[str] = set()
         self._directory = f"{root}/{flow}"
         self._self_json(self._directory, {"flow_id": flow, "ts_epoch": ts})
@@ -169,10 +200,11 @@ class FlowWriter:
         sha = hashlib.sha1(pickled, usedforsecurity=False).hexdigest()
         if sha not in self._stored:
             self._stored.add(sha)
-            directory = f"{self._directory}/data/{sha[:2]}"
+            directory = f"{self.datastore.directory}/{self.flow}/data/{sha[:2]}"
             os.makedirs(directory, exist_ok=True)
             write_file(f"{directory}/{sha}", gzip.compress(pickled, GZIP_LEVEL, mtime=1))
-            write_json(f"{directory}/{sha}_meta", {"cas_raw": False, "cas_version": 1})
+            if self.datastore.has_companions:
+                write_json(f"{directory}/{sha}_meta", BLOB_ATTRIBUTES)
         return Stored(sha, len(pickled), str(type(value)))
 
     def task(self, facts: TaskFacts) -> None:
@@ -183,9 +215,11 @@ class FlowWriter:
         started = facts.ts + QUEUED_MS
         for ts in (facts.ts, started - 1):
             self._fields(directory, place, self._origin(), ts)
-        fresh = {"attempt": "0", "origin-run-id": "None", "ds-type": "local", "ds-root": self.root}
+        fresh = {"attempt": "0", "origin-run-id": "None"}
+        fresh |= {"ds-type": self.datastore.ds_type, "ds-root": self.datastore.root}
         self._fields(directory, place, {**fresh, **facts.fields}, started)
         self._attempt_end(directory, place, facts, started + RAN_MS)
+        directory = self._beside(facts)
         begin = {f"code_package_{part}": None for part in ("sha", "ds", "url")}
         write_json(
             f"{directory}/0.task_begin", {"code_package_metadata": "", **begin, "retry_count": 0}
@@ -222,14 +256,20 @@ class FlowWriter:
         self, directory: str, place: Mapping[str, str], facts: TaskFacts, ts: int
     ) -> None:
         fixed = {"content_type": "pickle-v4", "type": "metaflow.artifact"}
-        where = {"ds_type": "local", "location": f":root:{self.root}"}
+        where = {"ds_type": self.datastore.ds_type, "location": f":root:{self.datastore.root}"}
         for name, stored in facts.artifacts.items():
             named = {**place, "attempt_id": 0, "name": name, **fixed, "sha": stored.sha}
             record = {**named, **where, **self._owner(), "ts_epoch": ts}
             write_json(f"{directory}/_meta/0_artifact_{name}.json", record)
-        self._datastore_files(directory, facts, ts)
+        self._datastore_files(facts, ts)
 
-    def _datastore_files(self, directory: str, facts: TaskFacts, ts: int) -> None:
+    def _beside(self, facts: TaskFacts) -> str:
+        """Return the directory for the files of a task's attempts."""
+        directory = f"{self.datastore.directory}/{self.flow}/{facts.run}/{facts.step}/{facts.task}"
+        os.makedirs(directory, exist_ok=True)
+        return directory
+
+    def _datastore_files(self, facts: TaskFacts, ts: int) -> None:
         info = {
             name: {
                 "size": stored.size,
@@ -240,12 +280,13 @@ class FlowWriter:
             for name, stored in facts.artifacts.items()
         }
         head = {
-            "datastore": "local",
+            "datastore": self.datastore.ds_type,
             "version": "1.0",
             "attempt": 0,
             "python_version": PYTHON_BUILD,
         }
         objects = {name: stored.sha for name, stored in facts.artifacts.items()}
+        directory = self._beside(facts)
         write_json(f"{directory}/0.data.json", {**head, "objects": objects, "info": info})
         write_json(f"{directory}/0.attempt.json", {"time": (ts - RAN_MS) / 1000})
         write_file(f"{directory}/0.DONE.lock", b'""')

@@ -107,8 +107,10 @@ def compiled() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 
-def work(interpreter: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the worker once, with an empty configuration and an empty cache.
+def work(
+    interpreter: str, spec: Mapping[str, Any], settings: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Run the worker once, with an empty configuration and an empty cache, but for `settings`.
 
     Raises:
         MeasurementFailed: the worker ended with an error.
@@ -122,7 +124,7 @@ def work(interpreter: str, spec: Mapping[str, Any]) -> dict[str, Any]:
             "METAFLOW_HOME": empty,
             "XDG_CACHE_HOME": f"{empty}/cache",
         }
-        environment |= {"METAFLOW_CLIENT_CACHE_PATH": f"{empty}/client"}
+        environment |= {"METAFLOW_CLIENT_CACHE_PATH": f"{empty}/client", **(settings or {})}
         done = subprocess.run(
             [interpreter, str(WORKER), json.dumps(spec)],
             cwd=empty,

@@ -82,6 +82,12 @@ def peak_mb() -> float:
         return peak / KIB / (KIB if sys.platform == "darwin" else 1)
 
 
+def worked_seconds() -> float:
+    """Return the processor time of this process and of its children that ended: Metaflow's S3 client starts some."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
 def measure(spec: dict[str, Any]) -> dict[str, Any]:
     """Run the statement once and return time, memory, counts and the answer's hash."""
     names = client_names(spec)
@@ -89,9 +95,9 @@ def measure(spec: dict[str, Any]) -> dict[str, Any]:
     statement = compile(f"result = {spec['statement']}", spec["statement"], "exec")
     counter = ReadCounter(spec["directory"]) if spec["count_reads"] else None
     modules, before = len(sys.modules), counters(names)
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), worked_seconds()
     exec(statement, names)
-    seconds = time.perf_counter() - start
+    seconds, worked = time.perf_counter() - start, worked_seconds() - worked
     peak, late_modules = peak_mb(), len(sys.modules) - modules
     if counter:
         counter.active = False
@@ -99,6 +105,7 @@ def measure(spec: dict[str, Any]) -> dict[str, Any]:
     answer = json.dumps(eval(spec["answer"], names))
     return {
         "ms": seconds * 1000,
+        "cpu_ms": worked * 1000,
         "peak_mb": peak,
         "late_modules": late_modules,
         "opened": counter.opened if counter else 0,

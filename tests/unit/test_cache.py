@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mfc import CacheInfo, MfcWarning
+from mfc import CacheInfo, MfcWarning, load
 from mfc._cache import LARGE, Cache
 from mfc.config import Config
 from mfc.errors import BadSetting, MetaflowDataMissing
@@ -44,6 +44,19 @@ def test_a_value_is_fetched_once(tmp_path: Path) -> None:
         assert results.store.reads() == 3
         assert client.stats.cache_hits == 3 * round_
     assert client.cache.info().blobs == 3
+
+
+def test_cached_values_after_others_are_found(tmp_path: Path) -> None:
+    results = step_of(200)
+    settings = {"CLIENT_CACHE_PATH": str(tmp_path)}
+    cached = list(results.client(**settings).step("F/1/fit"))[100:]
+    assert list(load(cached, "x")) == list(reversed(range(100)))
+    assert results.store.reads() == 100
+    client = results.client(**settings)
+    assert list(load(client.step("F/1/fit"), "x")) == list(reversed(range(200)))
+    # It is looked now and then where nothing was found, and a few more may be under way.
+    assert 200 <= results.store.reads() < 220
+    assert client.stats.cache_hits > 80
 
 
 def test_it_is_where_platforms_have_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -356,6 +369,33 @@ def test_the_whole_is_counted_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(listed) % 256 == 0
     assert 0 < len(listed) <= 256 * 2 * 6
     assert cache.info().bytes <= 10_000_000
+
+
+def test_writers_of_a_single_entry_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfc._cache._UNTOLD", 1.0)
+    for i in range(30):
+        cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.5).put(*entry(bytes([i]) * 60_000))
+        assert cache_in(tmp_path).info().bytes <= 600_000
+
+
+def test_what_is_written_while_another_counts_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = tmp_path / "mfc-blobs-1" / "size"
+    cache, other = (cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=1) for _ in range(2))
+    cache.put(*entry(b"x"))
+    note.write_bytes(b"0 0\n")  # never counted
+    scandir, late = os.scandir, [entry(bytes(100_000))]
+
+    def slow(path: str) -> object:
+        if late and path.endswith("ff"):
+            other.put(*late.pop())
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", slow)
+    cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=1).put(*entry(b"y"))
+    first, *others = note.read_text().split("\n")[:-1]
+    assert int(first.split()[0]) + sum(map(int, others)) >= 100_000
 
 
 def test_what_killed_writers_left_is_swept(tmp_path: Path) -> None:

@@ -33,10 +33,12 @@ _MEGABYTE = 1_000_000
 _MAX_SIZE = 10_000
 #: Part of the limit that a sweep leaves.
 _KEPT = 0.9
-#: Parts of it that a process writes before it tells the others, if that is quick; and in any case.
-_UNTOLD, _UNHEARD = 0.001, 0.01
-#: Seconds that it waits to be heard.
-_PATIENCE = 5.0
+#: Part of it that a process writes before it tells the others.
+_UNTOLD = 0.001
+#: Times the limit from which a writer waits for another that sweeps; seconds that it does.
+_TOO_MUCH, _PATIENCE = 1.01, 5.0
+#: Bytes of what they tell each other before all is counted anew.
+_NOTE = 1 << 16
 #: Seconds after which the use of an entry is noted again, and the whole is counted again.
 _USE, _RECOUNT = 600, 86_400
 #: Seconds after which an unfinished entry is nobody's: its writer was killed.
@@ -63,8 +65,10 @@ class Cache:
         self._config = config
         self._lock = fork_safe(threading.Lock())
         self._found: tuple[str | None, str] | None = None
+        #: Directories of entries that were there when they were looked at.
+        self._shards: set[str] = set()
         self._limit = 0
-        self._untold = 0
+        self._untold, self._told = 0, False
 
     def __repr__(self) -> str:
         return f"<Cache: {self._place()[0] or self._place()[1]}>"
@@ -83,8 +87,7 @@ class Cache:
         if directory is not None:
             for entry in _entries(directory, unfinished=True):
                 _remove(entry.path)
-            with contextlib.suppress(OSError):
-                os.unlink(f"{directory}/size")
+            _note_nothing(directory)
 
     # For the datastore
 
@@ -115,11 +118,27 @@ class Cache:
         return self._limit / 2
 
     def put(self, key: str, content: bytes) -> None:
-        """Keep content that hashes to `key`."""
-        if (new := self.new(key)) is not None:
-            with contextlib.closing(new), contextlib.suppress(OSError):
-                if new.file.write(content) == len(content):  # else the disk is full
-                    new.keep()
+        """Keep content that hashes to `key`.
+
+        Many threads do so at once, and each call of the system makes a thread wait for its turn
+        among them: these are as few as a file takes.
+        """
+        directory, _ = self._place()
+        if directory is None or len(content) > self.largest:
+            return
+        path = _path(directory, key)
+        with contextlib.suppress(OSError):
+            unfinished, descriptor = self._begun(path)
+            try:
+                written = os.write(descriptor, content)
+                os.close(descriptor)
+                if written < len(content):
+                    raise OSError(errno.ENOSPC, "the disk is full", path)
+                os.replace(unfinished, path)
+            except OSError:
+                _remove(unfinished)
+                raise
+            self._grown(len(content))
 
     def new(self, key: str) -> NewEntry | None:
         """Return a file to write the content of `key` to; None if there is no cache."""
@@ -128,16 +147,32 @@ class Cache:
             return None
         path = _path(directory, key)
         try:
-            shard = os.path.dirname(path)
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(shard, 0o700)
-            if not stat.S_ISDIR(os.lstat(shard).st_mode):
-                return None
-            unfinished = f"{path}.{os.urandom(8).hex()}"
-            file = open(os.open(unfinished, _NEW, 0o600), "w+b", buffering=0)  # noqa: SIM115
+            unfinished, descriptor = self._begun(path)
+            file = open(descriptor, "w+b", buffering=0)  # noqa: SIM115
             return NewEntry(self, path, unfinished, file)
         except OSError:
             return None
+
+    def _begun(self, path: str) -> tuple[str, int]:
+        """Return the name and the descriptor of a new file that may become an entry.
+
+        Raises:
+            OSError: there can be none.
+        """
+        shard = os.path.dirname(path)
+        if shard not in self._shards:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(shard, 0o700)
+            if not stat.S_ISDIR(os.lstat(shard).st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), shard)
+            self._shards.add(shard)
+        # Of two who write an entry in the same nanosecond, one is refused.
+        unfinished = f"{path}.{time.time_ns():016x}"
+        try:
+            return unfinished, os.open(unfinished, _NEW, 0o600)
+        except FileNotFoundError:  # somebody removed the directories
+            self._shards.discard(shard)
+            raise
 
     # Where it is
 
@@ -175,35 +210,54 @@ class Cache:
     # How large it is
 
     def _grown(self, size: int) -> None:
-        """Note that an entry was added; sweep if there is too much."""
-        import filelock  # noqa: F401 - at the interpreter's end it is too late to load it
-
+        """Note that an entry was added: the first one at once, then as they come to something."""
         directory, _ = self._place()
         with self._lock:
             if self._untold == 0:
                 atexit.register(self._tell, directory)
             self._untold += _on_disk(size)
-            untold = self._untold
-        if untold > self._limit * _UNTOLD:
-            self._tell(directory, _PATIENCE if untold > self._limit * _UNHEARD else 0)
+            if self._told and self._untold <= self._limit * _UNTOLD:
+                return
+            self._told = True
+        total, counted = self._tell(directory)
+        if self._is_much(total, counted):
+            self._sweep(str(directory), _PATIENCE if total > self._limit * _TOO_MUCH else 0)
 
-    def _tell(self, directory: str | None, patience: float = _PATIENCE) -> None:
-        """Add what was written to what all processes wrote; whoever finds too much sweeps."""
-        from filelock import FileLock, Timeout  # only who writes needs it
+    def _is_much(self, total: int, counted: int) -> bool:
+        return total > self._limit or counted < time.time() - _RECOUNT
 
+    def _tell(self, directory: str | None) -> tuple[int, int]:
+        """Add what was written to what all processes wrote, and return what `_noted` does then."""
+        with self._lock:
+            untold, self._untold = self._untold, 0
+            atexit.unregister(self._tell)
+        try:
+            return _noted(f"{directory}/size", untold)
+        except OSError:  # the directory is gone
+            return 0, int(time.time())
+
+    def _sweep(self, directory: str, patience: float) -> None:
+        """Count anew what there is, and remove the oldest if that is too much.
+
+        Who waits for another that does so keeps what all write within bounds.
+        """
+        from filelock import FileLock, Timeout  # 10 ms, and few processes find too much
+
+        note = f"{directory}/size"
         try:
             with FileLock(f"{directory}/lock", timeout=patience, mode=0o600):
-                with self._lock:
-                    untold, self._untold = self._untold, 0
-                total, counted = _noted(f"{directory}/size")
-                if total + untold > self._limit or counted < time.time() - _RECOUNT:
-                    total, untold = _swept(str(directory), self._limit), 0
-                    counted = int(time.time())
-                with open(f"{directory}/size", "w", encoding="ascii") as file:
-                    file.write(f"{total + untold} {counted}")
-        except (OSError, Timeout):  # another process is at it, or the directory is gone: later
+                if not self._is_much(*_noted(note, 0)):
+                    return  # another has done it
+                before = os.path.getsize(note)
+                left = _swept(directory, self._limit)
+                with open(note, "rb+") as file:
+                    file.seek(before)
+                    meanwhile = file.read()  # counted twice, perhaps, but never left out
+                    file.seek(0)
+                    file.truncate()
+                    file.write(b"%d %d\n%b" % (left, time.time(), meanwhile))
+        except (OSError, Timeout):  # another process is at it, or the directory is gone
             return
-        atexit.unregister(self._tell)
 
 
 class NewEntry:
@@ -308,6 +362,7 @@ def _private(root: str) -> str:
     directory = os.path.join(os.path.realpath(root), "mfc-blobs-1")
     with contextlib.suppress(FileExistsError):
         os.mkdir(directory, 0o700)
+        _note_nothing(directory)
     own = getattr(os, "geteuid", lambda: None)()
     status = os.lstat(directory)
     if not stat.S_ISDIR(status.st_mode):
@@ -392,14 +447,41 @@ def _on_disk(size: int) -> int:
     return -(-size // _BLOCK) * _BLOCK
 
 
-def _noted(path: str) -> tuple[int, int]:
-    """Return the bytes that were noted, and when all were last counted: never, if that is unclear.
+def _own(path: str, flags: int) -> int:
+    """Open a file that is the user's alone."""
+    return os.open(path, flags, 0o600)
 
-    Seconds since 1970.
+
+def _note_nothing(directory: str) -> None:
+    """Note that there are no entries, if that can be noted; see `_noted`."""
+    path = os.path.join(directory, "size")
+    with contextlib.suppress(OSError), open(path, "w", encoding="ascii", opener=_own) as file:
+        file.write(f"0 {time.time():.0f}\n")
+
+
+def _noted(path: str, more: int) -> tuple[int, int]:
+    """Add a number of bytes to those that were noted; return all of them.
+
+    Each writer adds a line, and needs no lock: the system puts it at the end.
+
+    Args:
+        path: of the note.
+        more: the bytes to add.
+
+    Returns:
+        The bytes, and when all were last counted, in seconds since 1970: never, if that is unclear.
+
+    Raises:
+        OSError: it cannot be noted.
     """
+    with open(path, "ab+", buffering=0, opener=_own) as file:
+        file.write(b"%d\n" % more)
+        file.seek(0)
+        first, *others = file.read(_NOTE).split(b"\n")
     try:
-        with open(path, encoding="ascii") as file:
-            total, counted = map(int, file.read().split())
-    except (OSError, ValueError):
+        total, counted = map(int, first.split())
+        if others.pop():  # it is longer than what was read
+            return 0, 0
+        return total + sum(map(int, others)), counted
+    except ValueError:
         return 0, 0
-    return total, counted

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from mfc.hookspecs import Filesystem, Meter
 
 
+#: Blobs in a row that are not cached, after which it is not likely that the next one is.
+_MISSED = 8
+
+
 class Wanted(NamedTuple):
     """A blob that somebody wants."""
 
@@ -82,6 +86,8 @@ class Datastore:
         self._files = Files(filesystem, meter, self.limits)
         self._meter = meter
         self._cache = cache
+        #: How often it was asked whether a blob is cached, and how many in a row were not.
+        self._asked = self._missed = 0
 
     def is_local(self, ds_type: str) -> bool:
         """Tell whether files of a datastore type are on this machine."""
@@ -130,7 +136,16 @@ class Datastore:
 
     def needs_fetching(self, wanted: Wanted) -> bool:
         """Tell whether it pays to `fetch` before the content is wanted."""
-        return not (self.is_local(wanted.where.ds_type) or self._cache.has(wanted.key))
+        if self.is_local(wanted.where.ds_type):
+            return False
+        # Who asks hands out the work of many threads, and a look at the disk makes it wait for its
+        # turn among them. So where nothing was found for a while, it looks now and then.
+        self._asked += 1
+        if self._missed >= _MISSED and self._asked % _MISSED:
+            return True
+        found = self._cache.has(wanted.key)
+        self._missed = 0 if found else self._missed + 1
+        return not found
 
     def fetch(self, wanted: Wanted) -> bytes | Part:
         """Read a blob, or the beginning of a large one, for as long as that takes.

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -22,9 +20,9 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.measure import MeasurementFailed, interpreters, work
-from tests.benchmarks.service import relay
 from tests.benchmarks.service.data import benchmark_rows
 from tests.benchmarks.service.operations import OPERATIONS, Operation
+from tests.benchmarks.service.relayed import Relayed, relayed
 from tests.benchmarks.service.report import Cost, Row, table
 
 from mfc_server.testing import load_rows, running
@@ -40,8 +38,8 @@ def main() -> int:
     wanted = [o for o in OPERATIONS if any(word in o.title for word in options.rows.split(","))]
     rows = []
     with _service(options) as url, contextlib.ExitStack() as stack:
-        ways = {delay: stack.enter_context(_relayed(url, delay)) for delay in options.latency}
-        counting = stack.enter_context(_relayed(url, 0))
+        ways = {delay: stack.enter_context(relayed(url, delay)) for delay in options.latency}
+        counting = stack.enter_context(relayed(url, 0))
         for operation in wanted:
             sys.stderr.write(f"{operation.title}\n")
             costs = {
@@ -86,40 +84,6 @@ def _service(options: argparse.Namespace) -> Iterator[str]:
         load_rows(database, rows)
         with running(database) as server:
             yield server.url
-
-
-class Relayed:
-    """A service as seen through a relay that counts and delays."""
-
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
-        self._process, self.url = process, url
-
-    def counted(self) -> Mapping[str, int]:
-        """Return what passed since the last time."""
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        counts: dict[str, int] = json.loads(self._process.stdout.readline())
-        return counts
-
-
-@contextlib.contextmanager
-def _relayed(url: str, delay: int) -> Iterator[Relayed]:
-    """Start a relay in a process of its own, so that it takes no time from a client."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", relay.__name__, url.rpartition("//")[2], str(delay)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    port = process.stdout.readline().strip()
-    try:
-        yield Relayed(process, f"http://127.0.0.1:{port}")
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _cost(

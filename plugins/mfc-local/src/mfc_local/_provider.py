@@ -15,7 +15,6 @@ from mfc_local import MFC_CAPABILITIES
 from mfc_local._json import left_out, names_in, parsed, read_bytes
 from mfc_local._root import Place
 from mfc_local._runs import run_record, runs
-from mfc_local._tags import retag
 from mfc_local._tasks import META, TaskFiles
 
 SELF = "_self.json"
@@ -107,6 +106,8 @@ class LocalProvider:
 
     def retag(self, run: Pathspec, change: TagChange) -> frozenset[str]:
         """Change the user tags of a run; see the contract."""
+        from mfc_local._tags import retag  # locks take 10 ms to load, and few clients change tags
+
         if self._place.root is None or self._run(run) is None:
             raise MetaflowNotFound(f"Run('{run}') does not exist")
         return retag(f"{self._directory(run)}/{META}/{SELF}", run, change)

@@ -1,0 +1,1 @@
+"""What reading values from an object store costs."""
