@@ -26,8 +26,9 @@ from mfc.errors import (
     UnreadableRecord,
     UntrustedValue,
 )
-from mfc.hookspecs import Support
+from mfc.hookspecs import Capabilities, Support
 from mfc.testing import _isolation, sample
+from mfc.testing.memory import IN_MEMORY
 
 from .faraway import REMOTE, Asked, FarAway, Results, output, plugin_of, step_of
 
@@ -595,3 +596,15 @@ def test_notes_of_writers_are_read_side_by_side_too(config: dict[str, str]) -> N
         assert results.store.most > 8
     notes = [path for path, _, _ in results.store.asked if path.endswith("json")]
     assert Counter(Counter(notes).values()) == {2: 60}
+
+
+@pytest.mark.parametrize("capabilities", [REMOTE, IN_MEMORY])
+def test_a_loop_reads_ahead_wherever_records_are(capabilities: Capabilities) -> None:
+    results = step_of(100, wait=0.01)
+    client = results.client(results.provider(capabilities=capabilities), MFC_CACHE="0")
+    assert [task.data.x for task in client.step("F/1/fit")] == list(reversed(range(100)))
+    assert results.store.reads() == 100
+    assert results.store.most > 4
+    first = next(iter(client.step("F/1/fit")))
+    assert first.data.x == 99
+    assert results.store.reads() == 101

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from mfc._objects._object import MetaflowObject
-from mfc.errors import ArtifactNotFound, ChildNotFound, CorruptBlob, MetaflowDataMissing
+from mfc.errors import (
+    ArtifactNotFound,
+    ChildNotFound,
+    CorruptBlob,
+    MetaflowDataMissing,
+    MetaflowException,
+)
 from mfc.model import ArtifactRecord, Level
 
 if TYPE_CHECKING:
     from mfc._objects._ahead import Row
     from mfc._objects._progress import Progress
+    from mfc._objects._siblings import Siblings
     from mfc._objects._task import Task
+    from mfc._reader import Scope
     from mfc._spool import Held
 
 _INCLUDED = "metaflow.includefile.IncludedFile"
 #: Where our equivalents of Metaflow's classes are defined.
 _STANDINS = "mfc._pickle._standins"
+
+
+def _in_row(scope: Scope, listing: Siblings, name: str, position: int) -> ArtifactRecord | None:
+    """Return the artifact of a name of the task at `position`, if that waits for nothing."""
+    if scope.remote:
+        return cast("ArtifactRecord | None", listing.known(position, ("artifact", name)))
+    with contextlib.suppress(MetaflowException):  # raised in its turn
+        task = listing.path(position)
+        record = None if task is None else scope.provider.get(task.child(name))
+        return record if isinstance(record, ArtifactRecord) else None
+    return None
 
 
 class DataArtifact(MetaflowObject):
@@ -62,17 +82,18 @@ class DataArtifact(MetaflowObject):
         """Return what knows the artifacts of this name in the tasks of a listing, if there is."""
         if hasattr(self, "_row"):
             return self._row
-        siblings = self._parent._siblings if self._parent is not None else None
-        if siblings is None or self._attempt is not None:
+        walk = getattr(self._parent, "_walk", None)
+        if walk is None or self._attempt is not None:
             return None, 0
         from mfc._objects._ahead import Row, pays  # most values are read alone
 
         if not pays(self._scope, self._record):
             return None, 0
-        listing, position = siblings
+        listing, position = walk
         if self.id not in listing.rows:
-            key = ("artifact", self.id)
-            listing.rows[self.id] = Row(self._scope, lambda at: listing.known(at, key))
+            listing.rows[self.id] = Row(
+                self._scope, partial(_in_row, self._scope, listing, self.id)
+            )
         return listing.rows[self.id], position
 
     @property

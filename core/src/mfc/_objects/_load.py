@@ -168,6 +168,11 @@ class _Finder:
             many = _wide(task._scope) and self._tasks[where.up()] > _ALONE
             questions[where.up() if many else where] = task._scope
         self._ask([(scope, where) for where, scope in questions.items()])
+        # Records of this machine are read some together: among threads that read values, each of
+        # the many calls of the system that this takes waits for its turn.
+        for task in tasks:
+            if not task._scope.remote and not self._knows(where := _where(task)):
+                self._ask([(task._scope, where)])
 
     def _knows(self, where: _Where) -> bool:
         if where in self._given:

@@ -53,7 +53,7 @@ class MetaflowObject:
         MetaflowNamespaceMismatch: it is not in the namespace.
     """
 
-    __slots__ = ("__weakref__", "_attempt", "_parent", "_record", "_scope", "_siblings")
+    __slots__ = ("__weakref__", "_attempt", "_parent", "_record", "_scope", "_siblings", "_walk")
 
     _level: ClassVar[Level]
     _scope: Scope
@@ -62,6 +62,8 @@ class MetaflowObject:
     _parent: MetaflowObject | None
     #: The listing that it came in, and its position; None where asking others does not pay.
     _siblings: tuple[Siblings, int] | None
+    #: The listing that it came in and where, of tasks also where none asks others' questions.
+    _walk: tuple[Siblings, int]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -243,14 +245,17 @@ class MetaflowObject:
     def _listed(self, records: Iterator[Record]) -> Iterator[Any]:
         """Yield the children with these records, who know each other where that pays."""
         make, scope, attempt = OBJECTS[Level(self._level + 1)]._of, self._scope, self._attempt
-        if self._level not in _WALKED or not scope.remote:
+        asking = scope.remote and self._level in _WALKED
+        # Values of tasks may be far away where their records are not.
+        if not asking and self._level is not Level.STEP:
             for record in records:
                 yield make(scope, record, attempt, self)
             return
         siblings = Siblings(records)
         for position, record in siblings:
             child = make(scope, record, attempt, self)
-            child._siblings = siblings, position
+            child._walk = siblings, position
+            child._siblings = child._walk if asking else None
             yield child
 
     def _ask(self, question: Question[T]) -> T:

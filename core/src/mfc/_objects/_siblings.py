@@ -124,6 +124,11 @@ class Siblings:
                 return None
             return progress.peeked(self._read[position].path)
 
+    def path(self, position: int) -> Pathspec | None:
+        """Return the path of the object at `position`, None if there are not so many."""
+        with self._lock:
+            return self._read[position].path if self._reach(position) else None
+
     def _ahead(self, position: int, number: int) -> list[Pathspec]:
         """Return the paths of some objects from `position`; not beyond those given out, if any."""
         with self._lock:
