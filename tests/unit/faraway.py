@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,9 @@ REMOTE = attrs.evolve(
 )
 #: Seconds after which a test that waits has failed; none comes near.
 PATIENCE = 60
+
+#: Settings without a cache.
+OFF = {"MFC_CACHE": "0"}
 
 
 class FarAway:
@@ -198,3 +202,8 @@ def output(code: str, **options: Any) -> str:
             raise
     assert child.returncode == 0, err
     return out.strip()
+
+
+def questions(provider: Asked, since: int = 0) -> Counter[str]:
+    """Return how often a provider was asked what."""
+    return Counter(question for question, _ in provider.asked[since:])

@@ -23,9 +23,8 @@ from mfc.errors import (
     UnreadableBlob,
 )
 
-from .faraway import FarAway, Results, output, plugin_of
+from .faraway import OFF, FarAway, Results, output, plugin_of
 
-OFF = {"MFC_CACHE": "0"}
 LARGE = 18_000_000
 
 

@@ -1,43 +1,32 @@
-"""Many values at once: `mfc.load`, artifacts of steps and runs, and loops over tasks."""
+"""Many values at once: `mfc.load`."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import pickle
 import sys
 import time
-from collections import Counter
 from typing import Any
 
 import attrs
 import pytest
 
 import mfc
-from mfc import Client, DataArtifact, Trust, hookspecs, load
+from mfc import Client, Trust, load
 from mfc.errors import (
     ArtifactNotFound,
     BadArgument,
-    CorruptBlob,
     MetaflowDataMissing,
     MetaflowNotFound,
     UnreadableBlob,
     UnreadableRecord,
     UntrustedValue,
 )
-from mfc.hookspecs import Capabilities, Support
-from mfc.testing import _isolation, sample
-from mfc.testing.memory import IN_MEMORY
+from mfc.hookspecs import Support
+from mfc.testing import _isolation
 
-from .faraway import REMOTE, Asked, FarAway, Results, output, plugin_of, step_of
-
-OFF = {"MFC_CACHE": "0"}
-
-
-def questions(provider: Asked, since: int = 0) -> Counter[str]:
-    return Counter(question for question, _ in provider.asked[since:])
-
+from .faraway import OFF, REMOTE, Asked, Results, output, questions, step_of
 
 # What may be given
 
@@ -415,196 +404,3 @@ def test_a_bar_needs_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(load([], "x")) == []
     with pytest.raises(BadArgument, match=r"pip install mfc-core\[progress\]"):
         load([], "x", progress=True)
-
-
-# Artifacts of a step or run, and loops
-
-
-def test_artifacts_of_a_step_are_those_of_its_tasks() -> None:
-    results = step_of(3)
-    results.task("F/1/fit/9", y="late", _hidden=1)
-    step = results.client().step("F/1/fit")
-    paths = [artifact.pathspec for artifact in step.artifacts("x", "y")]
-    assert paths == [
-        "F/1/fit/9/y",
-        *(f"F/1/fit/{i}/{name}" for i in (2, 1, 0) for name in ("x", "y")),
-    ]
-    assert Counter(a.id for a in step.artifacts()) == {"x": 3, "y": 4}
-    assert [a.data for a in step.artifacts("_hidden")] == [1]
-    assert all(isinstance(artifact, DataArtifact) for artifact in step.artifacts())
-    assert "artifacts of F/1/fit: x, y" in repr(step.artifacts("x", "y"))
-
-
-def test_artifacts_of_a_run() -> None:
-    results = step_of(2)
-    results.task("F/1/score/9", x="nine")
-    results.task("F/1/_parameters/1", x="hidden")
-    provider = results.provider()
-    run = results.client(provider).run("F/1")
-    before = len(provider.asked)
-    assert [a.data for a in run.artifacts("x")] == ["nine", 1, 0]
-    assert questions(provider, before) == {"artifacts": 1, "children": 3}
-
-
-@pytest.mark.parametrize(
-    "loop",
-    [
-        lambda step: [artifact.data for artifact in step.artifacts("x")],
-        lambda step: [task.data.x for task in step],
-        lambda step: [task["x"].data for task in step],
-    ],
-)
-def test_a_loop_reads_ahead_what_it_asks_for_and_nothing_else(loop: Any) -> None:
-    results = step_of(150, wait=0.005)
-    assert loop(results.client(**OFF).step("F/1/fit")) == list(range(149, -1, -1))
-    assert results.store.reads() == 150
-    assert 8 < results.store.most <= 32
-
-
-def test_a_loop_over_several_artifacts_reads_each_ahead() -> None:
-    results = step_of(100, wait=0.005)
-    step = results.client(**OFF).step("F/1/fit")
-    assert [a.data for a in step.artifacts("x", "y") if a.id == "x"] == list(range(99, -1, -1))
-    assert results.store.reads() == 100
-    assert [(t.data.x, t.data.y) for t in step] == [(i, -i) for i in range(99, -1, -1)]
-
-
-def test_windows_grow_from_one() -> None:
-    results = step_of(100)
-    artifacts = results.client(**OFF).step("F/1/fit").artifacts("x")
-    reads = []
-    for artifact in itertools.islice(artifacts, 5):
-        assert artifact.data == int(artifact.path_components[3])
-        time.sleep(0.05)
-        reads.append(results.store.reads())
-    assert reads[0] == 1
-    assert reads[1] == 3
-    assert reads[2] == 6
-    assert reads[4] <= 5 + 16
-
-
-def test_a_loop_without_haste_does_not_lose_its_place() -> None:
-    """Some are passed over, some asked again, some backwards."""
-    results = step_of(60)
-    client = results.client(**OFF)
-    artifacts = list(client.step("F/1/fit").artifacts("x"))
-    order = [0, 1, 2, 9, 10, 11, 11, 5, 6, 7, 50, 51, 3, 2, 1, 59, 0, 1, 2]
-    assert [artifacts[i].data for i in order] == [59 - i for i in order]
-
-
-def test_of_local_files_nothing_is_read_ahead() -> None:
-    results = step_of(30)
-    results.store.local_file = True
-    step = results.client(**OFF).step("F/1/fit")
-    for loop in (
-        load(step, "x"),
-        (artifact.data for artifact in step.artifacts("x")),
-        (task.data.x for task in step),
-    ):
-        before = results.store.reads()
-        assert list(itertools.islice(loop, 4)) == [29, 28, 27, 26]
-        assert results.store.reads() == before + 4
-    assert results.store.most == 1
-
-
-def test_what_fails_for_one_task_fails_for_no_other() -> None:
-    results = step_of(12, lambda i: f"value {i}")
-    for path in [p for p, content in results.store.files.items() if len(content) % 2]:
-        results.store.files[path] = b"damaged"
-    got = []
-    for artifact in results.client(**OFF).step("F/1/fit").artifacts("x"):
-        try:
-            got.append(artifact.data)
-        except CorruptBlob as error:
-            got.append(error.subject)
-    alone = []
-    for artifact in results.client(**OFF).step("F/1/fit"):
-        try:
-            alone.append(Client.artifact(results.client(**OFF), f"{artifact.pathspec}/x").data)
-        except CorruptBlob as error:
-            alone.append(error.subject)
-    assert got == alone
-
-
-def test_from_many_threads() -> None:
-    client = step_of(60, wait=0.001).client()
-    step = client.step("F/1/fit")
-    _isolation.in_threads("load", lambda: list(load(step, "x", "y")))
-    shared = list(step.artifacts("x"))
-    _isolation.in_threads(".data of a listing", lambda: [artifact.data for artifact in shared])
-
-
-def test_the_sample_is_the_same_at_once_as_one_by_one() -> None:
-    store = FarAway()
-    for name, content in sample.datastore().items():
-        store.files[f"root/{name}"] = content
-    client = sample.client("root", store)
-    artifacts = [a for run in client.flow("Train") for a in run.artifacts()]
-    expected = [_shown(lambda a=artifact: a.data) for artifact in artifacts]
-    assert len(expected) > 50
-    assert [_shown(lambda v=v: v) for v in load(artifacts, errors="return")] == expected
-
-
-def _shown(ask: Any) -> str:
-    try:
-        return repr(ask())
-    except Exception as error:
-        return repr(error)
-
-
-def test_mixed_stores_need_no_threads_where_they_are_local() -> None:
-    results, near = step_of(4), FarAway()
-    near.local_file = True
-    task = results.task("F/1/fit/8")
-    path = results.artifact(task, "x", pickle.dumps("near", 4), ds_type="near")
-    near.files[path] = results.store.files.pop(path)
-    plugins = [plugin_of(results.store), plugin_of(near, "near")]
-    client = Client(results.provider(), namespace=None, plugins=plugins, config=OFF)
-    assert list(load(client.step("F/1/fit"), "x")) == ["near", 3, 2, 1, 0]
-
-
-@pytest.mark.parametrize("config", [{}, OFF])
-def test_notes_of_writers_are_read_side_by_side_too(config: dict[str, str]) -> None:
-    """An encoding that is no pickle may need what the writer left beside each task."""
-
-    class Noted:
-        @staticmethod
-        @hookspecs.hookimpl
-        def mfc_artifact_decoder(encoding, info):
-            return Numbered(info["serializer_info"]) if encoding == "noted" else None
-
-    @attrs.frozen
-    class Numbered:
-        note: Any
-
-        def decode(self, blob, artifact, trust):
-            return self.note, blob
-
-    results = Results(FarAway(0.005))
-    for i in range(60):
-        results.artifact(results.task(f"F/1/fit/{i}"), "x", b"%d" % i, encoding="noted")
-        note = {"info": {"x": {"serializer_info": i + 1}}}
-        results.store.files[f"root/F/1/fit/{i}/0.data.json"] = json.dumps(note).encode()
-    plugins = [plugin_of(results.store), Noted]
-    for ask in (
-        lambda step: list(load(step, "x")),
-        lambda step: [artifact.data for artifact in step.artifacts("x")],
-    ):
-        client = Client(results.provider(), namespace=None, plugins=plugins, config=config)
-        results.store.most = 0
-        assert ask(client.step("F/1/fit")) == [(i + 1, b"%d" % i) for i in range(59, -1, -1)]
-        assert results.store.most > 8
-    notes = [path for path, _, _ in results.store.asked if path.endswith("json")]
-    assert Counter(Counter(notes).values()) == {2: 60}
-
-
-@pytest.mark.parametrize("capabilities", [REMOTE, IN_MEMORY])
-def test_a_loop_reads_ahead_wherever_records_are(capabilities: Capabilities) -> None:
-    results = step_of(100, wait=0.01)
-    client = results.client(results.provider(capabilities=capabilities), MFC_CACHE="0")
-    assert [task.data.x for task in client.step("F/1/fit")] == list(reversed(range(100)))
-    assert results.store.reads() == 100
-    assert results.store.most > 4
-    first = next(iter(client.step("F/1/fit")))
-    assert first.data.x == 99
-    assert results.store.reads() == 101
