@@ -38,7 +38,7 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 	PYTHONPATH=$(SOURCES) $(BIN)/lint-imports
 	$(MAKE) docs
-	$(BIN)/python -m pytest -q docs README.md CONTRIBUTING.md core/README.md plugins $(CONTRIB:%=%/README.md)
+	$(BIN)/python -m pytest -q docs README.md CONTRIBUTING.md $(DISTRIBUTIONS:%=%/README.md)
 
 ## bench: ratios against real Metaflow and against the floor
 bench: $(VENV)/installed $(METAFLOW)/installed
