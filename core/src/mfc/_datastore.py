@@ -220,11 +220,8 @@ class Datastore:
         readings = (True, False) if wanted.packed else (False, True)
         for unpack in readings if part.first.startswith(GZIP) else (False,):
             pieces = self._files.pieces(part, wanted.subject, progress)
-            content, plain = pour(pieces, spool.write, packed=unpack)
-            if content == wanted.key:
+            if pour(pieces, spool.write, packed=unpack) == wanted.key:
                 return True
-            if unpack and plain != wanted.key:
-                break
             spool.again()
         reason = "its bytes do not match their SHA-1"
         raise CorruptBlob(wanted.subject, wanted.location, reason)
@@ -327,7 +324,7 @@ class Datastore:
 
         def fill(spool: Spool) -> bool:
             pieces = self._files.pieces(part, subject, progress)
-            content[0], _ = pour(pieces, spool.write, packed=packed)
+            content[0] = pour(pieces, spool.write, packed=packed)
             return content[0] == key
 
         held = self._spooled(key if remote else "", fill)

@@ -157,9 +157,7 @@ def buffered(file: BinaryIO) -> BinaryIO:
     return file
 
 
-def pour(
-    stored: Iterable[bytes], write: Callable[[bytes], None], *, packed: bool
-) -> tuple[str, str]:
+def pour(stored: Iterable[bytes], write: Callable[[bytes], None], *, packed: bool) -> str:
     """Write what pieces of stored bytes hold.
 
     Args:
@@ -168,29 +166,16 @@ def pour(
         packed: the content is what they uncompress to.
 
     Returns:
-        SHA-1 of the content, empty if it is no gzip data or cut short; and of the stored bytes.
+        SHA-1 of the content; empty if it is no gzip data, or cut short.
     """
-    plain, content = _sha1(), _sha1()
-    seen = _digested(stored, plain)
+    content = hashlib.sha1(usedforsecurity=False)
     try:
-        for part in _gunzipped(seen) if packed else seen:
+        for part in _gunzipped(stored) if packed else stored:
             content.update(part)
             write(part)
     except zlib.error:
-        for _ in seen:  # the stored bytes may be what was wanted
-            continue
-        return "", plain.hexdigest()
-    return content.hexdigest(), plain.hexdigest()
-
-
-def _sha1() -> hashlib._Hash:
-    return hashlib.sha1(usedforsecurity=False)
-
-
-def _digested(pieces: Iterable[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
-    for piece in pieces:
-        digest.update(piece)
-        yield piece
+        return ""
+    return content.hexdigest()
 
 
 def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
