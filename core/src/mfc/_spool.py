@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from queue import Queue
 from types import TracebackType
 from typing import BinaryIO, cast
 
 from mfc._cache import PIECE, NewEntry
+from mfc._transfer import start
 
 GZIP = b"\x1f\x8b"
+#: Parts of content that wait to be hashed.
+_WAITING = 8
 
 
 class Held:
@@ -170,12 +175,43 @@ def pour(stored: Iterable[bytes], write: Callable[[bytes], None], *, packed: boo
     """
     content = hashlib.sha1(usedforsecurity=False)
     try:
-        for part in _gunzipped(stored) if packed else stored:
-            content.update(part)
-            write(part)
+        with _Beside(content.update) as beside:
+            for part in _gunzipped(stored) if packed else stored:
+                beside.give(part)
+                write(part)
     except zlib.error:
         return ""
     return content.hexdigest()
+
+
+class _Beside:
+    """Another thread that takes parts, in order, while this one goes on: hashing is half the work.
+
+    Args:
+        take: is called with each part; all are taken when the block ends.
+    """
+
+    def __init__(self, take: Callable[[bytes], object]) -> None:
+        self._take = take
+        self._parts: Queue[bytes | None] = Queue(_WAITING)
+        self._ended = threading.Event()
+
+    def __enter__(self) -> _Beside:
+        start(self._serve)
+        return self
+
+    def _serve(self) -> None:
+        while (part := self._parts.get()) is not None:
+            self._take(part)
+        self._ended.set()
+
+    def give(self, part: bytes) -> None:
+        """Let a part be taken; wait if many are not yet."""
+        self._parts.put(part)
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.put(None)
+        self._ended.wait()
 
 
 def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:

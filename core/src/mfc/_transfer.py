@@ -89,6 +89,11 @@ class _Crew:
 _crew = _Crew()
 
 
+def start(act: Callable[[], None]) -> None:
+    """Let another thread do something, which raises nothing."""
+    _crew.start(act)
+
+
 def _renew_crew() -> None:
     global _crew  # noqa: PLW0603 - its threads are not in the child, and its lock may be held
     _crew = _Crew()
