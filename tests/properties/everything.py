@@ -55,7 +55,10 @@ class Walk:
         """Return the answer, None if it is an error of ours; any other is a failure."""
         try:
             found = answer()
-            if isinstance(found, Iterator):
+            if isinstance(found, io.IOBase):
+                with found:
+                    found = found.read()
+            elif isinstance(found, Iterator):
                 found = list(itertools.islice(found, MANY + 1))
                 assert len(found) <= MANY, f"{question} has no end"
         except MetaflowException as error:

@@ -60,7 +60,8 @@ class TestSingleObjects:
             if asked is None:
                 continue
             got = recorded.get(*asked)
-            if exchange["status"] == 200:
+            # The service finds run 7 by the name 07, which is another one.
+            if exchange["status"] == 200 and asked[0].components[1:2] != ("07",):
                 assert got is not None, exchange["target"]
                 assert said(got) == told(exchange["body"])
             else:

@@ -27,8 +27,10 @@ from mfc_service._rows import (
     left_out,
     location,
     metadata_of,
+    path_of,
     record_of,
     records_of,
+    respelt,
 )
 from mfc_service._tags import retag
 
@@ -82,13 +84,14 @@ class ServiceProvider:
         row = answer.document(dict)
         if row.get("flow_id") != path.components[0]:
             raise Unanswered(answer.question, f"expected {path}, got {excerpt(answer.body)!r}")
+        if respelt(path) and path_of(row, path.level) != path:
+            return None
         if path.level is not Level.ARTIFACT:
             return record_of(row, path.level)
         found = artifact_of(row)
-        if attempt is not None:
-            return found if found.attempt == attempt else None
-        # Before 2.2.0 this may be of an attempt that failed.
-        return self._named_artifact(path) if answer.older(2, 2, 0) else found
+        if attempt is None and answer.older(2, 2, 0):
+            return self._named_artifact(path)  # this one may be of an attempt that failed
+        return found if attempt in (None, found.attempt) else None
 
     def children(self, path: Pathspec, query: Query) -> Iterator[Record]:
         """Yield the records below `path`, newest first; see the contract."""
@@ -183,6 +186,8 @@ class ServiceProvider:
         first: int | None = None,
     ) -> Iterator[Row]:
         """Yield the objects of a listing below `path`, newest first."""
+        if respelt(path) and self.get(path) is None:
+            return iter(())
         return listed(self._connection, path, what, params, first)
 
     # Tasks by their metadata

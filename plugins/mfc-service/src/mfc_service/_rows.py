@@ -116,6 +116,12 @@ def location(path: Pathspec) -> str | None:
     return "".join(parts)
 
 
+def respelt(path: Pathspec) -> bool:
+    """Tell whether a path has a number spelt as no name is: for `07` the service finds run 7."""
+    numbered = path.components[1:4:2]
+    return any(name.isdecimal() and name != str(int(name)) for name in numbered)
+
+
 def impossible(path: Pathspec) -> bool:
     """Tell whether the real service fails at a path instead of not finding it.
 
