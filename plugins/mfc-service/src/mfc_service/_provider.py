@@ -17,7 +17,7 @@ from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, PendingRe
 from mfc.query import Query
 from mfc_service import MFC_CAPABILITIES, _patterns
 from mfc_service._completed import Completed
-from mfc_service._connection import Connection, NoRoute, excerpt
+from mfc_service._connection import Answer, Connection, NoRoute, excerpt
 from mfc_service._filters import by_names, encodable, params_of, unsayable
 from mfc_service._pages import listed
 from mfc_service._rows import (
@@ -79,19 +79,21 @@ class ServiceProvider:
         answer = self._connection.get(where)
         if answer.lacks(path):
             return None
-        if path.level is Level.ARTIFACT and attempt is not None and answer.no_route:
+        if path.level is Level.ARTIFACT:
+            return self._artifact(path, attempt, answer)
+        row = _row_at(path, answer)
+        return None if row is None else record_of(row, path.level)
+
+    def _artifact(
+        self, path: Pathspec, attempt: int | None, answer: Answer
+    ) -> ArtifactRecord | None:
+        if attempt is not None and answer.no_route:
             return next(self._of_attempt(path.parent, frozenset([path.name]), attempt), None)
-        row = answer.document(dict)
-        if row.get("flow_id") != path.components[0]:
-            raise Unanswered(answer.question, f"expected {path}, got {excerpt(answer.body)!r}")
-        if respelt(path) and path_of(row, path.level) != path:
-            return None
-        if path.level is not Level.ARTIFACT:
-            return record_of(row, path.level)
-        found = artifact_of(row)
-        if attempt is None and answer.older(2, 2, 0):
+        row = _row_at(path, answer)
+        if row is not None and attempt is None and answer.older(2, 2, 0):
             return self._named_artifact(path)  # this one may be of an attempt that failed
-        return found if attempt in (None, found.attempt) else None
+        found = None if row is None else artifact_of(row)
+        return found if found is None or attempt in (None, found.attempt) else None
 
     def children(self, path: Pathspec, query: Query) -> Iterator[Record]:
         """Yield the records below `path`, newest first; see the contract."""
@@ -302,6 +304,18 @@ class ServiceProvider:
                 yield record.path
             else:
                 yield from self._tasks(record.path)
+
+
+def _row_at(path: Pathspec, answer: Answer) -> Row | None:
+    """Return the object that an answer has; None if it is one of another name.
+
+    Raises:
+        Unanswered: it is about something else.
+    """
+    row: Row = answer.document(dict)
+    if row.get("flow_id") != path.components[0]:
+        raise Unanswered(answer.question, f"expected {path}, got {excerpt(answer.body)!r}")
+    return None if respelt(path) and path_of(row, path.level) != path else row
 
 
 def _made(make: Callable[[Row], Any], rows: Iterable[Row]) -> Iterator[Any]:
