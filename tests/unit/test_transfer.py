@@ -60,7 +60,7 @@ def test_no_more_than_the_width_are_under_way(width: int) -> None:
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
-        time.sleep(0.005)
+        time.sleep(0.03)
         with lock:
             now[0] -= 1
         return ""
