@@ -91,3 +91,15 @@ def test_a_name_that_nothing_can_have_is_not_asked_for(name: str) -> None:
         assert not list(source.metadata(Pathspec(("F", "1", "s", name))))
         assert not list(source.artifacts(Pathspec(("F", name, "s")), None))
         assert not server.asked
+
+
+def test_a_number_spelt_otherwise_is_another_name(services: Hub) -> None:
+    made, run = Service(*services.new()), Pathspec(("F", "7"))
+    step = run.child("start")
+    made.put(History([Record(each, 10) for each in (run.parent, run, step)], [], []))
+    source = provider(made.url)
+    assert names(source.children(run, Query())) == ["start"]
+    for name in ("07", "007"):
+        assert source.get(Pathspec(("F", name))) is None
+        assert names(source.children(Pathspec(("F", name)), Query())) == []
+    assert source.get(run) is not None
