@@ -148,7 +148,7 @@ class Cache:
         path = _path(directory, key)
         try:
             unfinished, descriptor = self._begun(path)
-            file = open(descriptor, "w+b", buffering=0)  # noqa: SIM115
+            file = open(descriptor, "w+b", buffering=0)  # noqa: SIM115 - handed on
             return NewEntry(self, path, unfinished, file)
         except OSError:
             return None
@@ -288,7 +288,7 @@ class NewEntry:
             return
         finally:
             if renamed:
-                self.file = open(self._unfinished or self._path, "rb", buffering=0)  # noqa: SIM115
+                self.file = open(self._unfinished or self._path, "rb", buffering=0)  # noqa: SIM115 - handed on
         self._cache._grown(size)
 
     def leave(self) -> None:

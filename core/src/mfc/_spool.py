@@ -150,7 +150,7 @@ def roomy(entry: NewEntry | None) -> Iterator[BinaryIO]:
     with contextlib.suppress(OSError):
         import tempfile  # few values are large
 
-        yield cast("BinaryIO", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+        yield cast("BinaryIO", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - handed on
     yield io.BytesIO()
 
 

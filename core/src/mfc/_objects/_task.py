@@ -269,7 +269,7 @@ class Task(MetaflowObject):
     def loglines(  # noqa: PLR0913 - Metaflow's signature, and what selects
         self,
         stream: str,
-        as_unicode: bool = True,  # noqa: FBT001, FBT002
+        as_unicode: bool = True,  # noqa: FBT001, FBT002 - Metaflow's
         meta_dict: Mapping[str, Any] | None = None,
         *,
         tail: int | None = None,
