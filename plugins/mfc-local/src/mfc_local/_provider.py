@@ -53,7 +53,8 @@ class LocalProvider:
         level = path.level
         if level is Level.ARTIFACT:
             run = self._run(path.up(Level.RUN))
-            return self._task(path.parent).artifact(path.name, attempt, run)
+            found = self._task(path.parent).named((path.name,), attempt, run)
+            return found[0] if found else None
         if level is Level.RUN:
             return self._run(path)
         run = self._run(path.up(Level.RUN)) if level > Level.RUN else None
@@ -96,9 +97,7 @@ class LocalProvider:
                 if names is None:
                     found = files.artifacts(attempt, run)
                 else:
-                    each = (files.artifact(name, attempt, run) for name in set(names))
-                    found = [record for record in each if record is not None]
-                    found.sort(key=_created, reverse=True)
+                    found = files.named(set(names), attempt, run)
             except UnreadableRecord as unreadable:
                 _only(task, path, unreadable)
             else:

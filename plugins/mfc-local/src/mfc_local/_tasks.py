@@ -50,14 +50,18 @@ class TaskFiles:
         found.sort(key=_created)
         return found
 
-    def artifact(self, name: str, attempt: int | None, run: Record | None) -> ArtifactRecord | None:
-        """Return one artifact of an attempt, by default of the one that was done last."""
-        if attempt is None:
-            found = self._artifact(name, 0, run)
-            if found is not None and self._first_attempt_counts(found):
-                return found
-            attempt = self._done_last(self._entries())
-        return None if attempt is None else self._artifact(name, attempt, run)
+    def named(
+        self, names: Collection[str], attempt: int | None, run: Record | None
+    ) -> list[ArtifactRecord]:
+        """Return some artifacts of an attempt, by default of the one done last, newest first."""
+        found = self._of_attempt(names, attempt or 0, run)
+        if attempt is None and not (found and self._first_attempt_counts(found[0])):
+            last = self._done_last(self._entries())
+            if last is None:
+                return []
+            if last:
+                return self._of_attempt(names, last, run)
+        return found
 
     def artifacts(self, attempt: int | None, run: Record | None) -> list[ArtifactRecord]:
         """Return the artifacts of an attempt, by default the one done last, newest first."""
@@ -65,27 +69,33 @@ class TaskFiles:
         if attempt is None:
             attempt = self._done_last(entries)
         start = f"{attempt}{_ARTIFACT}"
-        skip = len(start)
         nameless = {f"{start}{name}.json" for name in ("", ".", "..")}
+        wanted = [
+            entry
+            for entry in entries
+            if entry.startswith(start) and entry.endswith(".json") and entry not in nameless
+        ]
+        return self._artifacts(wanted, len(start), run)
+
+    def _of_attempt(
+        self, names: Collection[str], attempt: int, run: Record | None
+    ) -> list[ArtifactRecord]:
+        start = f"{attempt}{_ARTIFACT}"
+        return self._artifacts([f"{start}{name}.json" for name in names], len(start), run)
+
+    def _artifacts(
+        self, files: Collection[str], skip: int, run: Record | None
+    ) -> list[ArtifactRecord]:
+        """Return the artifacts in some files, newest first; their names begin at `skip`."""
         found = self._read(
-            [
-                entry
-                for entry in entries
-                if entry.startswith(start) and entry.endswith(".json") and entry not in nameless
-            ],
+            files,
             lambda fields, file: ArtifactRecord.of_json(
                 self.path.child(file[skip:-5]), fields, run
             ),
         )
-        found.sort(key=_created, reverse=True)
+        if len(found) > 1:
+            found.sort(key=_created, reverse=True)
         return found
-
-    def _artifact(self, name: str, attempt: int, run: Record | None) -> ArtifactRecord | None:
-        found = self._read(
-            (f"{attempt}{_ARTIFACT}{name}.json",),
-            lambda fields, _: ArtifactRecord.of_json(self.path.child(name), fields, run),
-        )
-        return found[0] if found else None
 
     def _first_attempt_counts(self, found: ArtifactRecord) -> bool:
         """Tell whether attempt 0 is known to be the only one, without listing the directory.
@@ -101,6 +111,12 @@ class TaskFiles:
         done = [entry for entry in entries if entry.startswith(_DONE)]
         if not done:
             return None
+        if len(done) == 1:
+            # Artifacts are recorded after their attempt is done, so these are of this one.
+            attempts = {entry.partition(_ARTIFACT)[0] for entry in entries if _ARTIFACT in entry}
+            attempts = {attempt for attempt in attempts if attempt.isdecimal()}
+            if len(attempts) == 1:
+                return int(attempts.pop())
         file = f"{self.directory}/{META}/{max(done)}"
         content = read_bytes(file)
         self.meter.add(reads=1, size=len(content or b""))
