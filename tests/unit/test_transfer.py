@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -178,18 +179,18 @@ def test_when_all_that_may_be_under_way_hang_the_rest_is_not_waited_for() -> Non
 
 def test_slow_calls_make_room_for_each_other() -> None:
     """Of a line that bears one call in a third of the patience, not eight are asked at once."""
-    line, most, now = threading.Lock(), [0], [0]
+    most, now = [0], [0]
 
     def call() -> str:
         now[0] += 1
         most[0] = max(most[0], now[0])
-        with line:
-            time.sleep(0.1)
+        line.submit(time.sleep, 0.1).result()
         now[0] -= 1
         return ""
 
-    answers = in_order(range(12), lambda i: (i, call), calls(width=32, patience=1.0))
-    assert all(outcome.error is None for _, outcome in answers)
+    with ThreadPoolExecutor(1) as line:
+        answers = in_order(range(12), lambda i: (i, call), calls(width=32, patience=1.0))
+        assert all(outcome.error is None for _, outcome in answers)
     assert most[0] < 8
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -23,8 +24,16 @@ T = TypeVar("T")
 
 #: Calls that begin together before any has come back: what a slow line bears is not known yet.
 _FIRST = 4
+#: Calls that wait to begin, for each that is under way: threads that find no work have to be woken.
+_QUEUED = 4
+#: Seconds of work for which another thread is not worth its waking.
+_LITTLE = 0.002
+#: Part by which the shortest time of a call is thought to grow with each one that took longer.
+_FORGET = 1.1
 #: Seconds after which who waits looks up: on some systems, an interrupt is not heard before.
 _GLANCE = 1.0
+#: Seconds that may pass with items that are taken ahead while there is an answer to give.
+_MOMENT = 0.001
 #: Threads that stay when there is nothing to do.
 _IDLE = 64
 
@@ -105,26 +114,22 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 
 @attrs.define(eq=False)
 class _Call(Generic[T]):
-    """One call, and what came of it; only the consumer's thread changes it."""
+    """One call, and what came of it."""
 
     act: Callable[[], T]
-    began: float
+    #: When it began, by the monotonic clock; None while it waits for its turn.
+    began: float | None = None
     outcome: Outcome[T] | None = None
     size: int = 0
     #: How often it will be taken; 0 if it was dropped.
     wanted: int = 1
 
 
-def _perform(call: _Call[T], ended: SimpleQueue[Any]) -> None:
-    try:
-        outcome: Outcome[T] = Outcome(call.act())
-    except BaseException as error:  # noqa: BLE001 - raised where it is taken
-        outcome = Outcome(error=error)
-    ended.put((call, outcome, time.monotonic()))
-
-
 class SideBySide(Generic[Key, T]):
     """Calls under way, and answers that wait to be taken, by key; equal keys are one call.
+
+    Calls begin in the order in which they were wanted. A thread that has made one makes the next,
+    as long as there are some: to hand each over would cost more than a quick store needs for it.
 
     One thread at a time uses it. In a forked child the calls that were under way begin anew.
 
@@ -148,57 +153,81 @@ class SideBySide(Generic[Key, T]):
         #: Answers that were taken, the last one taken last.
         self._kept: dict[Key, _Call[T]] = {}
         self._kept_bytes = 0
-        self._ended: SimpleQueue[Any] = SimpleQueue()
         self._process = os.getpid()
         self._width = limits.width if limits.patience == math.inf else min(_FIRST, limits.width)
+        #: Seconds of the shortest of the last calls.
+        self._shortest = math.inf
+        self._set_up()
+
+    def _set_up(self) -> None:
+        # What follows is changed by the threads that make the calls, too.
+        self._lock = threading.Lock()
+        self._pending: deque[_Call[T]] = deque()
         self._running = self._waiting = self._lost = 0
+        #: The call for which the consumer waits, and what wakes it.
+        self._awaited: _Call[T] | None = None
+        self._news: SimpleQueue[None] = SimpleQueue()
 
     def __contains__(self, key: object) -> bool:
         return key in self._calls
 
+    def is_low(self) -> bool:
+        """Tell whether it is time to want more."""
+        return self._running + len(self._pending) <= self._width * _QUEUED // 2
+
     def has_room(self, ahead: int = 0) -> bool:
-        """Tell whether one more call may begin, with so many items taken ahead."""
-        if not self._calls and not ahead:
-            return True
-        memory = self._waiting + (self._running + 1) * self._cost
-        few = self._running < self._width and ahead < self._limits.ahead
-        return few and memory <= self._limits.memory
+        """Tell whether one more call may be wanted, with so many items taken ahead."""
+        under_way = self._running + len(self._pending)
+        return under_way < self._width * _QUEUED and ahead < self._limits.ahead
 
     def want(self, key: Key, act: Callable[[], T]) -> None:
-        """Begin a call whose answer will be taken under `key`."""
-        self._settle()
+        """Let a call be made, now or in its turn, whose answer will be taken under `key`."""
+        self._see_fork()
         if (known := self._calls.get(key)) is not None:
             known.wanted += 1
             return
         if (known := self._kept.pop(key, None)) is not None:
             known.wanted = 1
             self._kept_bytes -= known.size
-            self._waiting += known.size
             self._calls[key] = known
+            with self._lock:
+                self._waiting += known.size
             return
-        call = self._calls[key] = _Call(act, time.monotonic())
-        if self._lost >= self._limits.width:  # whatever answers these calls is gone
-            call.outcome = Outcome(error=Overdue())
-        else:
-            self._begin(call)
+        call = self._calls[key] = _Call(act)
+        with self._lock:
+            self._pending.append(call)
+            self._call_threads()
 
     def is_done(self, key: Key) -> bool:
         """Tell whether the answer for `key` is there."""
-        self._settle()
         return self._calls[key].outcome is not None
 
     def wait(self, key: Key) -> None:
-        """Wait a little until any call ends, or the one for `key` is overdue."""
+        """Wait a little until the call for `key` ends or is overdue, or more calls can be made."""
+        self._see_fork()
         call = self._calls[key]
-        left = call.began + self._limits.patience - time.monotonic()
-        try:
-            self._note(*self._ended.get(timeout=min(max(left, 0), _GLANCE)))
-        except Empty:
-            if left > _GLANCE:
+        with self._lock:
+            if call.outcome is not None:
                 return
-            self._running -= 1
-            self._lost += 1
-            call.outcome = Outcome(error=Overdue())
+            self._awaited = call
+            self._call_threads()
+            if call.began is None and self._lost >= self._limits.width:
+                call.outcome = Outcome(error=Overdue())  # whatever answers these calls is gone
+                self._call_threads()
+                return
+            began = time.monotonic() if call.began is None else call.began
+            left = began + self._limits.patience - time.monotonic()
+        try:
+            self._news.get(timeout=min(max(left, 0), _GLANCE))
+        except Empty:
+            with self._lock:
+                if left <= _GLANCE and call.outcome is None and call.began is not None:
+                    self._running -= 1
+                    self._lost += 1
+                    call.outcome = Outcome(error=Overdue())
+                    self._call_threads()
+        finally:
+            self._awaited = None
 
     def take(self, key: Key) -> Outcome[T]:
         """Return the answer for `key`, waiting for it."""
@@ -212,48 +241,105 @@ class SideBySide(Generic[Key, T]):
 
     def drop(self, key: Key) -> None:
         """Give up an answer that was wanted once."""
-        self._settle()
         if (call := self._calls.get(key)) is not None:
             call.wanted -= 1
             if not call.wanted:
                 self._put_away(key)
 
+    def give_up(self) -> None:
+        """Let no call begin any more."""
+        with self._lock:
+            self._pending.clear()
+
     def _put_away(self, key: Key) -> None:
         """Keep an answer that nobody waits for any more, as long as there is memory for it."""
         call = self._calls.pop(key)
-        self._waiting -= call.size
+        with self._lock:
+            self._waiting -= call.size
+            self._call_threads()
         if 0 < call.size <= self._keep:
             self._kept[key] = call
             self._kept_bytes += call.size
             while self._kept_bytes > self._keep:
                 self._kept_bytes -= self._kept.pop(next(iter(self._kept))).size
 
-    def _begin(self, call: _Call[T]) -> None:
+    def _see_fork(self) -> None:
+        """In a forked child, begin anew: the threads of its parent are not there."""
+        if self._process == os.getpid():
+            return
+        self._process = os.getpid()
+        self._set_up()
+        for call in self._calls.values():
+            if call.outcome is None:
+                call.began = None
+                self._pending.append(call)
+            else:
+                self._waiting += call.size
+
+    # With the lock
+
+    def _call_threads(self) -> None:
+        """Let more threads make calls if those that do would take long."""
+        while self._running < self._width and self._pending:
+            if self._running and len(self._pending) * self._shortest < _LITTLE * self._running:
+                return
+            call = self._next()
+            if call is None:
+                return
+            _crew.start(partial(self._make, call))
+
+    def _next(self) -> _Call[T] | None:
+        """Return the call that begins now, None if there is none for which there is memory."""
+        while self._pending and (self._pending[0].outcome or not self._pending[0].wanted):
+            self._pending.popleft()
+        if not self._pending or self._lost >= self._limits.width:
+            return None
+        call = self._pending[0]
+        memory = self._waiting + (self._running + 1) * self._cost
+        is_alone = call is self._awaited or not (self._running or self._waiting)
+        if memory > self._limits.memory and not is_alone:
+            return None
         self._running += 1
-        ended = self._ended
-        _crew.start(lambda: _perform(call, ended))
+        call.began = time.monotonic()
+        return self._pending.popleft()
 
-    def _settle(self) -> None:
-        """Take note of what has ended by now, and of a fork."""
-        if self._process != os.getpid():
-            self._process, self._ended, self._running = os.getpid(), SimpleQueue(), 0
-            for call in [c for c in self._calls.values() if c.outcome is None]:
-                call.began = time.monotonic()
-                self._begin(call)
-        while not self._ended.empty():
-            self._note(*self._ended.get())
-
-    def _note(self, call: _Call[T], outcome: Outcome[T], at: float) -> None:
+    def _note(self, call: _Call[T], outcome: Outcome[T]) -> bool:
+        """Take note of a call's end; tell whether that was in time."""
         if call.outcome is not None:  # it was overdue, and nobody waits for it any more
             self._lost -= 1
-            return
+            return False
         self._running -= 1
-        call.outcome = outcome
-        slow = at - call.began > self._limits.patience / 4
+        took = time.monotonic() - (call.began or 0)
+        self._shortest = min(took, self._shortest * _FORGET)
+        slow = took > self._limits.patience / 4
         self._width = max(self._width // 2, 1) if slow else min(self._width + 1, self._limits.width)
         if outcome.error is None and call.wanted:
             call.size = self._size(outcome.value)
             self._waiting += call.size
+        call.outcome = outcome
+        return True
+
+    # In the threads that make the calls
+
+    def _make(self, call: _Call[T] | None) -> None:
+        """Make a call, and then those that wait for their turn."""
+        lock, news = self._lock, self._news
+        while call is not None:
+            try:
+                outcome: Outcome[T] = Outcome(call.act())
+            except BaseException as error:  # noqa: BLE001 - raised where it is taken
+                outcome = Outcome(error=error)
+            with lock:
+                in_time = self._note(call, outcome)
+                if in_time and self._running < self._width:
+                    call = self._next()
+                    self._call_threads()
+                else:
+                    call = None
+                awaited = self._awaited
+                if awaited is not None and (awaited.outcome or not self._pending):
+                    self._awaited = None
+                    news.put(None)
 
 
 _END: Any = object()
@@ -276,31 +362,41 @@ def in_order(
     """
     source = _held_back(items)
     ahead: deque[tuple[Item, Key | None]] = deque()
+    last = False
 
     def is_first_at_hand() -> bool:
         return bool(ahead) and (ahead[0][1] is None or calls.is_done(ahead[0][1]))
 
-    last = False
-    while True:
-        taken = 0
-        # Who has an answer to give takes one more item, not many: their source may be slow.
-        while not last and calls.has_room(len(ahead)) and not (taken and is_first_at_hand()):
+    def take_ahead() -> bool:
+        """Take items; tell whether there are more. Who has an answer to give does not take long."""
+        until = time.monotonic() + _MOMENT
+        while calls.has_room(len(ahead)):
             item = next(source, _END)
-            if not (last := item is _END):
-                taken += 1
-                planned = None if isinstance(item, _Failed) else plan(item)
-                if planned is not None:
-                    calls.want(*planned)
-                ahead.append((item, None if planned is None else planned[0]))
-        if not ahead:
-            return
-        if not is_first_at_hand():
-            calls.wait(ahead[0][1])  # type: ignore[arg-type]  # what has no key is at hand
-            continue
-        item, key = ahead.popleft()
-        if isinstance(item, _Failed):
-            raise item.error
-        yield item, None if key is None else calls.take(key)
+            if item is _END:
+                return False
+            planned = None if isinstance(item, _Failed) else plan(item)
+            if planned is not None:
+                calls.want(*planned)
+            ahead.append((item, None if planned is None else planned[0]))
+            if is_first_at_hand() and time.monotonic() > until:
+                break
+        return True
+
+    try:
+        while True:
+            if not last and calls.is_low():
+                last = not take_ahead()
+            if not ahead:
+                return
+            if not is_first_at_hand():
+                calls.wait(ahead[0][1])  # type: ignore[arg-type]  # what has no key is at hand
+                continue
+            item, key = ahead.popleft()
+            if isinstance(item, _Failed):
+                raise item.error
+            yield item, None if key is None else calls.take(key)
+    finally:
+        calls.give_up()
 
 
 @attrs.frozen
