@@ -19,7 +19,7 @@ from mfc.testing import _isolation
 from .faraway import output, process
 
 
-def calls(cost: int = 0, keep: float = 0, **limits: Any) -> SideBySide[Any, Any]:
+def calls(cost: int = 0, keep: float = 0, **limits: Any) -> SideBySide[Any]:
     return SideBySide(Limits(**{"patience": math.inf, **limits}), cost, len, keep=keep)
 
 
@@ -210,9 +210,8 @@ def test_the_interpreter_ends_while_calls_hang() -> None:
     import threading
     from mfc._transfer import *
     calls = SideBySide(Limits(patience=0.1))
-    for i in range(5):
-        calls.want(i, threading.Event().wait)
-    print(type(calls.take(0).error).__name__)
+    wanted = [calls.want(i, threading.Event().wait) for i in range(5)]
+    print(type(calls.take(wanted[0]).error).__name__)
     """
     assert output(code) == "Overdue"
 

@@ -5,20 +5,18 @@ Blobs of other machines go through the cache.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import reprlib
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from mfc._cache import LARGE, Cache
+from mfc._blob import Fetched, Small, Wanted, expands, verified
+from mfc._cache import SMALL, Cache
 from mfc._files import Files, Part, Progress
 from mfc._place import Place
 from mfc._spool import GZIP, Held, Spool, buffered, pour, roomy
 from mfc._transfer import Limits, Outcome
-from mfc.errors import CorruptBlob, MetaflowDataMissing, UnreadableBlob
+from mfc.errors import CorruptBlob, MetaflowDataMissing
 from mfc.model import Pathspec
 
 if TYPE_CHECKING:
@@ -27,42 +25,6 @@ if TYPE_CHECKING:
 
 #: Blobs in a row that are not cached, after which it is not likely that the next one is.
 _MISSED = 8
-
-
-class Wanted(NamedTuple):
-    """A blob that somebody wants."""
-
-    #: The flow's part of the datastore.
-    where: Place
-    #: SHA-1 of the uncompressed content, 40 hex digits.
-    key: str
-    #: What it is, for errors.
-    subject: str
-    #: Content was compressed by the store; False when it is itself an archive.
-    packed: bool = True
-
-    @property
-    def path(self) -> str:
-        """Where it is below a root.
-
-        Raises:
-            CorruptBlob: the key is no SHA-1.
-        """
-        # Only names: what else stands there could lead out of the datastore.
-        if len(self.key) != 40 or not self.key.isalnum():  # noqa: PLR2004 - hex digits of a SHA-1
-            reason = f"its key {reprlib.repr(self.key)} is no SHA-1"
-            raise CorruptBlob(self.subject, "", reason)
-        return f"{self.where.flow}/data/{self.key[:2]}/{self.key}"
-
-    @property
-    def location(self) -> str:
-        """Where it should be, for errors."""
-        return f"{self.where.roots[0]}/{self.path}"
-
-
-def size_of(fetched: bytes | Part | None) -> int:
-    """Return the bytes that what was fetched takes."""
-    return len(fetched.first if isinstance(fetched, Part) else fetched or b"")
 
 
 class Datastore:
@@ -122,7 +84,7 @@ class Datastore:
         if self.is_local(wanted.where.ds_type):
             if not in_file:
                 stored = self._files.whole(wanted.where, wanted.path, wanted.subject)
-                return Held(_verified(stored, wanted))
+                return Held(verified(stored, wanted))
             return self.received(wanted, Outcome(self.fetch(wanted)), progress)
         if (found := self._cached(wanted.key)) is not None:
             return Held(found)
@@ -134,10 +96,15 @@ class Datastore:
             self._meter.add(cache_hits=1)
         return found
 
+    def find(self, wanted: Iterable[Wanted]) -> dict[str, bytes]:
+        """Return the content of those small blobs that are cached, by key; all else is not said."""
+        found = self._cache.find([one.key for one in wanted])
+        if found:
+            self._meter.add(cache_hits=len(found))
+        return found
+
     def needs_fetching(self, wanted: Wanted) -> bool:
-        """Tell whether it pays to `fetch` before the content is wanted."""
-        if self.is_local(wanted.where.ds_type):
-            return False
+        """Tell whether it pays to `fetch` before the content is wanted, which `find` has not."""
         # Who asks hands out the work of many threads, and a look at the disk makes it wait for its
         # turn among them. So where nothing was found for a while, it looks now and then.
         self._asked += 1
@@ -147,25 +114,24 @@ class Datastore:
         self._missed = 0 if found else self._missed + 1
         return not found
 
-    def fetch(self, wanted: Wanted) -> bytes | Part:
+    def fetch(self, wanted: Wanted) -> Fetched:
         """Read a blob, or the beginning of a large one, for as long as that takes.
 
         Raises:
             DatastoreError: as `blob`.
         """
         part = self._files.beginning(wanted.where, wanted.path, wanted.subject)
-        if not part.is_whole or _expands(part.first, packed=wanted.packed):
+        if not part.is_whole or expands(part.first, packed=wanted.packed):
             return part
-        content = _verified(part.first, wanted)
+        if len(part.first) <= SMALL:
+            return Small(part.first)
+        content = verified(part.first, wanted)
         if not self.is_local(wanted.where.ds_type):
             self._cache.put(wanted.key, content)
         return content
 
     def received(
-        self,
-        wanted: Wanted,
-        outcome: Outcome[bytes | Part | None],
-        progress: Progress | None = None,
+        self, wanted: Wanted, outcome: Outcome[Fetched | None], progress: Progress | None = None
     ) -> Held:
         """Return the content that `fetch` gave, the rest of a large one read now.
 
@@ -180,6 +146,12 @@ class Datastore:
         if isinstance(fetched, bytes):
             return Held(fetched)
         remote = not self.is_local(wanted.where.ds_type)
+        if isinstance(fetched, Small):
+            content = verified(fetched.stored, wanted)
+            if remote and not fetched.is_kept:
+                fetched.is_kept = True
+                self._cache.put(wanted.key, content)
+            return Held(content)
         # Somebody else may have read the same one meanwhile.
         if remote and (found := self._cached(wanted.key)) is not None:
             return Held(found)
@@ -329,47 +301,3 @@ class Datastore:
 
         held = self._spooled(key if remote else "", fill)
         return held, content[0]
-
-
-def _expands(stored: bytes, *, packed: bool) -> bool:
-    """Tell whether stored bytes say that there is much in them."""
-    return packed and stored.startswith(GZIP) and int.from_bytes(stored[-4:], "little") >= LARGE
-
-
-def _verified(stored: bytes, wanted: Wanted) -> bytes:
-    """Return the content that stored bytes are, or decompress to, by its hash."""
-    if not stored:
-        raise MetaflowDataMissing(wanted.subject, wanted.location, "its blob is empty")
-    try:
-        for content in _readings(stored, packed=wanted.packed):
-            if hashlib.sha1(content, usedforsecurity=False).hexdigest() == wanted.key:
-                return content
-    except MemoryError as cause:
-        reason = "there is not enough memory to decompress it"
-        raise UnreadableBlob(wanted.subject, wanted.location, reason) from cause
-    raise CorruptBlob(wanted.subject, wanted.location, "its bytes do not match their SHA-1")
-
-
-def _readings(stored: bytes, *, packed: bool) -> Iterator[bytes]:
-    """Yield what the content may be, likeliest first: the store does not say how it wrote it."""
-    if not packed:
-        yield stored
-    if stored.startswith(GZIP):
-        try:
-            yield gunzip(stored)
-        except zlib.error:
-            return  # cut short or not gzip at all: its hash could not match either
-    if packed:
-        yield stored
-
-
-def gunzip(packed: bytes) -> bytes:
-    """Return what gzip data of one member decompresses to.
-
-    Raises:
-        zlib.error: it is no gzip data, or it is cut short.
-    """
-    # The last four bytes are the size. A buffer of just this size is handed out as it is, one
-    # of any other is copied. They cannot be trusted further than deflate can expand, 1032 times.
-    size = min(int.from_bytes(packed[-4:], "little"), 1032 * len(packed))
-    return zlib.decompress(packed, 31, bufsize=max(size, 1))

@@ -165,7 +165,7 @@ class Files:
                 yield self._asked(part, subject, partial(read, start))
             return
         limits = attrs.evolve(self.limits, memory=min(self.limits.memory, _RANGES))
-        calls: SideBySide[int, bytes] = SideBySide(limits, _RANGE, len)
+        calls: SideBySide[bytes] = SideBySide(limits, _RANGE, len)
         ask = partial(_told, part.filesystem, part.path, subject)
         for _, outcome in in_order(starts, lambda s: (s, partial(ask, partial(read, s))), calls):
             if outcome is not None:
@@ -207,9 +207,8 @@ class Files:
 
     def in_time(self, act: Callable[[], T]) -> Outcome[T]:
         """Return what a call gives, made by another thread; it may be overdue."""
-        calls: SideBySide[str, T] = SideBySide(self.limits)
-        calls.want("", act)
-        return calls.take("")
+        calls: SideBySide[T] = SideBySide(self.limits)
+        return calls.take(calls.want("", act))
 
     def given(self, outcome: Outcome[T], subject: str, location: str) -> T:
         """Return what a call gave; its errors say for what it was made here.

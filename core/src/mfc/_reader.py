@@ -3,39 +3,37 @@
 from __future__ import annotations
 
 import contextvars
-import itertools
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
-
-import attrs
 
 from mfc._known import UNKNOWN, known
 from mfc._locks import fork_safe
 from mfc._place import Place, place_of
 from mfc._provider import CompletedProvider, Counter
+from mfc._scope import Scope
 from mfc.config import Config
 from mfc.errors import (
     BadAddress,
     BadSetting,
+    MetaflowException,
     MetaflowUnknownUser,
     MfcWarning,
 )
-from mfc.model import ArtifactRecord, Level, Pathspec, Record, Stats
-from mfc.query import Query
+from mfc.model import ArtifactRecord, Level, Stats
 from mfc.trust import Trust
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from mfc._blob import Fetched, Planned, Wanted
     from mfc._cache import Cache
-    from mfc._datastore import Datastore, Wanted
+    from mfc._datastore import Datastore
     from mfc._decoders import Decoders
     from mfc._discovery import PluginInfo
-    from mfc._files import Part
     from mfc._spool import Held
     from mfc.hookspecs import (
         ArtifactDecoder,
@@ -68,70 +66,6 @@ class Unset:
 
 
 DEFAULT: Final = Unset()
-
-
-@attrs.frozen(eq=False)
-class Scope:
-    """What an object remembers of its making: where it came from and what it may see."""
-
-    reader: Reader
-    provider: MetadataProvider
-    #: The namespace at that moment; None sees everything.
-    namespace: str | None
-    #: Whether the namespace is applied to the object and what is reached from it.
-    checked: bool = True
-
-    def unchecked(self) -> Scope:
-        """Return this scope with the namespace not applied."""
-        return attrs.evolve(self, checked=False) if self.checked else self
-
-    @property
-    def filter(self) -> str | None:
-        """The namespace to apply, None for all."""
-        return self.namespace if self.checked else None
-
-    def sees(self, record: Record) -> bool:
-        """Tell whether a run, or something below one, is in the namespace that is applied."""
-        return self.filter is None or self.reader.policy.sees(self.filter, record)
-
-    def seen(self, records: Iterator[Record]) -> Iterator[Record]:
-        """Return those of `records`, of runs or below, that are in the namespace applied."""
-        namespace = self.filter
-        if namespace is None:
-            return records
-        sees = self.reader.policy.sees
-        return (record for record in records if sees(namespace, record))
-
-    def below(self, path: Pathspec, query: Query) -> Iterator[Record]:
-        """Yield the children of a flow, run or step that match and are seen, newest first."""
-        namespace = self.filter
-        if namespace is None:
-            return self.provider.children(path, query)
-        if path.level is Level.FLOW:
-            required = self.reader.policy.required(namespace)
-            query = attrs.evolve(query, tags=query.tags | required)
-        if query.limit is None:
-            return self.seen(self.provider.children(path, query))
-        return itertools.islice(self._limited(path, query), query.limit)
-
-    def _limited(self, path: Pathspec, query: Query) -> Iterator[Record]:
-        """Yield what is seen of the first children; if some are hidden, of all."""
-        first = list(self.provider.children(path, query))
-        seen = list(self.seen(iter(first)))
-        yield from seen
-        if len(seen) < len(first):
-            given = {record.path for record in seen}
-            everything = self.provider.children(path, attrs.evolve(query, limit=None))
-            yield from (r for r in self.seen(everything) if r.path not in given)
-
-    def root(self, ds_type: str) -> str | None:
-        """Return where results are that are gone from where they were recorded."""
-        return self.reader.root(ds_type, self.provider)
-
-    @property
-    def remote(self) -> bool:
-        """Whether questions wait for a network, and are better asked together."""
-        return self.provider.capabilities.useful("remote")
 
 
 class Reader:
@@ -330,34 +264,54 @@ class Reader:
 
     def wanted(self, record: ArtifactRecord, provider: MetadataProvider) -> Wanted:
         """Return what to read for the value of an artifact."""
-        from mfc._datastore import Wanted  # listings need no values, so not at start-up
+        from mfc._blob import Wanted  # listings need no values, so not at start-up
 
         return Wanted(self.place(record, provider), record.sha, str(record.path))
 
     def ahead(
-        self, record: ArtifactRecord, provider: MetadataProvider
-    ) -> tuple[Any, Callable[[], bytes | Part | None]] | None:
-        """Return what can be done for a value before it is wanted, None if that does not pay.
+        self, artifacts: Sequence[tuple[ArtifactRecord, MetadataProvider]]
+    ) -> list[Planned | None]:
+        """Return what can be done for some values before they are wanted, None where nothing can."""
+        wanted = [self._remote(*artifact) for artifact in artifacts]
+        asked = [one for one in wanted if one is not None]
+        found = self.datastore.find(asked) if asked else {}
+        return [
+            None if one is None else self._planned(*artifact, one, found.get(one.key))
+            for artifact, one in zip(artifacts, wanted, strict=True)
+        ]
 
-        Returns:
-            What is equal for artifacts that need the same, and a call that gives what
-            `datastore.received` takes, or None. It may take long, and raises DatastoreError.
-        """
+    def _remote(self, record: ArtifactRecord, provider: MetadataProvider) -> Wanted | None:
+        """Return what to read from afar for a value; None if there is nothing."""
         if self.trust.level == "none" or known(record.sha) is not UNKNOWN:
             return None
-        wanted = self.wanted(record, provider)
-        if self.datastore.is_local(record.ds_type):
+        try:
+            wanted = self.wanted(record, provider)
+            return None if self.datastore.is_local(record.ds_type) else wanted
+        except MetaflowException:  # raised in its turn
             return None
-        fetch = partial(self.datastore.fetch, wanted)
-        needed = self.datastore.needs_fetching(wanted)
-        if not self._decoders.need_note(record):
-            return ((self.datastore, wanted.where, wanted.key), fetch) if needed else None
 
-        def prepare() -> bytes | Part | None:
-            self._decoders.prepare(record, partial(self._noted, record, provider))
-            return fetch() if needed else None
+    def _planned(
+        self,
+        record: ArtifactRecord,
+        provider: MetadataProvider,
+        wanted: Wanted,
+        content: bytes | None,
+    ) -> Planned:
+        from mfc._blob import Planned  # as above
 
-        return (self.datastore, record.path, record.attempt), prepare
+        datastore = self.datastore
+        needed = content is None and datastore.needs_fetching(wanted)
+        if self._decoders.need_note(record):
+
+            def prepare() -> Fetched | None:
+                self._decoders.prepare(record, partial(self._noted, record, provider))
+                return datastore.fetch(wanted) if needed else content
+
+            return Planned(wanted, None, ((datastore, record.path, record.attempt), prepare))
+        if not needed:
+            return Planned(wanted, content)
+        key = datastore, wanted.where, wanted.key
+        return Planned(wanted, None, (key, partial(datastore.fetch, wanted)))
 
     def raw(self, record: ArtifactRecord, provider: MetadataProvider) -> bytes:
         """Return the verified bytes of an artifact's encoded value."""

@@ -19,15 +19,16 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 Item = TypeVar("Item")
-Key = TypeVar("Key", bound=Hashable)
 T = TypeVar("T")
 
 #: Calls that begin together before any has come back: what a slow line bears is not known yet.
 _FIRST = 4
 #: Calls that wait to begin, for each that is under way: threads that find no work have to be woken.
 _QUEUED = 4
-#: Seconds of work for which another thread is not worth its waking.
+#: Seconds of work for which another thread is not worth its waking; of a call that is quick.
 _LITTLE = 0.002
+#: Seconds for which who waits for a quick call waits for others, too.
+_BURST = 0.02
 #: Part by which the shortest time of a call is thought to grow with each one that took longer.
 _FORGET = 1.1
 #: Seconds after which who waits looks up: on some systems, an interrupt is not heard before.
@@ -113,9 +114,11 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 
 
 @attrs.define(eq=False)
-class _Call(Generic[T]):
+class Call(Generic[T]):
     """One call, and what came of it."""
 
+    #: Equal calls have equal ones.
+    key: Hashable
     act: Callable[[], T]
     #: When it began, by the monotonic clock; None while it waits for its turn.
     began: float | None = None
@@ -125,8 +128,8 @@ class _Call(Generic[T]):
     wanted: int = 1
 
 
-class SideBySide(Generic[Key, T]):
-    """Calls under way, and answers that wait to be taken, by key; equal keys are one call.
+class SideBySide(Generic[T]):
+    """Calls under way, and answers that wait to be taken; those with equal keys are one.
 
     Calls begin in the order in which they were wanted. A thread that has made one makes the next,
     as long as there are some: to hand each over would cost more than a quick store needs for it.
@@ -149,9 +152,9 @@ class SideBySide(Generic[Key, T]):
         keep: float = 0,
     ) -> None:
         self._limits, self._cost, self._size, self._keep = limits, cost, size, keep
-        self._calls: dict[Key, _Call[T]] = {}
+        self._calls: dict[Hashable, Call[T]] = {}
         #: Answers that were taken, the last one taken last.
-        self._kept: dict[Key, _Call[T]] = {}
+        self._kept: dict[Hashable, Call[T]] = {}
         self._kept_bytes = 0
         self._process = os.getpid()
         self._width = limits.width if limits.patience == math.inf else min(_FIRST, limits.width)
@@ -162,50 +165,57 @@ class SideBySide(Generic[Key, T]):
     def _set_up(self) -> None:
         # What follows is changed by the threads that make the calls, too.
         self._lock = threading.Lock()
-        self._pending: deque[_Call[T]] = deque()
+        self._pending: deque[Call[T]] = deque()
         self._running = self._waiting = self._lost = 0
         #: The call for which the consumer waits, and what wakes it.
-        self._awaited: _Call[T] | None = None
+        self._awaited: Call[T] | None = None
         self._news: SimpleQueue[None] = SimpleQueue()
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._calls
+    def is_low(self, first: Call[T] | None) -> bool:
+        """Tell whether it is time to want more.
 
-    def is_low(self) -> bool:
-        """Tell whether it is time to want more."""
+        Threads that have much to do wait for each other: the interpreter runs one at a time, and to
+        change takes as long as a quick call. So where calls are quick, they are made, and then
+        what they gave is used, by turns; else while they are made.
+
+        Args:
+            first: the call that will be taken next.
+        """
+        if self._is_quick and first is not None and first.outcome is not None:
+            return False
         return self._running + len(self._pending) <= self._width * _QUEUED // 2
+
+    @property
+    def _is_quick(self) -> bool:
+        return self._shortest < _LITTLE
 
     def has_room(self, ahead: int = 0) -> bool:
         """Tell whether one more call may be wanted, with so many items taken ahead."""
         under_way = self._running + len(self._pending)
         return under_way < self._width * _QUEUED and ahead < self._limits.ahead
 
-    def want(self, key: Key, act: Callable[[], T]) -> None:
-        """Let a call be made, now or in its turn, whose answer will be taken under `key`."""
+    def want(self, key: Hashable, act: Callable[[], T]) -> Call[T]:
+        """Let a call be made, now or in its turn; who wants it takes its answer, or drops it."""
         self._see_fork()
-        if (known := self._calls.get(key)) is not None:
-            known.wanted += 1
-            return
-        if (known := self._kept.pop(key, None)) is not None:
-            known.wanted = 1
-            self._kept_bytes -= known.size
-            self._calls[key] = known
+        if (call := self._calls.get(key)) is not None:
+            call.wanted += 1
+            return call
+        if (call := self._kept.pop(key, None)) is not None:
+            call.wanted = 1
+            self._kept_bytes -= call.size
+            self._calls[key] = call
             with self._lock:
-                self._waiting += known.size
-            return
-        call = self._calls[key] = _Call(act)
+                self._waiting += call.size
+            return call
+        call = self._calls[key] = Call(key, act)
         with self._lock:
             self._pending.append(call)
             self._call_threads()
+        return call
 
-    def is_done(self, key: Key) -> bool:
-        """Tell whether the answer for `key` is there."""
-        return self._calls[key].outcome is not None
-
-    def wait(self, key: Key) -> None:
-        """Wait a little until the call for `key` ends or is overdue, or more calls can be made."""
+    def wait(self, call: Call[T]) -> None:
+        """Wait a little until a call ends or is overdue, or more calls can be made."""
         self._see_fork()
-        call = self._calls[key]
         with self._lock:
             if call.outcome is not None:
                 return
@@ -217,11 +227,12 @@ class SideBySide(Generic[Key, T]):
                 return
             began = time.monotonic() if call.began is None else call.began
             left = began + self._limits.patience - time.monotonic()
+            glance = _BURST if self._is_quick else _GLANCE
         try:
-            self._news.get(timeout=min(max(left, 0), _GLANCE))
+            self._news.get(timeout=min(max(left, 0), glance))
         except Empty:
             with self._lock:
-                if left <= _GLANCE and call.outcome is None and call.began is not None:
+                if left <= glance and call.outcome is None and call.began is not None:
                     self._running -= 1
                     self._lost += 1
                     call.outcome = Outcome(error=Overdue())
@@ -229,36 +240,32 @@ class SideBySide(Generic[Key, T]):
         finally:
             self._awaited = None
 
-    def take(self, key: Key) -> Outcome[T]:
-        """Return the answer for `key`, waiting for it."""
-        while not self.is_done(key):
-            self.wait(key)
-        call = self._calls[key]
+    def take(self, call: Call[T]) -> Outcome[T]:
+        """Return the answer of a call that was wanted, waiting for it."""
+        while call.outcome is None:
+            self.wait(call)
+        self.drop(call)
+        return call.outcome
+
+    def drop(self, call: Call[T]) -> None:
+        """Give up an answer that was wanted once."""
         call.wanted -= 1
         if not call.wanted:
-            self._put_away(key)
-        return call.outcome or Outcome()
-
-    def drop(self, key: Key) -> None:
-        """Give up an answer that was wanted once."""
-        if (call := self._calls.get(key)) is not None:
-            call.wanted -= 1
-            if not call.wanted:
-                self._put_away(key)
+            self._put_away(call)
 
     def give_up(self) -> None:
         """Let no call begin any more."""
         with self._lock:
             self._pending.clear()
 
-    def _put_away(self, key: Key) -> None:
+    def _put_away(self, call: Call[T]) -> None:
         """Keep an answer that nobody waits for any more, as long as there is memory for it."""
-        call = self._calls.pop(key)
+        del self._calls[call.key]
         with self._lock:
             self._waiting -= call.size
             self._call_threads()
         if 0 < call.size <= self._keep:
-            self._kept[key] = call
+            self._kept[call.key] = call
             self._kept_bytes += call.size
             while self._kept_bytes > self._keep:
                 self._kept_bytes -= self._kept.pop(next(iter(self._kept))).size
@@ -288,7 +295,7 @@ class SideBySide(Generic[Key, T]):
                 return
             _crew.start(partial(self._make, call))
 
-    def _next(self) -> _Call[T] | None:
+    def _next(self) -> Call[T] | None:
         """Return the call that begins now, None if there is none for which there is memory."""
         while self._pending and (self._pending[0].outcome or not self._pending[0].wanted):
             self._pending.popleft()
@@ -303,7 +310,7 @@ class SideBySide(Generic[Key, T]):
         call.began = time.monotonic()
         return self._pending.popleft()
 
-    def _note(self, call: _Call[T], outcome: Outcome[T]) -> bool:
+    def _note(self, call: Call[T], outcome: Outcome[T]) -> bool:
         """Take note of a call's end; tell whether that was in time."""
         if call.outcome is not None:  # it was overdue, and nobody waits for it any more
             self._lost -= 1
@@ -321,7 +328,7 @@ class SideBySide(Generic[Key, T]):
 
     # In the threads that make the calls
 
-    def _make(self, call: _Call[T] | None) -> None:
+    def _make(self, call: Call[T] | None) -> None:
         """Make a call, and then those that wait for their turn."""
         lock, news = self._lock, self._news
         while call is not None:
@@ -337,9 +344,15 @@ class SideBySide(Generic[Key, T]):
                 else:
                     call = None
                 awaited = self._awaited
-                if awaited is not None and (awaited.outcome or not self._pending):
+                if awaited is not None and self._is_over(awaited):
                     self._awaited = None
                     news.put(None)
+
+    def _is_over(self, awaited: Call[T]) -> bool:
+        """Tell whether there is something to do for who waits for a call."""
+        if self._is_quick:
+            return not self._running
+        return awaited.outcome is not None or not self._pending
 
 
 _END: Any = object()
@@ -347,8 +360,8 @@ _END: Any = object()
 
 def in_order(
     items: Iterable[Item],
-    plan: Callable[[Item], tuple[Key, Callable[[], T]] | None],
-    calls: SideBySide[Key, T],
+    plan: Callable[[Item], tuple[Hashable, Callable[[], T]] | None],
+    calls: SideBySide[T],
 ) -> Generator[tuple[Item, Outcome[T] | None], None, None]:
     """Yield each item with the outcome of its call, in order, while later ones are under way.
 
@@ -360,43 +373,52 @@ def in_order(
         plan: gives the key and the call of an item; None if it needs no call.
         calls: where they are made.
     """
-    source = _held_back(items)
-    ahead: deque[tuple[Item, Key | None]] = deque()
-    last = False
-
-    def is_first_at_hand() -> bool:
-        return bool(ahead) and (ahead[0][1] is None or calls.is_done(ahead[0][1]))
-
-    def take_ahead() -> bool:
-        """Take items; tell whether there are more. Who has an answer to give does not take long."""
-        until = time.monotonic() + _MOMENT
-        while calls.has_room(len(ahead)):
-            item = next(source, _END)
-            if item is _END:
-                return False
-            planned = None if isinstance(item, _Failed) else plan(item)
-            if planned is not None:
-                calls.want(*planned)
-            ahead.append((item, None if planned is None else planned[0]))
-            if is_first_at_hand() and time.monotonic() > until:
-                break
-        return True
-
+    taken = _Taken(_held_back(items), plan, calls)
     try:
         while True:
-            if not last and calls.is_low():
-                last = not take_ahead()
-            if not ahead:
+            if calls.is_low(taken.ahead[0][1] if taken.ahead else None):
+                taken.more()
+            if not taken.ahead:
                 return
-            if not is_first_at_hand():
-                calls.wait(ahead[0][1])  # type: ignore[arg-type]  # what has no key is at hand
+            item, call = taken.ahead[0]
+            if call is not None and call.outcome is None:
+                calls.wait(call)
                 continue
-            item, key = ahead.popleft()
+            taken.ahead.popleft()
             if isinstance(item, _Failed):
                 raise item.error
-            yield item, None if key is None else calls.take(key)
+            yield item, None if call is None else calls.take(call)
     finally:
         calls.give_up()
+
+
+class _Taken(Generic[Item, T]):
+    """Items that were taken from their source, with their calls."""
+
+    def __init__(
+        self,
+        source: Iterator[Any],
+        plan: Callable[[Item], tuple[Hashable, Callable[[], T]] | None],
+        calls: SideBySide[T],
+    ) -> None:
+        self._source, self._plan, self._calls = source, plan, calls
+        self._last = False
+        self.ahead: deque[tuple[Any, Call[T] | None]] = deque()
+
+    def more(self) -> None:
+        """Take some; who has an answer to give does not do so for long."""
+        until = time.monotonic() + _MOMENT
+        while not self._last and self._calls.has_room(len(self.ahead)):
+            item = next(self._source, _END)
+            if item is _END:
+                self._last = True
+                return
+            planned = None if isinstance(item, _Failed) else self._plan(item)
+            call = None if planned is None else self._calls.want(*planned)
+            self.ahead.append((item, call))
+            first = self.ahead[0][1]
+            if (first is None or first.outcome is not None) and time.monotonic() > until:
+                return
 
 
 @attrs.frozen

@@ -7,22 +7,21 @@ growing number of the next ones, and never other artifacts than the one that is 
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
 
-from mfc._datastore import size_of
-from mfc._files import BEGINNING, Part
+import attrs
+
+from mfc._blob import Fetched, Planned, size_of
+from mfc._files import BEGINNING
 from mfc._locks import fork_safe
 from mfc._objects._artifact import DataArtifact
 from mfc._objects._task import Task
-from mfc._reader import Scope
+from mfc._scope import Scope
 from mfc._spool import Held
-from mfc._transfer import SideBySide
-from mfc.errors import DatastoreError
+from mfc._transfer import Call, SideBySide
 from mfc.model import ArtifactRecord, Pathspec
 
 
@@ -38,12 +37,12 @@ class Row:
         self._scope, self._following = scope, following
         self._lock = fork_safe(threading.Lock())
         limits = scope.reader.datastore.limits
-        self._reads: SideBySide[Any, bytes | Part | None] = SideBySide(
+        self._reads: SideBySide[Fetched | None] = SideBySide(
             limits, BEGINNING, size_of, keep=limits.memory / 4
         )
         self._width = limits.width
-        #: What was begun and not taken, by position: its key, and the SHA-1 that it is for.
-        self._begun: dict[int, tuple[Any, str]] = {}
+        #: What was begun and not taken, by position.
+        self._begun: dict[int, _Begun] = {}
         self._turns = 0
         self._last: int | None = None
         #: The last position that was thought of.
@@ -55,21 +54,25 @@ class Row:
         Raises:
             DatastoreError: it cannot be read.
         """
-        reader = self._scope.reader
-        wanted = reader.wanted(record, self._scope.provider)
+        datastore = self._scope.reader.datastore
         if not self._lock.acquire(blocking=False):  # another thread walks here
-            return reader.datastore.held(wanted)
+            return datastore.held(self._scope.reader.wanted(record, self._scope.provider))
         try:
             self._take_turn(position)
-            self._begin(position, record)
-            key, sha = self._begun.pop(position, (None, ""))
-            self._read_ahead(position)
-            outcome = None if key is None else self._reads.take(key)
+            self._begin([(position, record)])
+            begun = self._begun.pop(position, None)
+            call = None if begun is None else begun.call
+            self._read_ahead(position, call)
+            outcome = None if call is None else self._reads.take(call)
         finally:
             self._lock.release()
-        if outcome is None or sha != wanted.key:
-            return reader.datastore.held(wanted)
-        return reader.datastore.received(wanted, outcome)
+        if begun is None or begun.planned.wanted.key != record.sha:
+            return datastore.held(self._scope.reader.wanted(record, self._scope.provider))
+        if begun.planned.content is not None:
+            return Held(begun.planned.content)
+        if outcome is None:
+            return datastore.held(begun.planned.wanted)
+        return datastore.received(begun.planned.wanted, outcome)
 
     def _take_turn(self, position: int) -> None:
         """Note that an artifact is asked for; forget what was passed over."""
@@ -78,26 +81,38 @@ class Row:
         self._furthest = max(self._furthest, position) if in_turn else position
         self._last = position
         for passed in [at for at in self._begun if at < position]:
-            self._reads.drop(self._begun.pop(passed)[0])
+            call = self._begun.pop(passed).call
+            if call is not None:
+                self._reads.drop(call)
 
-    def _read_ahead(self, position: int) -> None:
-        """Begin to read what follows: 1, 2, 4 and so on."""
-        last = position + min(2**self._turns, self._width) - 1
-        while self._furthest < last and self._reads.has_room():
+    def _read_ahead(self, position: int, first: Call[Fetched | None] | None) -> None:
+        """Begin to read what follows, some together: 1, 2, 4 and so on."""
+        number = min(2**self._turns, self._width)
+        if self._furthest - position > number // 2 or not self._reads.is_low(first):
+            return
+        some: list[tuple[int, ArtifactRecord]] = []
+        while self._furthest < position + number - 1:
             record = self._following(self._furthest + 1)
             if record is None:
-                return
+                break
             self._furthest += 1
-            with contextlib.suppress(DatastoreError):  # raised in its turn
-                self._begin(self._furthest, record)
+            some.append((self._furthest, record))
+        self._begin(some)
 
-    def _begin(self, position: int, record: ArtifactRecord) -> None:
-        if position in self._begun:
-            return
-        planned = self._scope.reader.ahead(record, self._scope.provider)
-        if planned is not None:
-            self._begun[position] = planned[0], record.sha
-            self._reads.want(*planned)
+    def _begin(self, some: list[tuple[int, ArtifactRecord]]) -> None:
+        some = [one for one in some if one[0] not in self._begun]
+        provider = self._scope.provider
+        planned = self._scope.reader.ahead([(record, provider) for _, record in some])
+        for (position, _), plan in zip(some, planned, strict=True):
+            if plan is not None:
+                call = None if plan.call is None else self._reads.want(*plan.call)
+                self._begun[position] = _Begun(plan, call)
+
+
+@attrs.frozen
+class _Begun:
+    planned: Planned
+    call: Call[Fetched | None] | None
 
 
 class Table(Iterator[DataArtifact]):

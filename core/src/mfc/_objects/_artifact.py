@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mfc._objects._progress import Progress
     from mfc._objects._siblings import Siblings
     from mfc._objects._task import Task
-    from mfc._reader import Scope
+    from mfc._scope import Scope
     from mfc._spool import Held
 
 _INCLUDED = "metaflow.includefile.IncludedFile"

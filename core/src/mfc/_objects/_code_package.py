@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mfc._objects._client import current_client
 from mfc._objects._metadata import CODE, ORIGIN_TASK
 from mfc._place import place, root_in
-from mfc._reader import Scope
+from mfc._scope import Scope
 from mfc.errors import BadCodePackage
 from mfc.model import Pathspec
 

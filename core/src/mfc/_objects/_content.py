@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from mfc._files import Progress
 from mfc._objects._included_file import included_content, is_included
-from mfc._reader import Scope
+from mfc._scope import Scope
 from mfc._spool import Held, Spool
 from mfc.model import ArtifactRecord
 

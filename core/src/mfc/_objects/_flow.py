@@ -15,7 +15,8 @@ from mfc._objects._listing import FlowList, Listing
 from mfc._objects._object import MetaflowObject
 from mfc._objects._siblings import ahead
 from mfc._objects._state import provider_for, reader_for, trust_state
-from mfc._reader import OBJECTS, Reader, Scope
+from mfc._reader import OBJECTS, Reader
+from mfc._scope import Scope
 from mfc.errors import (
     ChildNotFound,
     DatastoreError,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from mfc._objects._metadata import ORIGIN_RUN, field_by_task, origin_name
-from mfc._reader import Scope
+from mfc._scope import Scope
 from mfc.errors import DatastoreError
 from mfc.model import ArtifactRecord, Level, Pathspec, Record, is_name, whole_number
 from mfc.query import Query

@@ -11,7 +11,7 @@ from typing import Any
 from mfc._files import Progress
 from mfc._pickle import IncludedFile
 from mfc._place import Place
-from mfc._reader import Scope
+from mfc._scope import Scope
 from mfc._spool import Held
 from mfc.errors import CorruptBlob, DatastoreError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from mfc._reader import Scope
+from mfc._scope import Scope
 
 if TYPE_CHECKING:
     from mfc._objects._flow import Flow

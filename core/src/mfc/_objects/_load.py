@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sized
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 
-from mfc._datastore import size_of
-from mfc._files import BEGINNING, Part
+from mfc._blob import Fetched, Planned, size_of
+from mfc._files import BEGINNING
 from mfc._objects._artifact import DataArtifact
 from mfc._objects._client import current_client
 from mfc._objects._progress import Progress, reporter
@@ -20,7 +19,8 @@ from mfc._objects._run import Run
 from mfc._objects._siblings import _caught, side_by_side
 from mfc._objects._step import Step
 from mfc._objects._task import Task
-from mfc._reader import Scope
+from mfc._reader import Reader
+from mfc._scope import Scope
 from mfc._spool import Held
 from mfc._transfer import Outcome, SideBySide, in_order
 from mfc.errors import (
@@ -70,8 +70,7 @@ def _loaded(
 # What is asked for
 
 
-@attrs.frozen
-class _Where:
+class _Where(NamedTuple):
     """What is asked for artifacts: a task, or a step or run for those of all its tasks."""
 
     provider: MetadataProvider
@@ -79,7 +78,7 @@ class _Where:
     attempt: int | None = None
 
     def up(self) -> _Where:
-        return attrs.evolve(self, path=self.path.parent)
+        return _Where(self.provider, self.path.parent, self.attempt)
 
 
 @attrs.frozen
@@ -90,18 +89,24 @@ class Slot:
     error: MetaflowException | None = None
 
 
-def _slots(items: Iterable[Any], names: tuple[str, ...]) -> Iterator[Slot]:
-    """Yield one slot for each artifact, one for each name of each task."""
+def _slots(items: Iterable[Any], names: tuple[str, ...]) -> Iterator[list[Slot]]:
+    """Yield slots, some together: one for each artifact, or one for each name of each task."""
     finder = _Finder(names)
     for some in _growing(_flat(items, names, finder)):
+        if not names and all(isinstance(item, DataArtifact) for item in some):
+            yield [Slot(item) for item in some]
+            continue
         finder.find([item for item in some if isinstance(item, Task)] if names else [])
+        slots: list[Slot] = []
         for item in some:
             if isinstance(item, Task) and names:
-                yield from finder.slots(item)
+                slots += finder.slots(item)
             elif isinstance(item, DataArtifact) and not names:
-                yield Slot(item)
+                slots.append(Slot(item))
             else:
+                yield slots
                 raise BadArgument(f"load got {item!r} {_with(names)}; {_HINT}")
+        yield slots
 
 
 def _with(names: tuple[str, ...]) -> str:
@@ -168,11 +173,6 @@ class _Finder:
             many = _wide(task._scope) and self._tasks[where.up()] > _ALONE
             questions[where.up() if many else where] = task._scope
         self._ask([(scope, where) for where, scope in questions.items()])
-        # Records of this machine are read some together: among threads that read values, each of
-        # the many calls of the system that this takes waits for its turn.
-        for task in tasks:
-            if not task._scope.remote and not self._knows(where := _where(task)):
-                self._ask([(task._scope, where)])
 
     def _knows(self, where: _Where) -> bool:
         if where in self._given:
@@ -184,9 +184,10 @@ class _Finder:
         answers = side_by_side(_caught(lambda q: self._answer(*q)), questions)
         for (_, where), (found, error) in zip(questions, answers, strict=True):
             self._learned[where] = error
-            for task, artifacts in (found or {}).items():
-                self._found[attrs.evolve(where, path=task)] = artifacts
-                self._given.discard(attrs.evolve(where, path=task))
+            for path, artifacts in (found or {}).items():
+                task = where._replace(path=path)
+                self._found[task] = artifacts
+                self._given.discard(task)
 
     def _answer(self, scope: Scope, where: _Where) -> dict[Pathspec, dict[str, ArtifactRecord]]:
         found: dict[Pathspec, dict[str, ArtifactRecord]] = {}
@@ -196,13 +197,8 @@ class _Finder:
 
     def slots(self, task: Task) -> Iterator[Slot]:
         """Yield a slot for each name."""
-        where, scope = _where(task), task._scope
-        if not self._knows(where):
-            self._ask([(scope, where)])  # where that waits for nothing
-        self._given.add(where)
-        found = self._found.pop(where, {})
-        problems = (self._learned.get(at) for at in (where, where.up(), where.up().up()))
-        problem = next(filter(None, problems), None)
+        scope = task._scope
+        found, problem = self._known(task) if scope.remote else self._alone(scope, _where(task))
         if problem is not None and not isinstance(problem, MetaflowException):
             raise problem
         for name in self._names:
@@ -215,6 +211,22 @@ class _Finder:
                 yield Slot(None, MetaflowNamespaceMismatch(scope.namespace, str(record.path)))
             else:
                 yield Slot(DataArtifact._of(scope, record, task._attempt, task))
+
+    def _alone(
+        self, scope: Scope, where: _Where
+    ) -> tuple[dict[str, ArtifactRecord], Exception | None]:
+        """Ask for the artifacts of one task, where that waits for nothing."""
+        found, error = _caught(lambda at: self._answer(scope, at))(where)
+        return (found or {}).get(where.path, {}), error
+
+    def _known(self, task: Task) -> tuple[dict[str, ArtifactRecord], Exception | None]:
+        """Return what was learned of a task."""
+        where = _where(task)
+        if not self._knows(where):
+            self._ask([(task._scope, where)])
+        self._given.add(where)
+        problems = (self._learned.get(at) for at in (where, where.up(), where.up().up()))
+        return self._found.pop(where, {}), next(filter(None, problems), None)
 
 
 def _wide(scope: Scope) -> bool:
@@ -233,19 +245,20 @@ class _Values(Iterator[Any]):
     """The values of slots, those that follow read meanwhile.
 
     Args:
-        slots: where they stand.
+        some: where they stand, some together.
         returned: whether what is wrong with a value takes its place.
     """
 
-    def __init__(self, slots: Iterator[Slot], *, returned: bool) -> None:
-        first = list(itertools.islice(slots, 1))
+    def __init__(self, some: Iterator[list[Slot]], *, returned: bool) -> None:
+        first = next(some, [])
         artifact = first[0].artifact if first else None
         reader = current_client() if artifact is None else artifact._scope.reader
         limits = reader.datastore.limits
-        calls: SideBySide[Any, bytes | Part | None] = SideBySide(
+        calls: SideBySide[Fetched | None] = SideBySide(
             limits, BEGINNING, size_of, keep=limits.memory / 4
         )
-        self._read = in_order(itertools.chain(first, slots), _planned, calls)
+        planned = (plan for slots in itertools.chain((first,), some) for plan in _planned(slots))
+        self._read = in_order(planned, _call_of, calls)
         self._returned = returned
         #: The last large content, and what it is: the next one may be the same.
         self._large: tuple[Any, Held] | None = None
@@ -258,29 +271,36 @@ class _Values(Iterator[Any]):
         self._keep(None)
 
     def __next__(self) -> Any:
-        slot, outcome = next(self._read)
+        (slot, planned), outcome = next(self._read)
         try:
             if slot.artifact is None:
                 raise slot.error or MetaflowException()
-            return slot.artifact._value(partial(self._held, slot.artifact, outcome))
+            return slot.artifact._value(partial(self._held, slot.artifact, planned, outcome))
         except MetaflowException as error:
             if self._returned:
                 return error
             raise
 
-    def _held(self, artifact: DataArtifact, outcome: Outcome[bytes | Part | None] | None) -> Held:
+    def _held(
+        self,
+        artifact: DataArtifact,
+        planned: Planned | None,
+        outcome: Outcome[Fetched | None] | None,
+    ) -> Held:
+        if planned is not None and planned.content is not None:
+            return Held(planned.content)
         reader = artifact._scope.reader
-        wanted, datastore = (
-            reader.wanted(artifact._record, artifact._scope.provider),
-            reader.datastore,
-        )
-        key = datastore, wanted.where, wanted.key
-        if self._large is not None and self._large[0] == key:
+        datastore = reader.datastore
+        if planned is None:
+            wanted = reader.wanted(artifact._record, artifact._scope.provider)
+        else:
+            wanted = planned.wanted
+        if self._large is not None and self._large[0] == (datastore, wanted.where, wanted.key):
             return self._large[1].lent()
         held = datastore.held(wanted) if outcome is None else datastore.received(wanted, outcome)
         if held.file is None:
             return held
-        self._keep((key, held))
+        self._keep(((datastore, wanted.where, wanted.key), held))
         return held.lent()
 
     def _keep(self, large: tuple[Any, Held] | None) -> None:
@@ -289,11 +309,23 @@ class _Values(Iterator[Any]):
         self._large = large
 
 
-def _planned(slot: Slot) -> tuple[Any, Callable[[], bytes | Part | None]] | None:
-    """Return what can be done for a slot ahead."""
-    if slot.artifact is None:
-        return None
-    scope = slot.artifact._scope
-    with contextlib.suppress(MetaflowException):  # raised in its turn
-        return scope.reader.ahead(slot.artifact._record, scope.provider)
-    return None
+def _planned(slots: list[Slot]) -> Iterator[tuple[Slot, Planned | None]]:
+    """Yield slots, each with what can be done ahead."""
+    for reader, some in itertools.groupby(slots, _reader_of):
+        these = list(some)
+        if reader is None:
+            yield from ((slot, None) for slot in these)
+            continue
+        artifacts = [slot.artifact for slot in these if slot.artifact is not None]
+        asked = [(artifact._record, artifact._scope.provider) for artifact in artifacts]
+        yield from zip(these, reader.ahead(asked), strict=True)
+
+
+def _reader_of(slot: Slot) -> Reader | None:
+    return None if slot.artifact is None else slot.artifact._scope.reader
+
+
+def _call_of(
+    item: tuple[Slot, Planned | None],
+) -> tuple[Hashable, Callable[[], Fetched | None]] | None:
+    return None if item[1] is None else item[1].call

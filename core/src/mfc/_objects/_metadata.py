@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfc._place import Place, place
-from mfc._reader import Scope
+from mfc._scope import Scope
 from mfc.errors import DatastoreError
 from mfc.model import MetadataRecord, Pathspec, is_name, whole_number
 from mfc.query import Query

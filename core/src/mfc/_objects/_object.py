@@ -9,7 +9,8 @@ from typing import Any, ClassVar, TypeVar
 from mfc._objects._client import Client, current_client
 from mfc._objects._siblings import Question, Siblings
 from mfc._objects._state import object_state, provider_for, reader_for, unpacked
-from mfc._reader import OBJECTS, Scope
+from mfc._reader import OBJECTS
+from mfc._scope import Scope
 from mfc.errors import (
     ChildNotFound,
     MetaflowInvalidPathspec,

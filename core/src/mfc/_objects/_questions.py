@@ -9,7 +9,7 @@ from typing import Any
 
 from mfc._objects._graph import Graph, graph_in
 from mfc._objects._siblings import Question, side_by_side
-from mfc._reader import Scope
+from mfc._scope import Scope
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.query import Query
 

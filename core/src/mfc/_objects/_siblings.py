@@ -207,7 +207,7 @@ def side_by_side(ask: Callable[[Item], T], items: list[Item], width: int = WIDTH
 def ahead(ask: Callable[[Item], T], items: Iterator[Item], width: int = WIDTH) -> Iterator[T]:
     """Yield `ask(item)` for each item, in order; some are asked before they are wanted."""
     # A provider has its own idea of how long a question may take.
-    calls: SideBySide[int, T] = SideBySide(Limits(width, math.inf, math.inf, width))
+    calls: SideBySide[T] = SideBySide(Limits(width, math.inf, math.inf, width))
     numbered = enumerate(items)
     for _, outcome in in_order(numbered, lambda item: (item[0], partial(ask, item[1])), calls):
         if outcome is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mfc._objects._client import current_client
-from mfc._reader import Reader, Scope
+from mfc._reader import Reader
+from mfc._scope import Scope
 from mfc.errors import MetaflowInternalError
 from mfc.trust import Trust
 

@@ -11,7 +11,7 @@ import attrs
 
 from mfc._objects._metadata import newest, of_attempt, origin_of, recorded_store, store_at
 from mfc._place import Place
-from mfc._reader import Scope
+from mfc._scope import Scope
 from mfc.errors import BadArgument, DatastoreError
 from mfc.model import Pathspec, whole_number
 

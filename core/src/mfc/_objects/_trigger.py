@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfc._objects._client import current_client
 from mfc._objects._object import local_time
-from mfc._reader import OBJECTS, Scope
+from mfc._reader import OBJECTS
+from mfc._scope import Scope
 from mfc.errors import ChildNotFound, MetaflowException, Unanswered
 from mfc.model import Level, Pathspec
 

@@ -1,0 +1,12 @@
+"""Blobs of remote datastores on the local disk, by their SHA-1: private, bounded, never trusted.
+
+`Cache` is the way in. What is small is together in a database, everything else has a file.
+"""
+
+from __future__ import annotations
+
+from mfc._cache._cache import Cache
+from mfc._cache._files import LARGE, PIECE, NewEntry
+from mfc._cache._small import SMALL
+
+__all__ = ["LARGE", "PIECE", "SMALL", "Cache", "NewEntry"]

@@ -1,0 +1,131 @@
+"""The cache as a client sees it: where it is, whether there is one, and how large it may be."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+import weakref
+from typing import TYPE_CHECKING, BinaryIO
+
+from mfc._cache._files import NewEntry
+from mfc._cache._holdings import Holdings, holdings_in
+from mfc._cache._home import private, usual_root
+from mfc._locks import fork_safe
+from mfc.errors import MfcWarning
+from mfc.model import CacheInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from mfc.config import Config
+
+_MEGABYTE = 1_000_000
+#: Metaflow's default of CLIENT_CACHE_MAX_SIZE, in megabytes.
+_MAX_SIZE = 10_000
+
+
+class Cache:
+    """The blobs of remote datastores that were read before, by this and by other processes.
+
+    An entry is read as if a stranger had written it: what does not hash to its name is thrown
+    away. Nothing here raises: where the disk cannot be used, there is no cache.
+
+    Args:
+        config: says where it is, how large it may be, and whether there is one.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._lock = fork_safe(threading.Lock())
+        self._found: tuple[Holdings | None, str] | None = None
+        self._limit = 0
+
+    def __repr__(self) -> str:
+        holdings, reason = self._place()
+        return f"<Cache: {reason if holdings is None else holdings.directory}>"
+
+    # For users
+
+    def info(self) -> CacheInfo:
+        """Return where the cache is and what it holds; the files are counted, one by one."""
+        holdings, off = self._place()
+        if holdings is None:
+            return CacheInfo(None, off, 0, 0, self._limit)
+        holdings.settle()
+        number, size = holdings.count()
+        return CacheInfo(holdings.directory, off, number, size, self._limit)
+
+    def clear(self) -> None:
+        """Remove all entries, also those of other processes; what is being read stays readable."""
+        holdings, _ = self._place()
+        if holdings is not None:
+            holdings.clear()
+
+    # For the datastore
+
+    def has(self, key: str) -> bool:
+        """Tell whether there is an entry that is a file, right or not."""
+        holdings, _ = self._place()
+        return holdings is not None and holdings.files.has(key)
+
+    def find(self, keys: Collection[str]) -> dict[str, bytes]:
+        """Return the content of those entries that there are and that are small."""
+        holdings, _ = self._place()
+        return {} if holdings is None else holdings.small.find(keys)
+
+    def get(self, key: str) -> bytes | BinaryIO | None:
+        """Return the content of an entry, or an open file if it is large; None if there is none."""
+        holdings, _ = self._place()
+        return None if holdings is None else holdings.get(key)
+
+    @property
+    def largest(self) -> float:
+        """Bytes that one entry may have: it shall not drive out all others."""
+        return self._limit / 2
+
+    def put(self, key: str, content: bytes) -> None:
+        """Keep content that hashes to `key`."""
+        holdings, _ = self._place()
+        if holdings is not None and len(content) <= self.largest:
+            holdings.put(key, content, self._limit)
+
+    def new(self, key: str) -> NewEntry | None:
+        """Return a file to write the content of `key` to; None if there is no cache."""
+        holdings, _ = self._place()
+        return None if holdings is None else holdings.new(key, self._limit, self.largest)
+
+    # Where it is
+
+    def _place(self) -> tuple[Holdings | None, str]:
+        """Return what there is, or None and the reason why there is nothing."""
+        if self._found is None:
+            with self._lock:
+                if self._found is None:
+                    self._found = self._find()
+                    self._complain()
+        return self._found
+
+    def _find(self) -> tuple[Holdings | None, str]:
+        if not self._config.flag("MFC_CACHE", default=True):
+            return None, "MFC_CACHE switches it off"
+        self._limit = int(self._config.number("CLIENT_CACHE_MAX_SIZE", _MAX_SIZE) * _MEGABYTE)
+        if self._limit <= 0:
+            return None, "METAFLOW_CLIENT_CACHE_MAX_SIZE leaves no room"
+        try:
+            directory = private(self._config.text("CLIENT_CACHE_PATH") or usual_root())
+        except OSError as refusal:
+            return None, str(refusal)
+        holdings = holdings_in(directory)
+        weakref.finalize(self, holdings.leave)
+        return holdings, ""
+
+    def _complain(self) -> None:
+        """Warn if the directory that somebody chose cannot be used; the usual one may be missed."""
+        holdings, reason = self._found or (None, "")
+        if (
+            holdings is None
+            and self._limit > 0
+            and (root := self._config.text("CLIENT_CACHE_PATH"))
+        ):
+            text = f"Nothing is cached: METAFLOW_CLIENT_CACHE_PATH is {root!r}, and {reason}"
+            warnings.warn(text, MfcWarning, stacklevel=2)

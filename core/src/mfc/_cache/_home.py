@@ -1,0 +1,56 @@
+"""Where the cache is: a directory at which nobody but the user can get."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+
+from mfc._cache._total import note_nothing
+
+
+def usual_root() -> str:
+    """Return the directory for caches that the platform gives the user."""
+    from platformdirs import user_cache_dir  # only who reads from afar needs it
+
+    return user_cache_dir("mfc", appauthor=False)
+
+
+def private(root: str) -> str:
+    """Return the cache's directory below `root`, made if need be; nobody else can get at it.
+
+    Raises:
+        OSError: it cannot be made, or it is not the user's own; says why.
+    """
+    os.makedirs(root, mode=0o700, exist_ok=True)
+    directory = os.path.join(os.path.realpath(root), "mfc-blobs-1")
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, 0o700)
+        note_nothing(directory)
+    own = getattr(os, "geteuid", lambda: None)()
+    status = os.lstat(directory)
+    if not stat.S_ISDIR(status.st_mode):
+        raise OSError(f"{directory} is no directory")
+    if own is not None:
+        if status.st_uid != own:
+            raise OSError(f"{directory} belongs to another user")
+        above = directory
+        while above != (above := os.path.dirname(above)):
+            _refuse_others(above, own)
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            os.chmod(directory, 0o700)
+    os.close(os.open(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT, 0o600))
+    return directory
+
+
+def _refuse_others(directory: str, own: int) -> None:
+    """Do nothing if nobody but the user and root can exchange what is in `directory`.
+
+    Raises:
+        OSError: somebody can.
+    """
+    status = os.lstat(directory)
+    if status.st_uid not in (0, own):
+        raise OSError(f"{directory} belongs to another user")
+    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+        raise OSError(f"everybody may exchange what is in {directory}")

@@ -1,0 +1,288 @@
+"""Entries of the cache that are small: rows of one SQLite database.
+
+Where thousands are read at once, a file for each takes longer than reading it from the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mfc._cache._files import NOTED, remove
+from mfc._locks import fork_safe
+
+if TYPE_CHECKING:
+    import sqlite3
+
+T = TypeVar("T")
+
+#: Bytes of the largest entry that is here.
+SMALL = 16 << 10
+#: Entries, their bytes and the seconds that wait to be written together, at most.
+_ENTRIES, _BYTES, _SECONDS = 256, 1 << 20, 0.5
+#: Entries that are looked for together.
+_LOOKED_FOR = 64
+#: Bytes of disk that an entry takes beside its content.
+_ROW = 96
+#: Seconds to wait for another process that writes.
+_PATIENCE = 1.0
+#: Failures in a row after which the database is left alone: its disk may know no locks.
+_FAILURES = 3
+# Losing power loses the database, at worst; a process that is killed loses nothing.
+_SETTINGS = """
+PRAGMA synchronous = OFF;
+PRAGMA trusted_schema = OFF;
+PRAGMA auto_vacuum = INCREMENTAL;
+"""
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS small (key BLOB PRIMARY KEY, used INTEGER, content BLOB);
+CREATE INDEX IF NOT EXISTS uses ON small (used, length(content));
+"""
+_PUT = "INSERT OR REPLACE INTO small VALUES (?, ?, ?)"
+_SOME = "SELECT key, used, content FROM small WHERE length(content) <= ? AND key IN ({})"
+_USED = "SELECT used, count(*), sum(length(content)) FROM small GROUP BY used"
+_OLDEST = "SELECT rowid FROM small WHERE used <= ? ORDER BY used LIMIT ?"
+
+
+class SmallEntries:
+    """The entries that are rows; many threads may use it, and a forked child.
+
+    Args:
+        directory: of the cache.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._path = f"{directory}/small"
+        self._lock = fork_safe(threading.RLock())
+        self._pending: dict[str, bytes] = {}
+        self._pending_bytes = 0
+        self._written = -_SECONDS
+        self._failures = 0
+        #: By process: one must not use, nor close, what it inherits.
+        self._connections: dict[int, tuple[sqlite3.Connection, tuple[int, int]]] = {}
+        self._process = os.getpid()
+
+    def find(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return the content of those entries that there are; wrong ones are removed."""
+        with self._lock:
+            self._see_fork()
+            wanted = list(keys)
+            found = {key: self._pending[key] for key in wanted if key in self._pending}
+            left = [key for key in wanted if key not in found]
+            for start in range(0, len(left), _LOOKED_FOR):
+                rows = self._ask(lambda it, some: _select(it, some), left[start:][:_LOOKED_FOR])
+                found.update(self._verified(rows or ()))
+            return found
+
+    def put(self, key: str, content: bytes) -> int | None:
+        """Keep content that hashes to `key`, soon.
+
+        Returns:
+            The bytes of disk that were written now, for this and others; None if it cannot be kept.
+        """
+        with self._lock:
+            self._see_fork()
+            if self._failures >= _FAILURES:
+                return None
+            self._pending[key] = content
+            self._pending_bytes += len(content)
+            many = len(self._pending) >= _ENTRIES or self._pending_bytes >= _BYTES
+            if many or time.monotonic() - self._written >= _SECONDS:
+                return self.write()
+            return 0
+
+    def write(self) -> int:
+        """Write what waits for it; return how many bytes of disk it takes."""
+        with self._lock:
+            self._see_fork()
+            pending, self._pending, self._pending_bytes = self._pending, {}, 0
+            if not pending:
+                return 0
+            now = _minute()
+            rows = [(bytes.fromhex(key), now, content) for key, content in pending.items()]
+            done = self._ask(lambda it: _insert(it, rows), made=True)
+            self._written = time.monotonic()
+            return sum(len(content) + _ROW for _, _, content in rows) if done else 0
+
+    def close(self) -> None:
+        """Close the database; it is opened again when it is needed."""
+        with self._lock:
+            self._see_fork()
+            connection = self._connections.pop(self._process, None)
+            if connection is not None:
+                connection[0].close()
+
+    # All of them
+
+    def count(self) -> tuple[int, int]:
+        """Return how many there are, and the bytes of their content."""
+        rows = self._ask(lambda it: it.execute(_USED).fetchall()) or []
+        return sum(number for _, number, _ in rows), sum(size for _, _, size in rows)
+
+    def clear(self) -> None:
+        """Remove all."""
+        with self._lock:
+            self._pending, self._pending_bytes = {}, 0
+            self._ask(lambda it: _delete(it, "DELETE FROM small"))
+
+    def used(self) -> Counter[int]:
+        """Return the bytes of disk by when they were last used, in minutes since 1970."""
+        rows = self._ask(lambda it: it.execute(_USED).fetchall()) or []
+        return Counter({minute: size + number * _ROW for minute, number, size in rows})
+
+    def forget(self, minute: int, excess: float) -> int:
+        """Remove what was not used since `minute`, and of that minute until `excess` is gone.
+
+        Returns:
+            The bytes of disk that were removed.
+        """
+        used = self.used()
+        gone = sum(size for at, size in used.items() if at < minute)
+        done = self._ask(lambda it: _delete(it, "DELETE FROM small WHERE used < ?", minute))
+        late = used[minute]
+        if done and gone < excess and late:
+            part = min((excess - gone) / late, 1)
+            self._ask(lambda it: _delete_part(it, minute, part))
+            gone += int(late * part)
+        return gone if done else 0
+
+    # The database
+
+    def _verified(self, rows: Iterable[tuple[bytes, int, bytes]]) -> dict[str, bytes]:
+        found, wrong, noted = {}, [], []
+        now = _minute()
+        for key, used, content in rows:
+            if hashlib.sha1(content, usedforsecurity=False).digest() != key:
+                wrong.append((key,))
+                continue
+            found[key.hex()] = content
+            if used < now - NOTED // 60:
+                noted.append((now, key))
+        if wrong:
+            self._ask(lambda it: it.executemany("DELETE FROM small WHERE key = ?", wrong))
+        if noted:
+            self._ask(lambda it: _insert(it, noted, "UPDATE small SET used = ? WHERE key = ?"))
+        return found
+
+    def _ask(self, question: Callable[..., T], *given: object, made: bool = False) -> T | None:
+        """Return what the database answers; None if it does not.
+
+        Args:
+            question: takes the connection, and what is given.
+            given: to the question.
+            made: whether it is made if there is none.
+        """
+        with self._lock:
+            self._see_fork()
+            if self._failures >= _FAILURES:
+                return None
+            try:
+                connection = self._opened(made=made)
+                found = None if connection is None else question(connection, *given)
+            except Exception as error:  # noqa: BLE001 - the classes are those of a late import
+                self._fail(error)
+                return None
+            self._failures = 0
+            return found
+
+    def _fail(self, error: Exception) -> None:
+        """Note a failure; begin anew if the database is none."""
+        import sqlite3  # it was imported when this failed
+
+        self.close()
+        if type(error) is sqlite3.DatabaseError or isinstance(error, (ValueError, TypeError)):
+            remove(self._path)
+            remove(f"{self._path}-journal")
+        elif not isinstance(error, (sqlite3.Error, OSError, ImportError)):
+            raise error
+        self._failures += 1
+
+    def _opened(self, *, made: bool) -> sqlite3.Connection | None:
+        """Return the connection; None if there is no database and none is made.
+
+        Raises:
+            OSError, sqlite3.Error: there can be none.
+        """
+        found = self._connections.get(self._process)
+        try:
+            status = os.lstat(self._path)
+        except FileNotFoundError:
+            if not made:
+                return None
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            status = os.lstat(self._path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{self._path} is no file")
+        here = (status.st_dev, status.st_ino)
+        if found is not None and found[1] == here:
+            return found[0]
+        self.close()
+        import sqlite3  # 2 ms, and a process may read no small blob from afar
+
+        connection = sqlite3.connect(
+            self._path, _PATIENCE, isolation_level=None, check_same_thread=False
+        )
+        self._connections[self._process] = connection, here
+        connection.executescript(_SETTINGS + _SCHEMA if made else _SETTINGS)
+        return connection
+
+    def _see_fork(self) -> None:
+        """In a forked child, leave to the parent what is its own."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._pending, self._pending_bytes = {}, 0
+
+
+def _select(connection: sqlite3.Connection, keys: list[str]) -> list[tuple[bytes, int, bytes]]:
+    marks = ",".join("?" * len(keys))
+    values = (SMALL, *map(bytes.fromhex, keys))
+    return connection.execute(_SOME.format(marks), values).fetchall()
+
+
+def _insert(
+    connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], statement: str = _PUT
+) -> bool:
+    with _transaction(connection):
+        connection.executemany(statement, rows)
+    return True
+
+
+def _delete(connection: sqlite3.Connection, statement: str, *values: object) -> bool:
+    with _transaction(connection):
+        connection.execute(statement, values)
+    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    return True
+
+
+def _delete_part(connection: sqlite3.Connection, minute: int, part: float) -> bool:
+    (number,) = connection.execute(
+        "SELECT count(*) FROM small WHERE used = ?", (minute,)
+    ).fetchone()
+    return _delete(
+        connection,
+        f"DELETE FROM small WHERE rowid IN ({_OLDEST})",
+        minute,
+        -(-number * part // 1),
+    )
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _minute() -> int:
+    return int(time.time() // 60)
