@@ -73,12 +73,12 @@ def test_a_loop_over_several_artifacts_reads_each_ahead() -> None:
 
 
 def test_windows_grow_from_one() -> None:
-    results = step_of(100)
+    results = step_of(100, wait=0.005)
     artifacts = results.client(**OFF).step("F/1/fit").artifacts("x")
     reads = []
     for artifact in itertools.islice(artifacts, 5):
         assert artifact.data == int(artifact.path_components[3])
-        time.sleep(0.05)
+        time.sleep(0.1)
         reads.append(results.store.reads())
     assert reads[0] == 1
     assert reads[1] == 3

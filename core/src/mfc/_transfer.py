@@ -210,7 +210,8 @@ class SideBySide(Generic[T]):
         call = self._calls[key] = Call(key, act)
         with self._lock:
             self._pending.append(call)
-            self._call_threads()
+            if not self._is_quick:  # else when who wants more waits
+                self._call_threads()
         return call
 
     def wait(self, call: Call[T]) -> None:
