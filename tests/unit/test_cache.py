@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import json
 import os
 import signal
+import sqlite3
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mfc import CacheInfo, MfcWarning, load
-from mfc._cache import LARGE, Cache
+from mfc._cache import LARGE, SMALL, Cache
 from mfc.config import Config
 from mfc.errors import BadSetting, MetaflowDataMissing
+from mfc.testing import _isolation
 
 from .faraway import Results, output, process, step_of
 
@@ -26,6 +32,11 @@ def cache_in(directory: Path, **settings: object) -> Cache:
 
 def entry(content: bytes) -> tuple[str, bytes]:
     return hashlib.sha1(content).hexdigest(), content
+
+
+def own_file(content: bytes) -> tuple[str, bytes]:
+    """Return an entry that is too large for the database."""
+    return entry(content.ljust(SMALL + 1))
 
 
 def place(directory: Path, key: str) -> Path:
@@ -127,30 +138,158 @@ def test_info_and_clear(tmp_path: Path) -> None:
 # Nothing in it is trusted
 
 
-@pytest.mark.parametrize("large", [False, True])
-def test_an_entry_that_is_another_is_thrown_away(tmp_path: Path, large: bool) -> None:
+@pytest.mark.parametrize("size", [SMALL + 1, LARGE])
+def test_a_file_that_is_another_is_thrown_away(tmp_path: Path, size: int) -> None:
     cache = cache_in(tmp_path)
-    key, content = entry(b"right" * (LARGE if large else 1))
+    key, content = entry(b"r" * size)
     cache.put(key, content)
-    place(tmp_path, key).write_bytes(b"wrong" * (LARGE if large else 1))
+    place(tmp_path, key).write_bytes(b"w" * size)
     assert cache.get(key) is None
     assert not place(tmp_path, key).exists()
 
 
-def test_a_damaged_entry_is_fetched_again(tmp_path: Path) -> None:
-    results = step_of(1)
+def test_a_damaged_file_is_fetched_again(tmp_path: Path) -> None:
+    value = os.urandom(SMALL)
+    results = step_of(1, lambda _: value)
     client = results.client(CLIENT_CACHE_PATH=str(tmp_path))
     artifact = client.artifact("F/1/fit/0/x")
-    assert artifact.data == 0
+    assert artifact.data == value
     place(tmp_path, artifact.sha).write_bytes(b"")
-    assert artifact.data == 0
+    assert artifact.data == value
     assert place(tmp_path, artifact.sha).read_bytes() == artifact.raw
+
+
+def rows(directory: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """Ask the database as any other program might."""
+    database = sqlite3.connect(directory / "mfc-blobs-1" / "small", isolation_level=None)
+    with contextlib.closing(database):
+        return database.execute(statement, values).fetchall()
+
+
+@pytest.mark.parametrize("wrong", [b"wrong", "text", 7, None, b"", bytes(SMALL + 1)])
+def test_a_row_that_is_another_is_thrown_away(tmp_path: Path, wrong: object) -> None:
+    results = step_of(3)
+    settings = {"CLIENT_CACHE_PATH": str(tmp_path)}
+    client = results.client(**settings)
+    assert list(load(client.step("F/1/fit"), "x")) == [2, 1, 0]
+    assert client.cache.info().blobs == 3
+    rows(tmp_path, "UPDATE small SET content = ?", wrong)
+    assert list(load(results.client(**settings).step("F/1/fit"), "x")) == [2, 1, 0]
+    assert results.store.reads() == 6
+    assert list(load(results.client(**settings).step("F/1/fit"), "x")) == [2, 1, 0]
+    assert results.store.reads() == 6
+
+
+def no_database(path: Path) -> None:
+    path.write_bytes(b"something else entirely" * 1000)
+
+
+def another_schema(path: Path) -> None:
+    path.unlink()
+    rows(path.parent.parent, "CREATE TABLE small (x)")
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def overwritten(path: Path) -> None:
+    with path.open("rb+") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 20_000)
+
+
+@pytest.mark.parametrize("damage", [no_database, another_schema, cut_short, overwritten])
+def test_a_damaged_database_begins_anew(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    results = step_of(200)
+    settings = {"CLIENT_CACHE_PATH": str(tmp_path)}
+    expected = list(reversed(range(200)))
+    assert list(load(results.client(**settings).step("F/1/fit"), "x")) == expected
+    damage(tmp_path / "mfc-blobs-1" / "small")
+    for _ in range(3):
+        assert list(load(results.client(**settings).step("F/1/fit"), "x")) == expected
+    before = results.store.reads()
+    assert list(load(results.client(**settings).step("F/1/fit"), "x")) == expected
+    assert results.store.reads() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_what_is_no_file_is_no_database(tmp_path: Path, kind: str) -> None:
+    cache = cache_in(tmp_path)
+    cache.info()
+    place, theirs = tmp_path / "mfc-blobs-1" / "small", tmp_path / "theirs"
+    theirs.write_bytes(b"")
+    if kind == "link":
+        place.symlink_to(theirs)
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.mkdir()
+    for _ in range(5):
+        cache.put(*entry(b"content"))
+        assert cache.get(entry(b"content")[0]) == b"content"
+    assert theirs.read_bytes() == b""
+
+
+def test_small_entries_wait_for_others(tmp_path: Path) -> None:
+    """Those of other processes see them soon, those of other clients at once."""
+    cache, other = cache_in(tmp_path), cache_in(tmp_path)
+    entries = [entry(b"%d" % i) for i in range(100)]
+    for key, content in entries:
+        cache.put(key, content)
+    assert [other.get(key) for key, _ in entries] == [content for _, content in entries]
+    assert len(rows(tmp_path, "SELECT * FROM small")) < 100
+    assert cache.info().blobs == 100
+    cache.put(*entry(b"another"))
+    del cache, other
+    gc.collect()
+    assert len(rows(tmp_path, "SELECT * FROM small")) == 101
+
+
+def test_what_waits_is_written_at_the_end(tmp_path: Path) -> None:
+    code = f"""
+    results = step_of(50)
+    client = results.client(CLIENT_CACHE_PATH={str(tmp_path)!r})
+    print(len(list(load(client.step("F/1/fit"), "x"))))
+    """
+    assert output(code) == "50"
+    assert cache_in(tmp_path).info().blobs == 50
+
+
+def test_a_forked_child_leaves_the_database_to_its_parent(tmp_path: Path) -> None:
+    _isolation.needs_fork()
+    cache = cache_in(tmp_path)
+    first, second = entry(b"first"), entry(b"second")
+    for one in (first, second):
+        cache.put(*one)  # the second one waits
+
+    def child() -> list[object]:
+        waits = cache.find([second[0]])
+        cache.put(*entry(b"third"))
+        return [cache.get(first[0]), waits, cache.info().blobs]
+
+    assert _isolation.answered(_isolation.forked(child)) == [b"first", {}, 2]
+    assert cache.info().blobs == 3
+
+
+def test_a_database_that_others_use_is_not_waited_for_for_long(tmp_path: Path) -> None:
+    cache = cache_in(tmp_path)
+    cache.put(*entry(b"first"))
+    other = sqlite3.connect(tmp_path / "mfc-blobs-1" / "small", isolation_level=None)
+    with contextlib.closing(other):
+        other.execute("BEGIN EXCLUSIVE")
+        for i in range(6):  # each waits for a second, until it is thought to be hopeless
+            assert cache.get(entry(b"first")[0]) is None
+            cache.put(*entry(b"%d" % i))
+        other.execute("ROLLBACK")
+    assert cache.get(entry(b"5")[0]) == b"5"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 def test_links_and_pipes_are_no_entries(tmp_path: Path) -> None:
     cache = cache_in(tmp_path)
-    key, content = entry(b"content")
+    key, content = own_file(b"content")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(content)
     place(tmp_path, key).parent.mkdir(parents=True)
@@ -355,6 +494,36 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     assert left == [True, False, True, True, True]
 
 
+def test_small_entries_that_were_not_used_for_longest_go_first(tmp_path: Path) -> None:
+    cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=1)
+    entries = [entry(os.urandom(10_000)) for _ in range(99)]
+    for key, content in entries:
+        cache.put(key, content)
+    assert cache.info().blobs == 99
+    for hours, (key, _) in enumerate(entries):
+        then = time.time() // 60 - (200 - hours) * 60
+        rows(tmp_path, "UPDATE small SET used = ? WHERE key = ?", then, bytes.fromhex(key))
+    assert cache.find([entries[0][0]])  # used now
+    for _ in range(10):
+        cache.put(*entry(os.urandom(10_000)))
+    assert cache.info().blobs < 100
+    left = [bool(cache.get(key)) for key, _ in entries]
+    assert left == [True] + [False] * (99 - sum(left)) + [True] * (sum(left) - 1)
+
+
+def test_many_small_entries_are_bounded(tmp_path: Path) -> None:
+    """All of one minute; and files are no exception."""
+    cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=1)
+    for i in range(3000):
+        cache.put(*entry(b"%d" % i * 100))
+        if i % 100 == 0:
+            cache.put(*own_file(b"%d" % i))
+    cache.info()
+    directory = tmp_path / "mfc-blobs-1"
+    taken = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    assert 300_000 < taken < 1_300_000
+
+
 def test_the_whole_is_counted_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=10)
     cache.put(*entry(bytes(20_000)))
@@ -372,7 +541,7 @@ def test_the_whole_is_counted_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_writers_of_a_single_entry_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mfc._cache._UNTOLD", 1.0)
+    monkeypatch.setattr("mfc._cache._holdings._UNTOLD", 1.0)
     for i in range(30):
         cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.5).put(*entry(bytes([i]) * 60_000))
         assert cache_in(tmp_path).info().bytes <= 600_000
@@ -393,7 +562,7 @@ def test_what_is_written_while_another_counts_is_counted(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", slow)
-    cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=1).put(*entry(b"y"))
+    cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=1).put(*own_file(b"y"))
     first, *others = note.read_text().split("\n")[:-1]
     assert int(first.split()[0]) + sum(map(int, others)) >= 100_000
 

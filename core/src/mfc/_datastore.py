@@ -177,8 +177,9 @@ class Datastore:
 
     def pour(self, wanted: Wanted, spool: Spool, progress: Progress | None = None) -> None:
         """Write verified content to a file of the caller's; raises as `blob` does, and OSError."""
-        if not self.is_local(wanted.where.ds_type) and self._cache.has(wanted.key):
-            with self.held(wanted) as held:
+        remote = not self.is_local(wanted.where.ds_type)
+        if remote and (found := self._cached(wanted.key)) is not None:
+            with Held(found) as held:
                 held.copy(spool, progress)
             return
         part = self._files.part(wanted.where, wanted.path, wanted.subject)

@@ -271,7 +271,7 @@ class Reader:
     def ahead(
         self, artifacts: Sequence[tuple[ArtifactRecord, MetadataProvider]]
     ) -> list[Planned | None]:
-        """Return what can be done for some values before they are wanted, None where nothing can."""
+        """Return what can be done for values before they are wanted, None where nothing can."""
         wanted = [self._remote(*artifact) for artifact in artifacts]
         asked = [one for one in wanted if one is not None]
         found = self.datastore.find(asked) if asked else {}

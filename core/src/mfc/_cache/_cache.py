@@ -51,7 +51,7 @@ class Cache:
         holdings, off = self._place()
         if holdings is None:
             return CacheInfo(None, off, 0, 0, self._limit)
-        holdings.settle()
+        holdings.settle(self._limit)
         number, size = holdings.count()
         return CacheInfo(holdings.directory, off, number, size, self._limit)
 
@@ -116,7 +116,7 @@ class Cache:
         except OSError as refusal:
             return None, str(refusal)
         holdings = holdings_in(directory)
-        weakref.finalize(self, holdings.leave)
+        weakref.finalize(self, holdings.leave, self._limit)
         return holdings, ""
 
     def _complain(self) -> None:

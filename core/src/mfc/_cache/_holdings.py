@@ -76,17 +76,18 @@ class Holdings:
         self.small.clear()
         note_nothing(self.directory)
 
-    def settle(self) -> None:
-        """Write what waits to be written, and tell others of it."""
+    def settle(self, limit: int) -> None:
+        """Write what waits to be written, and tell others of it; `limit` is as for `put`."""
+        written = self.small.write() or 0
         with self._lock:
-            self._untold += self.small.write()
+            self._untold += written
             untold = self._untold
         if untold:
-            self._tell()
+            self._tell(limit)
 
-    def leave(self) -> None:
+    def leave(self, limit: int) -> None:
         """Settle all; it may go on later."""
-        self.settle()
+        self.settle(limit)
         self.small.close()
 
     # How large it is
@@ -98,18 +99,18 @@ class Holdings:
             if self._told and self._untold <= limit * _UNTOLD:
                 return
             self._told = True
-        total, counted = self._tell()
-        if _is_much(total, counted, limit):
-            self._sweep(limit, _PATIENCE if total > limit * _TOO_MUCH else 0)
+        self._tell(limit)
 
-    def _tell(self) -> tuple[int, int]:
-        """Add what was written to what all processes wrote, and return what `noted` does then."""
+    def _tell(self, limit: int) -> None:
+        """Add what was written to what all processes wrote; see to it if that is too much."""
         with self._lock:
             untold, self._untold = self._untold, 0
         try:
-            return noted(self.directory, untold)
+            total, counted = noted(self.directory, untold)
         except OSError:  # the directory is gone
-            return 0, int(time.time())
+            return
+        if _is_much(total, counted, limit):
+            self._sweep(limit, _PATIENCE if total > limit * _TOO_MUCH else 0)
 
     def _sweep(self, limit: int, patience: float) -> None:
         """Count anew what there is, and remove the oldest if that is too much.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import stat
 import threading
@@ -46,9 +47,18 @@ CREATE TABLE IF NOT EXISTS small (key BLOB PRIMARY KEY, used INTEGER, content BL
 CREATE INDEX IF NOT EXISTS uses ON small (used, length(content));
 """
 _PUT = "INSERT OR REPLACE INTO small VALUES (?, ?, ?)"
-_SOME = "SELECT key, used, content FROM small WHERE length(content) <= ? AND key IN ({})"
+_SOME = """
+SELECT key, used, content FROM small WHERE key IN ({})
+AND typeof(used) = 'integer' AND typeof(content) = 'blob' AND length(content) <= ?
+"""
 _USED = "SELECT used, count(*), sum(length(content)) FROM small GROUP BY used"
-_OLDEST = "SELECT rowid FROM small WHERE used <= ? ORDER BY used LIMIT ?"
+_NUMBER = "SELECT count(*) FROM small WHERE used = ?"
+_FORGET = "DELETE FROM small WHERE used < ?"
+_FORGET_SOME = "DELETE FROM small WHERE rowid IN (SELECT rowid FROM small WHERE used = ? LIMIT ?)"
+
+
+class _Unusable(Exception):
+    """What stands where the database should be is none, or not ours."""
 
 
 class SmallEntries:
@@ -77,7 +87,7 @@ class SmallEntries:
             found = {key: self._pending[key] for key in wanted if key in self._pending}
             left = [key for key in wanted if key not in found]
             for start in range(0, len(left), _LOOKED_FOR):
-                rows = self._ask(lambda it, some: _select(it, some), left[start:][:_LOOKED_FOR])
+                rows = self._ask(_select, left[start:][:_LOOKED_FOR])
                 found.update(self._verified(rows or ()))
             return found
 
@@ -85,7 +95,7 @@ class SmallEntries:
         """Keep content that hashes to `key`, soon.
 
         Returns:
-            The bytes of disk that were written now, for this and others; None if it cannot be kept.
+            The bytes of disk that were written now, for this and others; None if it is not kept.
         """
         with self._lock:
             self._see_fork()
@@ -98,8 +108,8 @@ class SmallEntries:
                 return self.write()
             return 0
 
-    def write(self) -> int:
-        """Write what waits for it; return how many bytes of disk it takes."""
+    def write(self) -> int | None:
+        """Write what waits for it; return how many bytes of disk it takes, None if it is lost."""
         with self._lock:
             self._see_fork()
             pending, self._pending, self._pending_bytes = self._pending, {}, 0
@@ -107,9 +117,9 @@ class SmallEntries:
                 return 0
             now = _minute()
             rows = [(bytes.fromhex(key), now, content) for key, content in pending.items()]
-            done = self._ask(lambda it: _insert(it, rows), made=True)
+            done = self._ask(_write, _PUT, rows, made=True)
             self._written = time.monotonic()
-            return sum(len(content) + _ROW for _, _, content in rows) if done else 0
+            return sum(len(content) + _ROW for _, _, content in rows) if done else None
 
     def close(self) -> None:
         """Close the database; it is opened again when it is needed."""
@@ -123,18 +133,18 @@ class SmallEntries:
 
     def count(self) -> tuple[int, int]:
         """Return how many there are, and the bytes of their content."""
-        rows = self._ask(lambda it: it.execute(_USED).fetchall()) or []
+        rows = self._ask(_all, _USED) or []
         return sum(number for _, number, _ in rows), sum(size for _, _, size in rows)
 
     def clear(self) -> None:
         """Remove all."""
         with self._lock:
             self._pending, self._pending_bytes = {}, 0
-            self._ask(lambda it: _delete(it, "DELETE FROM small"))
+            self._ask(_change, "DELETE FROM small")
 
     def used(self) -> Counter[int]:
         """Return the bytes of disk by when they were last used, in minutes since 1970."""
-        rows = self._ask(lambda it: it.execute(_USED).fetchall()) or []
+        rows = self._ask(_all, _USED) or []
         return Counter({minute: size + number * _ROW for minute, number, size in rows})
 
     def forget(self, minute: int, excess: float) -> int:
@@ -145,13 +155,14 @@ class SmallEntries:
         """
         used = self.used()
         gone = sum(size for at, size in used.items() if at < minute)
-        done = self._ask(lambda it: _delete(it, "DELETE FROM small WHERE used < ?", minute))
+        if self._ask(_change, _FORGET, (minute,)) is None:
+            return 0
         late = used[minute]
-        if done and gone < excess and late:
+        if gone < excess and late:
             part = min((excess - gone) / late, 1)
-            self._ask(lambda it: _delete_part(it, minute, part))
+            self._ask(_forget_part, minute, part)
             gone += int(late * part)
-        return gone if done else 0
+        return gone
 
     # The database
 
@@ -166,9 +177,9 @@ class SmallEntries:
             if used < now - NOTED // 60:
                 noted.append((now, key))
         if wrong:
-            self._ask(lambda it: it.executemany("DELETE FROM small WHERE key = ?", wrong))
+            self._ask(_write, "DELETE FROM small WHERE key = ?", wrong)
         if noted:
-            self._ask(lambda it: _insert(it, noted, "UPDATE small SET used = ? WHERE key = ?"))
+            self._ask(_write, "UPDATE small SET used = ? WHERE key = ?", noted)
         return found
 
     def _ask(self, question: Callable[..., T], *given: object, made: bool = False) -> T | None:
@@ -187,22 +198,26 @@ class SmallEntries:
                 connection = self._opened(made=made)
                 found = None if connection is None else question(connection, *given)
             except Exception as error:  # noqa: BLE001 - the classes are those of a late import
-                self._fail(error)
-                return None
+                again = self._begun_anew(error)
+                return self._ask(question, *given, made=made) if again else None
             self._failures = 0
             return found
 
-    def _fail(self, error: Exception) -> None:
-        """Note a failure; begin anew if the database is none."""
+    def _begun_anew(self, error: Exception) -> bool:
+        """Note a failure; remove what is no database of ours, and tell whether that was it."""
+        self._failures += 1
+        self.close()
+        if isinstance(error, (OSError, ImportError)):
+            return False
         import sqlite3  # it was imported when this failed
 
-        self.close()
-        if type(error) is sqlite3.DatabaseError or isinstance(error, (ValueError, TypeError)):
-            remove(self._path)
+        if type(error) is sqlite3.DatabaseError or isinstance(error, _Unusable):
             remove(f"{self._path}-journal")
-        elif not isinstance(error, (sqlite3.Error, OSError, ImportError)):
-            raise error
-        self._failures += 1
+            remove(self._path)
+            return True
+        if isinstance(error, sqlite3.Error):
+            return False
+        raise error
 
     def _opened(self, *, made: bool) -> sqlite3.Connection | None:
         """Return the connection; None if there is no database and none is made.
@@ -219,7 +234,7 @@ class SmallEntries:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             status = os.lstat(self._path)
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{self._path} is no file")
+            raise _Unusable
         here = (status.st_dev, status.st_ino)
         if found is not None and found[1] == here:
             return found[0]
@@ -231,6 +246,12 @@ class SmallEntries:
         )
         self._connections[self._process] = connection, here
         connection.executescript(_SETTINGS + _SCHEMA if made else _SETTINGS)
+        try:
+            connection.execute("SELECT key, used, content FROM small LIMIT 0")
+        except sqlite3.OperationalError as error:
+            if "no such column" in str(error):
+                raise _Unusable from error
+            raise
         return connection
 
     def _see_fork(self) -> None:
@@ -242,35 +263,30 @@ class SmallEntries:
 
 def _select(connection: sqlite3.Connection, keys: list[str]) -> list[tuple[bytes, int, bytes]]:
     marks = ",".join("?" * len(keys))
-    values = (SMALL, *map(bytes.fromhex, keys))
+    values = (*map(bytes.fromhex, keys), SMALL)
     return connection.execute(_SOME.format(marks), values).fetchall()
 
 
-def _insert(
-    connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], statement: str = _PUT
-) -> bool:
+def _all(connection: sqlite3.Connection, statement: str) -> list[tuple[int, int, int]]:
+    return connection.execute(statement).fetchall()
+
+
+def _write(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> bool:
     with _transaction(connection):
         connection.executemany(statement, rows)
     return True
 
 
-def _delete(connection: sqlite3.Connection, statement: str, *values: object) -> bool:
+def _change(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...] = ()) -> bool:
     with _transaction(connection):
         connection.execute(statement, values)
     connection.execute("PRAGMA incremental_vacuum").fetchall()
     return True
 
 
-def _delete_part(connection: sqlite3.Connection, minute: int, part: float) -> bool:
-    (number,) = connection.execute(
-        "SELECT count(*) FROM small WHERE used = ?", (minute,)
-    ).fetchone()
-    return _delete(
-        connection,
-        f"DELETE FROM small WHERE rowid IN ({_OLDEST})",
-        minute,
-        -(-number * part // 1),
-    )
+def _forget_part(connection: sqlite3.Connection, minute: int, part: float) -> bool:
+    (number,) = connection.execute(_NUMBER, (minute,)).fetchone()
+    return _change(connection, _FORGET_SOME, (minute, math.ceil(number * part)))
 
 
 @contextlib.contextmanager
@@ -279,7 +295,8 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
 

@@ -8,6 +8,7 @@ growing number of the next ones, and never other artifacts than the one that is 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -23,6 +24,9 @@ from mfc._scope import Scope
 from mfc._spool import Held
 from mfc._transfer import Call, SideBySide
 from mfc.model import ArtifactRecord, Pathspec
+
+#: Seconds for which a record that was read ahead is as good as one that is read now.
+_JUST_NOW = 1.0
 
 
 class Row:
@@ -74,6 +78,11 @@ class Row:
             return datastore.held(begun.planned.wanted)
         return datastore.received(begun.planned.wanted, outcome)
 
+    def recent(self, position: int) -> ArtifactRecord | None:
+        """Return the record of the artifact at `position`, if it was read ahead just now."""
+        begun = self._begun.get(position)
+        return begun.record if begun and time.monotonic() - begun.at < _JUST_NOW else None
+
     def _take_turn(self, position: int) -> None:
         """Note that an artifact is asked for; forget what was passed over."""
         in_turn = self._last is not None and position > self._last
@@ -103,14 +112,18 @@ class Row:
         some = [one for one in some if one[0] not in self._begun]
         provider = self._scope.provider
         planned = self._scope.reader.ahead([(record, provider) for _, record in some])
-        for (position, _), plan in zip(some, planned, strict=True):
+        now = time.monotonic()
+        for (position, record), plan in zip(some, planned, strict=True):
             if plan is not None:
                 call = None if plan.call is None else self._reads.want(*plan.call)
-                self._begun[position] = _Begun(plan, call)
+                self._begun[position] = _Begun(record, now, plan, call)
 
 
 @attrs.frozen
 class _Begun:
+    record: ArtifactRecord
+    #: When the record was known, by the monotonic clock.
+    at: float
     planned: Planned
     call: Call[Fetched | None] | None
 

@@ -216,8 +216,10 @@ class _Finder:
         self, scope: Scope, where: _Where
     ) -> tuple[dict[str, ArtifactRecord], Exception | None]:
         """Ask for the artifacts of one task, where that waits for nothing."""
-        found, error = _caught(lambda at: self._answer(scope, at))(where)
-        return (found or {}).get(where.path, {}), error
+        try:
+            return self._answer(scope, where).get(where.path, {}), None
+        except Exception as error:  # noqa: BLE001 - raised where it belongs
+            return {}, error
 
     def _known(self, task: Task) -> tuple[dict[str, ArtifactRecord], Exception | None]:
         """Return what was learned of a task."""

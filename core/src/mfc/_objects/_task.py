@@ -27,6 +27,7 @@ from mfc.model import (
 from mfc.query import Query
 
 if TYPE_CHECKING:
+    from mfc._objects._ahead import Row
     from mfc._objects._step import Step
 
 _MISSING = object()
@@ -50,8 +51,17 @@ class Task(MetaflowObject):
 
     def _child_record(self, path: Pathspec) -> Record | None:
         if self._siblings is None:
-            return super()._child_record(path)
+            return self._read_ahead(path.name) or super()._child_record(path)
         return self._ask(artifact_of(self._scope, self._record.path.parent, path.name))
+
+    def _read_ahead(self, name: str) -> Record | None:
+        """Return the record of an artifact that was read just now, for a loop over tasks."""
+        walk = getattr(self, "_walk", None)
+        if walk is None or self._attempt is not None or name not in walk[0].rows:
+            return None
+        listing, position = walk
+        row: Row = listing.rows[name]
+        return row.recent(position)
 
     def __iter__(self) -> Iterator[DataArtifact]:
         """Yield the artifacts, newest first, but for those whose names begin with `_`."""
