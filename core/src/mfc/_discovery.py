@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mfc._installed import Entry, entries
 from mfc._locks import fork_safe
 from mfc.errors import BadSetting, PluginConflict
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from mfc.hookspecs import Capabilities
 
 GROUP = "mfc"
@@ -27,22 +25,12 @@ _LISTING = fork_safe(threading.RLock())
 
 @attrs.frozen
 class Claim:
-    """An entry point: that a distribution serves a kind."""
+    """That a distribution serves a kind, by an entry point."""
 
     kind: str
     distribution: str
     version: str
-    entry: EntryPoint = attrs.field(eq=False)
-
-    @classmethod
-    def of(cls, entry: EntryPoint) -> Claim:
-        """Return the claim that an entry point is; damaged metadata makes for empty texts."""
-        try:
-            facts: Any = entry.dist.metadata if entry.dist else {}  # parsed anew at each access
-            name, version = facts["Name"], facts["Version"]
-        except Exception:  # noqa: BLE001 - one damaged installation must not hurt the others
-            name = version = None
-        return cls(entry.name, name or "", version or "", entry)
+    entry: Entry = attrs.field(eq=False)
 
     @property
     def title(self) -> str:
@@ -69,21 +57,11 @@ def installed() -> Mapping[str, tuple[Claim, ...]]:
 @functools.cache
 def _listed() -> Mapping[str, tuple[Claim, ...]]:
     found: dict[str, dict[str, Claim]] = {}
-    for claim in sorted(map(Claim.of, _entries()), key=lambda claim: (claim.kind, claim.plugin)):
+    claims = [Claim(e.name, e.distribution, e.version, e) for e in entries(GROUP)]
+    for claim in sorted(claims, key=lambda claim: (claim.kind, claim.plugin)):
         # The same distribution may be found twice, when it lies in two places of the path.
         found.setdefault(claim.kind, {}).setdefault(claim.title, claim)
     return {kind: tuple(claims.values()) for kind, claims in found.items()}
-
-
-def _entries() -> Iterator[EntryPoint]:
-    from importlib import metadata  # 30 ms, and only clients that ask need it
-
-    try:
-        yield from metadata.entry_points(group=GROUP)
-    except Exception:  # noqa: BLE001 - somebody's entry points are damaged: go one by one
-        for distribution in metadata.distributions():
-            with contextlib.suppress(Exception):  # it is nobody's plugin that can be read
-                yield from distribution.entry_points.select(group=GROUP)
 
 
 def _plain(name: str) -> str:

@@ -184,7 +184,7 @@ class Registry:
             else:
                 self._admit(found, info.name)
                 self._claimed.add(info.name)
-            file = _file(found) or _file(sys.modules.get(claim.entry.module))
+            file = _file(found) or _file(sys.modules.get(str(claim.entry.module)))
             spent = round((time.perf_counter() - started) * 1000, 1)
             self._infos[info.name] = attrs.evolve(
                 self._facts(found, info), file=file, load_ms=spent
@@ -289,8 +289,6 @@ class Registry:
 
 def _imported(claim: Claim) -> object:
     """Return the module or object of a claim, or the exception that importing it raised."""
-    if claim.entry.pattern.match(claim.entry.value) is None:
-        return ImportError(f"its entry point {claim.entry.value!r} is no module or module:object")
     try:
         return claim.entry.load()
     except (Exception, SystemExit) as cause:  # noqa: BLE001 - somebody else's module
