@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 _IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -366,7 +365,10 @@ class S3Object:
         Raises:
             FileNotFoundError: the copy is gone, as it is after the task.
         """
-        return Path(self._path).read_bytes() if self._path else None
+        if not self._path:
+            return None
+        with open(self._path, "rb") as file:
+            return file.read()
 
     @property
     def text(self) -> str | None:

@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import stat
-import tempfile
 import time
 import warnings
 from typing import Any
@@ -101,6 +100,8 @@ def replace(path: str, fields: dict[str, Any]) -> None:
     Raises:
         OSError, RecursionError: it cannot be written; the old file is as it was.
     """
+    import tempfile  # few clients change tags
+
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix="tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

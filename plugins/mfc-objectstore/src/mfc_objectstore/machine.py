@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 #: Seconds that a metadata server on the same machine may take.
 _NEAR = 1.0
@@ -12,6 +10,9 @@ _NEAR = 1.0
 
 def answers(url: str) -> bool:
     """Tell whether something listens at a URL near this machine, such as a metadata server."""
+    import socket  # few machines are asked
+    from urllib.parse import urlsplit
+
     parts = urlsplit(url)
     try:
         socket.create_connection((parts.hostname or "", parts.port or 80), _NEAR).close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
@@ -81,17 +80,26 @@ def _profile(environment: Mapping[str, str]) -> dict[str, str]:
         ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", name),
     )
     for variable, usual, section in places:
-        parser = configparser.RawConfigParser()
-        try:
-            parser.read(os.path.expanduser(environment.get(variable) or usual), encoding="utf-8")
-        except (configparser.Error, ValueError) as cause:
-            raise PermissionError(f"AWS's configuration cannot be read: {cause}") from cause
-        found.update(parser[section] if parser.has_section(section) else {})
+        found.update(_section(os.path.expanduser(environment.get(variable) or usual), section))
     if not found and any(map(environment.get, _PROFILE)):
         raise PermissionError(
             f"AWS_PROFILE is {name!r}, and neither ~/.aws/config nor ~/.aws/credentials has it"
         )
     return found
+
+
+def _section(path: str, name: str) -> Mapping[str, str]:
+    """Return a section of one of AWS's files; nothing if there is none, or no file."""
+    if not os.path.exists(path):
+        return {}
+    import configparser  # many machines have neither file
+
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, ValueError) as cause:
+        raise PermissionError(f"AWS's configuration cannot be read: {cause}") from cause
+    return parser[name] if parser.has_section(name) else {}
 
 
 def _keys_of(profile: Mapping[str, str]) -> dict[str, str]:
