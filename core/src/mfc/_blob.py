@@ -8,8 +8,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import attrs
-
 from mfc._cache import LARGE
 from mfc._files import Part
 from mfc._place import Place
@@ -48,21 +46,22 @@ class Wanted(NamedTuple):
         return f"{self.where.roots[0]}/{self.path}"
 
 
-@attrs.define(eq=False)
 class Small:
     """A small blob as it is stored: to verify it takes less than to let another thread do so."""
 
-    stored: bytes
-    #: Whether it was cached.
-    is_kept: bool = False
+    __slots__ = ("is_kept", "stored")
+
+    def __init__(self, stored: bytes) -> None:
+        self.stored = stored
+        #: Whether it was cached.
+        self.is_kept = False
 
 
 #: What is fetched of a blob: verified content, if it is neither small nor large.
 Fetched = bytes | Part | Small
 
 
-@attrs.frozen
-class Planned:
+class Planned(NamedTuple):
     """What is known of a blob before it is wanted, and what can be done."""
 
     wanted: Wanted

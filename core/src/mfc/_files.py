@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
-
-import attrs
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mfc._place import Place
 from mfc._transfer import Limits, Outcome, Overdue, SideBySide, in_order
@@ -50,8 +48,7 @@ def _positive(config: Config, name: str, default: float) -> float:
     return number
 
 
-@attrs.frozen
-class Part:
+class Part(NamedTuple):
     """The beginning of a file that is large, or whose content is."""
 
     filesystem: Filesystem
@@ -164,7 +161,7 @@ class Files:
             for start in starts:
                 yield self._asked(part, subject, partial(read, start))
             return
-        limits = attrs.evolve(self.limits, memory=min(self.limits.memory, _RANGES))
+        limits = self.limits._replace(memory=min(self.limits.memory, _RANGES))
         calls: SideBySide[bytes] = SideBySide(limits, _RANGE, len)
         ask = partial(_told, part.filesystem, part.path, subject)
         for _, outcome in in_order(starts, lambda s: (s, partial(ask, partial(read, s))), calls):

@@ -14,16 +14,13 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.machinery import PathFinder
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 _VALUE = re.compile(r"(?P<module>[\w.]+)\s*(:\s*(?P<attr>[\w.]+)\s*)?(\[.*\]\s*)?$")
 _METADATA = (".dist-info", ".egg-info")
 
 
-@attrs.frozen
-class Entry:
+class Entry(NamedTuple):
     """An entry point, and the distribution that has it; of damaged metadata, empty texts."""
 
     name: str

@@ -14,9 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
-
-import attrs
+from typing import Any, Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -39,8 +37,7 @@ _MOMENT = 0.001
 _IDLE = 64
 
 
-@attrs.frozen
-class Limits:
+class Limits(NamedTuple):
     """How much may be under way."""
 
     #: Calls at once, at most.
@@ -57,12 +54,13 @@ class Overdue(Exception):
     """A call has not come back in time."""
 
 
-@attrs.frozen
 class Outcome(Generic[T]):
-    """What a call gave."""
+    """What a call gave: a value or an error."""
 
-    value: Any = None
-    error: BaseException | None = None
+    __slots__ = ("error", "value")
+
+    def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
+        self.value, self.error = value, error
 
     def get(self) -> T:
         """Return the value, or raise what the call raised."""
@@ -113,19 +111,24 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_renew_crew)
 
 
-@attrs.define(eq=False)
 class Call(Generic[T]):
-    """One call, and what came of it."""
+    """One call, and what came of it.
 
-    #: Equal calls have equal ones.
-    key: Hashable
-    act: Callable[[], T]
-    #: When it began, by the monotonic clock; None while it waits for its turn.
-    began: float | None = None
-    outcome: Outcome[T] | None = None
-    size: int = 0
-    #: How often it will be taken; 0 if it was dropped.
-    wanted: int = 1
+    Args:
+        key: equal calls have equal ones.
+        act: makes the call.
+    """
+
+    __slots__ = ("act", "began", "key", "outcome", "size", "wanted")
+
+    def __init__(self, key: Hashable, act: Callable[[], T]) -> None:
+        self.key, self.act = key, act
+        #: When it began, by the monotonic clock; None while it waits for its turn.
+        self.began: float | None = None
+        self.outcome: Outcome[T] | None = None
+        self.size = 0
+        #: How often it will be taken; 0 if it was dropped.
+        self.wanted = 1
 
 
 class SideBySide(Generic[T]):
@@ -422,8 +425,7 @@ class _Taken(Generic[Item, T]):
                 return
 
 
-@attrs.frozen
-class _Failed:
+class _Failed(NamedTuple):
     """Where the source of items failed."""
 
     error: Exception

@@ -73,7 +73,8 @@ class SmallEntries:
         self._lock = fork_safe(threading.RLock())
         self._pending: dict[str, bytes] = {}
         self._pending_bytes = 0
-        self._written = -_SECONDS
+        #: When the last one was put, and since when some wait, by the monotonic clock.
+        self._put = self._waiting = -_SECONDS
         self._failures = 0
         #: By process: one must not use, nor close, what it inherits.
         self._connections: dict[int, tuple[sqlite3.Connection, tuple[int, int]]] = {}
@@ -94,19 +95,23 @@ class SmallEntries:
     def put(self, key: str, content: bytes) -> int | None:
         """Keep content that hashes to `key`, soon.
 
+        One that comes alone is better a file: to begin with a database takes longer.
+
         Returns:
             The bytes of disk that were written now, for this and others; None if it is not kept.
         """
         with self._lock:
             self._see_fork()
-            if self._failures >= _FAILURES:
+            now, before, self._put = time.monotonic(), self._put, time.monotonic()
+            is_alone = not self._pending and now - before >= _SECONDS
+            if is_alone or self._failures >= _FAILURES:
                 return None
+            if not self._pending:
+                self._waiting = now
             self._pending[key] = content
             self._pending_bytes += len(content)
             many = len(self._pending) >= _ENTRIES or self._pending_bytes >= _BYTES
-            if many or time.monotonic() - self._written >= _SECONDS:
-                return self.write()
-            return 0
+            return self.write() if many or now - self._waiting >= _SECONDS else 0
 
     def write(self) -> int | None:
         """Write what waits for it; return how many bytes of disk it takes, None if it is lost."""
@@ -118,7 +123,6 @@ class SmallEntries:
             now = _minute()
             rows = [(bytes.fromhex(key), now, content) for key, content in pending.items()]
             done = self._ask(_write, _PUT, rows, made=True)
-            self._written = time.monotonic()
             return sum(len(content) + _ROW for _, _, content in rows) if done else None
 
     def close(self) -> None:

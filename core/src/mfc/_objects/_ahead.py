@@ -12,8 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-
-import attrs
+from typing import NamedTuple
 
 from mfc._blob import Fetched, Planned, size_of
 from mfc._files import BEGINNING
@@ -119,8 +118,7 @@ class Row:
                 self._begun[position] = _Begun(record, now, plan, call)
 
 
-@attrs.frozen
-class _Begun:
+class _Begun(NamedTuple):
     record: ArtifactRecord
     #: When the record was known, by the monotonic clock.
     at: float

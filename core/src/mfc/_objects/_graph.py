@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import attrs
 
@@ -29,8 +29,7 @@ _CATCH_NOTHING = frozenset((
 ))  # fmt: skip
 
 
-@attrs.frozen
-class _Node:
+class _Node(NamedTuple):
     """One step of a graph, with Metaflow's fields."""
 
     next: tuple[str, ...] = ()
@@ -79,8 +78,7 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-@attrs.frozen
-class Graph:
+class Graph(NamedTuple):
     """Steps of a flow and what follows what, from artifact `_graph_info`."""
 
     steps: Mapping[str, _Node]

@@ -8,8 +8,6 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sized
 from functools import partial
 from typing import Any, NamedTuple
 
-import attrs
-
 from mfc._blob import Fetched, Planned, size_of
 from mfc._files import BEGINNING
 from mfc._objects._artifact import DataArtifact
@@ -81,8 +79,7 @@ class _Where(NamedTuple):
         return _Where(self.provider, self.path.parent, self.attempt)
 
 
-@attrs.frozen
-class Slot:
+class Slot(NamedTuple):
     """Where a value will stand: an artifact, or what is wrong with it."""
 
     artifact: DataArtifact | None

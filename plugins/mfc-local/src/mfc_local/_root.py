@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-
-import attrs
+from typing import NamedTuple
 
 from mfc.config import Config
 from mfc.errors import BadAddress
@@ -17,8 +16,7 @@ DIRECTORIES = {"local": ".metaflow", "spin": ".metaflow_spin"}
 _OTHER_KIND = re.compile(r"[A-Za-z][\w.-]*@|\w{2,}:|\w+$")
 
 
-@attrs.frozen
-class Place:
+class Place(NamedTuple):
     """A directory of results."""
 
     #: `local` or `spin`.

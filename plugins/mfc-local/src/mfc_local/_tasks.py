@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 from operator import attrgetter
-from typing import Any, TypeVar
-
-import attrs
+from typing import Any, NamedTuple, TypeVar
 
 from mfc.errors import UnreadableRecord
 from mfc.hookspecs import Meter
@@ -22,8 +20,7 @@ _created = attrgetter("created")
 _Made = TypeVar("_Made", bound="Record | MetadataRecord")
 
 
-@attrs.frozen
-class TaskFiles:
+class TaskFiles(NamedTuple):
     """The directory of one task.
 
     Source:
