@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
@@ -23,14 +24,13 @@ _EXPECTED = "names: 'local' for only these, '-teams' to switch off, 's3=mfc-s3' 
 _LISTING = fork_safe(threading.RLock())
 
 
-@attrs.frozen
-class Claim:
+class Claim(NamedTuple):
     """That a distribution serves a kind, by an entry point."""
 
     kind: str
     distribution: str
     version: str
-    entry: Entry = attrs.field(eq=False)
+    entry: Entry
 
     @property
     def title(self) -> str:
@@ -69,8 +69,7 @@ def _plain(name: str) -> str:
     return name.strip().lower().replace("_", "-").replace(".", "-")
 
 
-@attrs.frozen
-class Selection:
+class Selection(NamedTuple):
     """Which of the installed plugins a client uses.
 
     Rules are texts: `local` restricts to the plugins named so, `-teams` switches one off,
@@ -81,7 +80,7 @@ class Selection:
     only: frozenset[str] = frozenset()
     off: frozenset[str] = frozenset()
     #: Distribution by kind.
-    pins: Mapping[str, str] = attrs.field(factory=dict)
+    pins: Mapping[str, str] = MappingProxyType({})
     #: Where the rules come from, for errors.
     source: str = ""
 

@@ -114,8 +114,7 @@ class ObjectFiles:
             question: asks it.
             found: how to open the bucket, where that was found out by a first try.
         """
-        from mfc_objectstore._library import library
-        from mfc_objectstore.failure import Failure  # only who reads objects needs these
+        from mfc_objectstore._library import library  # only who reads objects needs it
 
         url = f"{self._cloud.ds_type}://{path}"
         name, _, key = path.partition("/")
@@ -125,6 +124,8 @@ class ObjectFiles:
         try:
             return question(library(), store, key)
         except Exception as cause:
+            from mfc_objectstore.failure import Failure  # only failures need it
+
             failure = Failure.of(cause, self._seconds)
             if failure.out_of_range:
                 return None
@@ -146,7 +147,6 @@ class ObjectFiles:
     def _made(self, name: str, bucket: Bucket) -> Any:
         from mfc_objectstore._library import library
         from mfc_objectstore._limits import client_limits, retry_limits
-        from mfc_objectstore.failure import Failure
 
         try:
             return getattr(library()._store, self._cloud.store)(
@@ -157,6 +157,8 @@ class ObjectFiles:
                 credential_provider=bucket.credentials,
             )
         except Exception as cause:
+            from mfc_objectstore.failure import Failure  # as above
+
             # Options and files with keys come from users, and obstore looks at them here.
             reason = Failure.of(cause, self._seconds).text
             raise PermissionError(

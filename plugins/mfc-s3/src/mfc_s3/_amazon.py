@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import attrs
 
 from mfc.config import Config
-from mfc_objectstore.failure import Failure
 from mfc_objectstore.files import Bucket
 from mfc_s3._credentials import Credentials, credentials
 from mfc_s3._settings import Settings
+
+if TYPE_CHECKING:
+    from mfc_objectstore.failure import Failure
 
 #: Where a bucket is if nothing says.
 _USUAL = "us-east-1"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -83,6 +82,8 @@ class Settings:
         if self.virtual:
             found["virtual_hosted_style_request"] = True
             if endpoint is not None:
+                from urllib.parse import urlsplit  # few stores have one
+
                 parts = urlsplit(endpoint)
                 endpoint = parts._replace(netloc=f"{bucket}.{parts.netloc}").geturl()
         if endpoint is not None:
