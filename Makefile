@@ -9,6 +9,9 @@ export MFC_METAFLOW_PYTHON := $(CURDIR)/$(METAFLOW)/bin/python
 PIP_QUIET := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # What a user of the demo needs; all others are installed for the tests.
 BASIC := core plugins/mfc-local
+# What a user of S3 needs; the benchmark starts it.
+ALONE := .venv-s3
+STORED := $(BASIC) plugins/mfc-objectstore plugins/mfc-s3
 CONTRIB := $(wildcard contrib/mfc-*)
 DISTRIBUTIONS := core $(wildcard plugins/mfc-*) $(CONTRIB)
 manifests = constraints.txt pyproject.toml $(1:%=%/pyproject.toml)
@@ -41,10 +44,10 @@ check: $(VENV)/installed
 	$(BIN)/python -m pytest -q docs README.md CONTRIBUTING.md $(DISTRIBUTIONS:%=%/README.md)
 
 ## bench: ratios against real Metaflow and against the floor
-bench: $(VENV)/installed $(METAFLOW)/installed
+bench: $(VENV)/installed $(METAFLOW)/installed $(ALONE)/installed
 	$(BIN)/python tests/benchmarks
 	$(BIN)/python -m tests.benchmarks.service
-	$(BIN)/python -m tests.benchmarks.stores
+	$(BIN)/python -m tests.benchmarks.stores --alone $(ALONE)/bin/python
 
 ## docs: build the site, warnings are errors
 docs: $(VENV)/installed
@@ -67,6 +70,12 @@ $(METAFLOW)/installed: constraints.txt pyproject.toml
 	$(PIP_QUIET) $(METAFLOW)/bin/pip install --quiet --group metaflow
 	touch $@
 
+# Not editable, as users have it: how long a process takes to start depends on that.
+$(ALONE)/installed: $(call manifests,$(STORED)) $(shell find $(STORED:%=%/src) -name '*.py')
+	$(PYTHON) -m venv --clear $(ALONE)
+	$(PIP_QUIET) $(ALONE)/bin/pip install --quiet --constraint constraints.txt $(STORED:%=./%)
+	touch $@
+
 # A server of Azure, for tests alone; what needs it is skipped where npm is not installed.
 $(AZURITE)/installed: Makefile
 	mkdir -p $(AZURITE)
@@ -74,4 +83,4 @@ $(AZURITE)/installed: Makefile
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-metaflow .azurite .cache site
+	rm -rf .venv .venv-demo .venv-s3 .venv-metaflow .azurite .cache site

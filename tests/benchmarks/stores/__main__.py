@@ -74,7 +74,9 @@ def main() -> int:
         for name, measured in SINGLE.items():
             if name in options.rows:
                 sys.stderr.write(f"{name}\n")
-                for single in measured(Place(python, data, ways.near), options.repeat):
+                for single in measured(
+                    Place(python, data, ways.near, options.alone), options.repeat
+                ):
                     sys.stdout.write(f"{single.text}\n")
     sys.stdout.write(f"objects from {options.endpoint or 'nginx'}; load {os.getloadavg()[0]:.1f}\n")
     return 0
@@ -97,6 +99,12 @@ def _options() -> argparse.Namespace:
     directory = Path(os.environ.get("MFC_BENCHMARK_DATA") or default) / "stores"
     parser.add_argument("--data", type=Path, default=directory, help="where results are generated")
     parser.add_argument("--endpoint", help="a server that is running, with the same objects")
+    parser.add_argument(
+        "--alone",
+        type=os.path.abspath,
+        default=sys.executable,
+        help="an interpreter with mfc-local and mfc-s3 and nothing else, for `first`; by default this one",
+    )
     parser.add_argument("--markdown", action="store_true", help="print a table for a document")
     memory = Path("/dev/shm")
     scratch = memory if memory.is_dir() else Path(tempfile.gettempdir())

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import attrs
-
 from mfc.config import Config
 from mfc.errors import MetaflowUnknownUser
 from mfc.hookspecs import hookimpl
 from mfc.model import Record
 
 
-@attrs.frozen
 class TagNamespaces:
     """A run is in a namespace when the namespace is one of its tags.
+
+    Args:
+        config: says who the user is.
 
     Source:
         Metaflow 2.19, `util.resolve_identity` and `client.core`.
     """
 
-    _config: Config
+    def __init__(self, config: Config) -> None:
+        self._config = config
 
     def default(self) -> str:
         """Return `production:<token>` if there is one, else `user:<name>`."""

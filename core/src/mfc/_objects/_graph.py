@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-import attrs
-
 from mfc._objects._metadata import ORIGIN_RUN, field_by_task, origin_name
 from mfc._scope import Scope
 from mfc.errors import DatastoreError
@@ -174,17 +172,23 @@ def children_of(task: Task) -> Iterator[Record]:
 _Fitting: TypeAlias = "str | None"
 
 
-@attrs.frozen
 class _Lineage:
-    """Where one task stands in the graph, and who stands around it."""
+    """Where one task stands in the graph, and who stands around it.
 
-    _scope: Scope
-    _graph: Graph
-    _task: Pathspec
-    #: The task's position in each foreach around it; empty outside of any.
-    _position: str
-    #: The run resumes another one: what was cloned has its position in its origin's metadata.
-    _resumed: bool
+    Args:
+        scope: where it is.
+        graph: of its run.
+        task: its path.
+        position: of the task in each foreach around it; empty outside of any.
+        resumed: the run resumes another one: what was cloned has its position in its origin's
+            metadata.
+    """
+
+    def __init__(
+        self, scope: Scope, graph: Graph, task: Pathspec, position: str, *, resumed: bool
+    ) -> None:
+        self._scope, self._graph, self._task = scope, graph, task
+        self._position, self._resumed = position, resumed
 
     @classmethod
     def of(cls, task: Task) -> _Lineage | None:
@@ -195,7 +199,7 @@ class _Lineage:
             return None
         fields = task._fields((PATH_FIELD,))
         cloned = origin_name(fields.get(ORIGIN_RUN)) is not None
-        return cls(task._scope, graph, path, str(fields.get(PATH_FIELD) or ""), cloned)
+        return cls(task._scope, graph, path, str(fields.get(PATH_FIELD) or ""), resumed=cloned)
 
     def parents(self) -> Iterator[Record]:
         mine = self._task.components[2]

@@ -15,7 +15,6 @@ from mfc._objects._listing import Listing
 from mfc._objects._metadata import ORIGIN_RUN, origin_name, recorded_endpoint
 from mfc._objects._object import MetaflowObject, local_time
 from mfc._objects._siblings import Question
-from mfc._objects._status import run_status
 from mfc._objects._trigger import Trigger
 from mfc._reader import OBJECTS
 from mfc.errors import MetaflowTaggingError
@@ -157,6 +156,8 @@ class Run(MetaflowObject):
     @property
     def status(self) -> Status:
         """`running`, `completed`, `failed` or `unknown`; `.reason` says why."""
+        from mfc._objects._status import run_status  # few ask for it
+
         return run_status(self)
 
     # What led to it

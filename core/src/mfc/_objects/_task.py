@@ -13,8 +13,6 @@ from mfc._objects._graph import PATH_FIELD, children_of, parents_of
 from mfc._objects._metadata import Metadata, newest, of_attempt, origin_of, with_origins
 from mfc._objects._object import MetaflowObject, local_time
 from mfc._objects._questions import artifact_of, metadata_of, outcome_of
-from mfc._objects._status import task_status
-from mfc._objects._task_logs import TaskLogs
 from mfc.model import (
     ArtifactRecord,
     Level,
@@ -29,6 +27,7 @@ from mfc.query import Query
 if TYPE_CHECKING:
     from mfc._objects._ahead import Row
     from mfc._objects._step import Step
+    from mfc._objects._task_logs import TaskLogs
 
 _MISSING = object()
 
@@ -126,6 +125,8 @@ class Task(MetaflowObject):
     @property
     def status(self) -> Status:
         """`running`, `completed`, `failed` or `unknown`; `.reason` says why."""
+        from mfc._objects._status import task_status  # few ask for it
+
         return task_status(self)
 
     @property
@@ -217,25 +218,30 @@ class Task(MetaflowObject):
 
     # Logs
 
+    def _logs(self, stream: str, meta_dict: Mapping[str, Any] | None = None) -> TaskLogs:
+        from mfc._objects._task_logs import TaskLogs  # listings need no logs
+
+        return TaskLogs.of(self, stream, meta_dict)
+
     @property
     def stdout(self) -> str:
         """What it printed: of the chosen attempt, else of the one that started last."""
-        return TaskLogs.of(self, "stdout").text()
+        return self._logs("stdout").text()
 
     @property
     def stderr(self) -> str:
         """What it printed to standard error, as `stdout`."""
-        return TaskLogs.of(self, "stderr").text()
+        return self._logs("stderr").text()
 
     @property
     def stdout_size(self) -> int:
         """Size of the recorded `stdout` in bytes, time stamps included."""
-        return TaskLogs.of(self, "stdout").size()
+        return self._logs("stdout").size()
 
     @property
     def stderr_size(self) -> int:
         """Size of the recorded `stderr` in bytes, time stamps included."""
-        return TaskLogs.of(self, "stderr").size()
+        return self._logs("stderr").size()
 
     @overload
     def loglines(
@@ -320,7 +326,7 @@ class Task(MetaflowObject):
 
             lines = FollowedTask(self, stream, wanted).lines()
         else:
-            lines = TaskLogs.of(self, stream, meta_dict).selected(wanted)
+            lines = self._logs(stream, meta_dict).selected(wanted)
         for stamp, line in lines:
             yield stamp, line.decode(errors="replace") if as_unicode else line
 
