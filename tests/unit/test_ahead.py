@@ -7,6 +7,7 @@ import json
 import pickle
 import time
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 import attrs
@@ -62,6 +63,52 @@ def test_a_loop_reads_ahead_what_it_asks_for_and_nothing_else(loop: Any) -> None
     assert loop(results.client(**OFF).step("F/1/fit")) == list(range(149, -1, -1))
     assert results.store.reads() == 150
     assert 8 < results.store.most <= 32
+
+
+def runs(number: int, unfinished: Collection[int] = (), **store: Any) -> Results:
+    """Return results with so many runs, of which some have no end task."""
+    results = Results(FarAway(**store))
+    for i in range(number):
+        results.task(f"F/{i}/start/0", x="not this")
+        if i not in unfinished:
+            results.task(f"F/{i}/end/1", x=i, y=-i)
+    return results
+
+
+LOOPS = {
+    "data": lambda flow: [run.data.x for run in flow if run.data],
+    "end task": lambda flow: [run.end_task.data.x for run in flow if run.end_task],
+    "item": lambda flow: [run.end_task["x"].data for run in flow if run.end_task],
+}
+
+
+@pytest.mark.parametrize("remote", [False, True])
+@pytest.mark.parametrize("loop", sorted(LOOPS))
+def test_a_loop_over_runs_reads_the_next_ones_ahead(loop: str, remote: bool) -> None:
+    unfinished = {3, 40, 41, 79}
+    results = runs(80, unfinished, wait=0.005)
+    provider = results.provider(capabilities=REMOTE if remote else IN_MEMORY)
+    flow = results.client(provider, **OFF).flow("F")
+    assert LOOPS[loop](flow) == [i for i in range(79, -1, -1) if i not in unfinished]
+    assert results.store.reads() == 76
+    assert 4 < results.store.most <= 32 or (remote and loop != "data")
+
+
+def test_a_loop_over_runs_that_is_left_early_has_read_few() -> None:
+    results = runs(80, wait=0.005)
+    for run in itertools.islice(results.client(**OFF).flow("F"), 3):
+        assert run.data.x == int(run.id)
+    time.sleep(0.1)
+    assert results.store.reads() <= 1 + 2 + 4
+
+
+def test_runs_that_end_differently_give_their_own_values() -> None:
+    """Of one, the record that was read ahead is not that of its newest end task."""
+    results = runs(12, wait=0.005)
+    for i in (2, 5, 6):
+        results.task(f"F/{i}/end/2", x=f"newer {i}", z=1)
+    loop = LOOPS["data"](results.client(**OFF).flow("F"))
+    assert loop == [f"newer {i}" if i in (2, 5, 6) else i for i in range(11, -1, -1)]
 
 
 def test_a_loop_over_several_artifacts_reads_each_ahead() -> None:

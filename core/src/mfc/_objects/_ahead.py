@@ -33,7 +33,8 @@ class Row:
 
     Args:
         scope: where they are.
-        following: gives the artifact at a position, None if it is not known (yet).
+        following: gives the artifact at a position, None if there is none; raises LookupError if
+            it is not known (yet).
     """
 
     def __init__(self, scope: Scope, following: Callable[[int], ArtifactRecord | None]) -> None:
@@ -100,11 +101,13 @@ class Row:
             return
         some: list[tuple[int, ArtifactRecord]] = []
         while self._furthest < position + number - 1:
-            record = self._following(self._furthest + 1)
-            if record is None:
+            try:
+                record = self._following(self._furthest + 1)
+            except LookupError:
                 break
             self._furthest += 1
-            some.append((self._furthest, record))
+            if record is not None:
+                some.append((self._furthest, record))
         self._begin(some)
 
     def _begin(self, some: list[tuple[int, ArtifactRecord]]) -> None:
@@ -172,12 +175,12 @@ class Table(Iterator[DataArtifact]):
             self._rows[name] = Row(scope, partial(self._known, name))
         return self._rows[name], len(records) - 1
 
-    def _known(self, name: str, position: int) -> ArtifactRecord | None:
+    def _known(self, name: str, position: int) -> ArtifactRecord:
         with self._lock:
             records = self._records[name]
             while len(records) <= position and self._reach():
                 continue
-            return records[position] if position < len(records) else None
+            return records[position]
 
 
 def table(

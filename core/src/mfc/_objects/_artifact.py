@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from mfc._objects._object import MetaflowObject
+from mfc._reader import OBJECTS
 from mfc.errors import (
     ArtifactNotFound,
     ChildNotFound,
@@ -17,7 +18,7 @@ from mfc.errors import (
     MetaflowDataMissing,
     MetaflowException,
 )
-from mfc.model import ArtifactRecord, Level
+from mfc.model import ArtifactRecord, Level, Record
 
 if TYPE_CHECKING:
     from mfc._objects._ahead import Row
@@ -27,18 +28,33 @@ if TYPE_CHECKING:
     from mfc._scope import Scope
     from mfc._spool import Held
 
+#: The question for the artifacts of the end task of a run.
+AT_END = "at end"
 _INCLUDED = "metaflow.includefile.IncludedFile"
 #: Where our equivalents of Metaflow's classes are defined.
 _STANDINS = "mfc._pickle._standins"
 
 
 def _in_row(scope: Scope, listing: Siblings, name: str, position: int) -> ArtifactRecord | None:
-    """Return the artifact of a name of the task at `position`, if that waits for nothing."""
+    """Return the artifact of a name of the task, or of the run's end task, at `position`.
+
+    Raises:
+        LookupError: it is not known, and would have to be waited for, or there is no such position.
+    """
+    path = listing.path(position)
+    if path is None:
+        raise LookupError(position)
+    of_run = path.level is Level.RUN
     if scope.remote:
-        return cast("ArtifactRecord | None", listing.known(position, ("artifact", name)))
+        known = listing.known(position, AT_END if of_run else ("artifact", name))
+        if known is None:
+            raise LookupError(position)
+        return cast("ArtifactRecord | None", known.get(name) if of_run else known)
     with contextlib.suppress(MetaflowException):  # raised in its turn
-        task = listing.path(position)
-        record = None if task is None else scope.provider.get(task.child(name))
+        if of_run:
+            run = OBJECTS[Level.RUN]._of(scope, Record(path, 0))
+            return cast("ArtifactRecord | None", run._end_artifacts(name).get(name))
+        record = scope.provider.get(path.child(name))
         return record if isinstance(record, ArtifactRecord) else None
     return None
 

@@ -63,7 +63,7 @@ class MetaflowObject:
     _parent: MetaflowObject | None
     #: The listing that it came in, and its position; None where asking others does not pay.
     _siblings: tuple[Siblings, int] | None
-    #: The listing that it came in and where, of tasks also where none asks others' questions.
+    #: The listing of runs or tasks that it came in, and where; of the end task of a run, the run's.
     _walk: tuple[Siblings, int]
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -246,9 +246,7 @@ class MetaflowObject:
     def _listed(self, records: Iterator[Record]) -> Iterator[Any]:
         """Yield the children with these records, who know each other where that pays."""
         make, scope, attempt = OBJECTS[Level(self._level + 1)]._of, self._scope, self._attempt
-        asking = scope.remote and self._level in _WALKED
-        # Values of tasks may be far away where their records are not.
-        if not asking and self._level is not Level.STEP:
+        if self._level not in _WALKED:
             for record in records:
                 yield make(scope, record, attempt, self)
             return
@@ -256,7 +254,8 @@ class MetaflowObject:
         for position, record in siblings:
             child = make(scope, record, attempt, self)
             child._walk = siblings, position
-            child._siblings = child._walk if asking else None
+            # Values may be far away where records are not.
+            child._siblings = child._walk if scope.remote else None
             yield child
 
     def _ask(self, question: Question[T]) -> T:

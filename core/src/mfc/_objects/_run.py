@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from mfc._objects._artifact import MetaflowData
+from mfc._objects._artifact import AT_END, MetaflowData
 from mfc._objects._code_package import UNCLEAR, MetaflowCode, noted_package
 from mfc._objects._graph import graph_of, parameters_of
 from mfc._objects._listing import Listing
@@ -114,22 +114,35 @@ class Run(MetaflowObject):
             this = self if run == self._record.path else Run._of(self._scope, Record(run, 0))
             return this._end_artifacts(name).get(name)
 
-        return self._ask(Question(("at end", name), find))
+        return self._ask(Question((AT_END, name), find))
 
     @property
     def end_task(self) -> Task | None:
         """The task of the end step; None if the run has not come so far."""
-        return self._endpoint_task("end")
+        end = self._endpoint_task("end")
+        return None if end is None else self._in_walk(end)
 
     @property
     def data(self) -> MetaflowData | None:
         """The artifacts of the end task, to be had by name; None if there is no end task."""
-        if self._scope.remote and (found := self._end_artifacts()):
+        if self._scope.remote and (found := self._ask(Question(AT_END, self._found_at_end))):
             path = next(iter(found.values())).path.parent
             record = PendingRecord(path, lambda: self._scope.provider.get(path))
-            return MetaflowData(OBJECTS[Level.TASK]._of(self._scope, record), found)
+            return MetaflowData(self._in_walk(OBJECTS[Level.TASK]._of(self._scope, record)), found)
         end = self.end_task
-        return end.data if end else None
+        return None if end is None else end.data
+
+    def _found_at_end(self, run: Pathspec) -> dict[str, ArtifactRecord]:
+        """Return the artifacts of the end task of this run, or of another one of its listing."""
+        this = self if run == self._record.path else Run._of(self._scope, Record(run, 0))
+        return this._end_artifacts()
+
+    def _in_walk(self, end: Task) -> Task:
+        """Let the end task know the listing of the run, whose other end tasks have such values."""
+        walk = getattr(self, "_walk", None)
+        if walk is not None:
+            end._walk = walk
+        return end
 
     def _truth(self, name: str) -> bool:
         record = self._at_end(name)

@@ -60,7 +60,9 @@ class Task(MetaflowObject):
             return None
         listing, position = walk
         row: Row = listing.rows[name]
-        return row.recent(position)
+        record = row.recent(position)
+        is_own = record is not None and record.path.parent == self._record.path
+        return record if is_own else None
 
     def __iter__(self) -> Iterator[DataArtifact]:
         """Yield the artifacts, newest first, but for those whose names begin with `_`."""
