@@ -194,6 +194,30 @@ def test_slow_calls_make_room_for_each_other() -> None:
     assert most[0] < 8
 
 
+@pytest.mark.parametrize(
+    ("wait", "size", "by_turns"), [(0, 10, True), (0, 1 << 17, False), (0.01, 10, False)]
+)
+def test_small_answers_of_quick_calls_are_used_while_none_is_made(
+    wait: float, size: int, by_turns: bool
+) -> None:
+    made = []
+
+    def call() -> bytes:
+        time.sleep(wait)
+        made.append(1)
+        return bytes(size)
+
+    answers = in_order(range(1000), lambda i: (i, call), calls(width=8))
+    grew = 0
+    for i, _ in answers:
+        before = len(made)
+        if i in range(100, 500):
+            time.sleep(0.002)
+            grew += len(made) - before
+    assert (grew < 40) == by_turns
+    assert len(made) == 1000
+
+
 def test_a_forked_child_goes_on() -> None:
     _isolation.needs_fork()
     answers = in_order(

@@ -25,6 +25,8 @@ _FIRST = 4
 _QUEUED = 4
 #: Seconds of work for which another thread is not worth its waking; of a call that is quick.
 _LITTLE = 0.002
+#: Bytes of an answer that is worth being used while others are on their way.
+_MUCH = 1 << 16
 #: Seconds for which who waits for a quick call waits for others, too.
 _BURST = 0.02
 #: Part by which the shortest time of a call is thought to grow with each one that took longer.
@@ -161,7 +163,7 @@ class SideBySide(Generic[T]):
         self._kept_bytes = 0
         self._process = os.getpid()
         self._width = limits.width if limits.patience == math.inf else min(_FIRST, limits.width)
-        #: Seconds of the shortest of the last calls.
+        #: Seconds of the shortest of the last calls; infinite if one gave much.
         self._shortest = math.inf
         self._set_up()
 
@@ -179,7 +181,7 @@ class SideBySide(Generic[T]):
 
         Threads that have much to do wait for each other: the interpreter runs one at a time, and to
         change takes as long as a quick call. So where calls are quick, they are made, and then
-        what they gave is used, by turns; else while they are made.
+        what they gave is used, by turns; else, or where they give much, while they are made.
 
         Args:
             first: the call that will be taken next.
@@ -321,12 +323,13 @@ class SideBySide(Generic[T]):
             return False
         self._running -= 1
         took = time.monotonic() - (call.began or 0)
-        self._shortest = min(took, self._shortest * _FORGET)
-        slow = took > self._limits.patience / 4
-        self._width = max(self._width // 2, 1) if slow else min(self._width + 1, self._limits.width)
         if outcome.error is None and call.wanted:
             call.size = self._size(outcome.value)
             self._waiting += call.size
+        much = call.size > _MUCH
+        self._shortest = math.inf if much else min(took, self._shortest * _FORGET)
+        slow = took > self._limits.patience / 4
+        self._width = max(self._width // 2, 1) if slow else min(self._width + 1, self._limits.width)
         call.outcome = outcome
         return True
 
