@@ -91,6 +91,13 @@ def test_one_that_is_larger_than_all_memory_goes_alone() -> None:
     assert values(answers) == [bytes(1000)] * 5
 
 
+def test_answers_may_be_taken_in_another_order_than_there_is_memory_for() -> None:
+    several = calls(100, memory=250)
+    wanted = [several.want(i, lambda: bytes(100)) for i in range(6)]
+    for call in [wanted[i] for i in (5, 0, 4, 1, 3, 2)]:
+        assert several.take(call).get() == bytes(100)
+
+
 def test_equal_keys_are_one_call() -> None:
     made = []
 

@@ -226,6 +226,9 @@ class SideBySide(Generic[T]):
             if call.outcome is not None:
                 return
             self._awaited = call
+            if call.began is None and self._pending[0] is not call:
+                self._pending.remove(call)  # others may wait for memory until it is taken
+                self._pending.appendleft(call)
             self._call_threads()
             if call.began is None and self._lost >= self._limits.width:
                 call.outcome = Outcome(error=Overdue())  # whatever answers these calls is gone
