@@ -15,12 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from mfc import CacheInfo, MfcWarning, load
 from mfc._cache import LARGE, SMALL, Cache
 from mfc.config import Config
-from mfc.errors import BadSetting, MetaflowDataMissing
+from mfc.errors import BadSetting, DatastoreError, MetaflowDataMissing
 from mfc.testing import _isolation
 
 from .faraway import Results, output, process, step_of
@@ -317,6 +318,25 @@ def test_links_and_pipes_are_no_entries(tmp_path: Path) -> None:
     assert cache.get(key) is None
     cache.put(key, content)
     assert cache.get(key) is None
+
+
+@pytest.mark.parametrize(
+    "sha", ["../root/theirs", "../../theirs", "..", "", "x" * 40, "AB" * 20, "\0" * 40, "é" * 40]
+)
+def test_a_key_leads_nowhere_else(tmp_path: Path, sha: str) -> None:
+    theirs = tmp_path / "root" / "theirs"
+    results = step_of(3)
+    results.artifacts[0] = attrs.evolve(results.artifacts[0], sha=sha)
+    client = results.client(CLIENT_CACHE_PATH=str(tmp_path / "root"))
+    client.cache.info()
+    theirs.write_bytes(b"precious")
+    for _ in range(2):
+        values = list(load(client.step("F/1/fit"), "x", errors="return"))
+        assert values[:2] == [2, 1]
+        assert isinstance(values[2], DatastoreError)
+        with pytest.raises(DatastoreError):
+            client.artifact("F/1/fit/0/x").open()
+    assert theirs.read_bytes() == b"precious"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")

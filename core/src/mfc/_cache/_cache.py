@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 import weakref
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _MEGABYTE = 1_000_000
 #: Metaflow's default of CLIENT_CACHE_MAX_SIZE, in megabytes.
 _MAX_SIZE = 10_000
+
+
+_is_key = re.compile("[0-9a-f]{40}").fullmatch
 
 
 class Cache:
@@ -65,17 +69,17 @@ class Cache:
 
     def has(self, key: str) -> bool:
         """Tell whether there is an entry that is a file, right or not."""
-        holdings, _ = self._place()
+        holdings = self._holdings_for(key)
         return holdings is not None and holdings.files.has(key)
 
     def find(self, keys: Collection[str]) -> dict[str, bytes]:
         """Return the content of those entries that there are and that are small."""
         holdings, _ = self._place()
-        return {} if holdings is None else holdings.small.find(keys)
+        return {} if holdings is None else holdings.small.find(filter(_is_key, keys))
 
     def get(self, key: str) -> bytes | BinaryIO | None:
         """Return the content of an entry, or an open file if it is large; None if there is none."""
-        holdings, _ = self._place()
+        holdings = self._holdings_for(key)
         return None if holdings is None else holdings.get(key)
 
     @property
@@ -85,14 +89,22 @@ class Cache:
 
     def put(self, key: str, content: bytes) -> None:
         """Keep content that hashes to `key`."""
-        holdings, _ = self._place()
+        holdings = self._holdings_for(key)
         if holdings is not None and len(content) <= self.largest:
             holdings.put(key, content, self._limit)
 
     def new(self, key: str) -> NewEntry | None:
         """Return a file to write the content of `key` to; None if there is no cache."""
-        holdings, _ = self._place()
+        holdings = self._holdings_for(key)
         return None if holdings is None else holdings.new(key, self._limit, self.largest)
+
+    def _holdings_for(self, key: str) -> Holdings | None:
+        """Return what there is; None if there is nothing, or the key can be none of an entry.
+
+        Keys are what somebody wrote into a record. They become names of files.
+        """
+        holdings, _ = self._place()
+        return holdings if _is_key(key) else None
 
     # Where it is
 
