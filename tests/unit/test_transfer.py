@@ -9,11 +9,12 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 
-from mfc._transfer import Limits, Overdue, SideBySide, in_order
+from mfc._transfer import Limits, Overdue, SideBySide, Untried, in_order
 from mfc.testing import _isolation
 
 from .faraway import output, process
@@ -180,8 +181,41 @@ def test_when_all_that_may_be_under_way_hang_the_rest_is_not_waited_for() -> Non
     answers = in_order(range(500), lambda i: (i, lambda: call(i)), calls(width=3, patience=0.1))
     errors = [type(outcome.error) for _, outcome in answers]
     over.set()
-    assert errors == [Overdue] * 500
+    assert set(errors) == {Overdue, Untried}
     assert len(begun) <= 6
+
+
+def test_when_some_in_a_row_were_long_in_vain_the_rest_is_tried_later() -> None:
+    down, begun = [True], []
+
+    def call(i: int) -> str:
+        begun.append(i)
+        if down[0]:
+            time.sleep(0.2)
+            raise TimeoutError
+        return str(i)
+
+    def plan(i: int) -> Any:
+        return i, partial(call, i)
+
+    side_by_side = calls(patience=0.6)
+    outcomes = [outcome for _, outcome in in_order(range(500), plan, side_by_side)]
+    assert {type(outcome.error) for outcome in outcomes} == {TimeoutError, Untried}
+    assert len(begun) < 20
+    down[0] = False
+    time.sleep(0.7)
+    assert values(in_order(range(9), plan, side_by_side)) == [str(i) for i in range(9)]
+
+
+def test_an_answer_among_those_in_vain_keeps_the_rest_going() -> None:
+    def call(i: int) -> str:
+        if i % 6:
+            time.sleep(0.06)
+            raise TimeoutError
+        return str(i)
+
+    answers = in_order(range(36), lambda i: (i, partial(call, i)), calls(width=1, patience=0.2))
+    assert {type(outcome.error) for i, outcome in answers if i % 6} == {TimeoutError}
 
 
 def test_slow_calls_make_room_for_each_other() -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mfc._place import Place
-from mfc._transfer import Limits, Outcome, Overdue, SideBySide, in_order
+from mfc._transfer import Limits, Outcome, Overdue, SideBySide, Untried, in_order
 from mfc.errors import BadSetting, DatastoreError, MetaflowDataMissing, UnreadableBlob
 
 if TYPE_CHECKING:
@@ -215,6 +215,12 @@ class Files:
         """
         try:
             return outcome.get()
+        except Untried:
+            reason = (
+                "it was not tried: the store left several before it without an answer, "
+                "and their errors say more"
+            )
+            raise UnreadableBlob(subject, location, reason) from None
         except Overdue:
             reason = (
                 f"the store has not answered within {self.limits.patience:g} s "

@@ -35,6 +35,10 @@ _FORGET = 1.1
 _GLANCE = 1.0
 #: Seconds that may pass with items that are taken ahead while there is an answer to give.
 _MOMENT = 0.001
+#: Calls in a row that came to nothing and took long, after which others are not tried for a while.
+_IN_VAIN = 8
+#: Part of the patience from which a call takes long.
+_LONG = 1 / 4
 #: Threads that stay when there is nothing to do.
 _IDLE = 64
 
@@ -54,6 +58,10 @@ class Limits(NamedTuple):
 
 class Overdue(Exception):
     """A call has not come back in time."""
+
+
+class Untried(Overdue):
+    """A call was not made, for those before it came to nothing and took long."""
 
 
 class Outcome(Generic[T]):
@@ -172,6 +180,8 @@ class SideBySide(Generic[T]):
         self._lock = threading.Lock()
         self._pending: deque[Call[T]] = deque()
         self._running = self._waiting = self._lost = 0
+        #: Calls in a row that came to nothing and took long, and when the last of them ended.
+        self._in_vain, self._in_vain_at = 0, 0.0
         #: The call for which the consumer waits, and what wakes it.
         self._awaited: Call[T] | None = None
         self._news: SimpleQueue[None] = SimpleQueue()
@@ -230,8 +240,8 @@ class SideBySide(Generic[T]):
                 self._pending.remove(call)  # others may wait for memory until it is taken
                 self._pending.appendleft(call)
             self._call_threads()
-            if call.began is None and self._lost >= self._limits.width:
-                call.outcome = Outcome(error=Overdue())  # whatever answers these calls is gone
+            if call.began is None and self._is_gone:
+                call.outcome = Outcome(error=Untried())
                 self._call_threads()
                 return
             began = time.monotonic() if call.began is None else call.began
@@ -244,6 +254,7 @@ class SideBySide(Generic[T]):
                 if left <= glance and call.outcome is None and call.began is not None:
                     self._running -= 1
                     self._lost += 1
+                    self._note_in_vain()
                     call.outcome = Outcome(error=Overdue())
                     self._call_threads()
         finally:
@@ -308,7 +319,7 @@ class SideBySide(Generic[T]):
         """Return the call that begins now, None if there is none for which there is memory."""
         while self._pending and (self._pending[0].outcome or not self._pending[0].wanted):
             self._pending.popleft()
-        if not self._pending or self._lost >= self._limits.width:
+        if not self._pending or self._is_gone:
             return None
         call = self._pending[0]
         memory = self._waiting + (self._running + 1) * self._cost
@@ -318,6 +329,17 @@ class SideBySide(Generic[T]):
         self._running += 1
         call.began = time.monotonic()
         return self._pending.popleft()
+
+    @property
+    def _is_gone(self) -> bool:
+        """Whether whatever answers these calls seems to be gone."""
+        if self._lost >= self._limits.width:
+            return True
+        just_now = time.monotonic() - self._in_vain_at < self._limits.patience
+        return self._in_vain >= _IN_VAIN and just_now
+
+    def _note_in_vain(self) -> None:
+        self._in_vain, self._in_vain_at = self._in_vain + 1, time.monotonic()
 
     def _note(self, call: Call[T], outcome: Outcome[T]) -> bool:
         """Take note of a call's end; tell whether that was in time."""
@@ -331,7 +353,11 @@ class SideBySide(Generic[T]):
             self._waiting += call.size
         much = call.size > _MUCH
         self._shortest = math.inf if much else min(took, self._shortest * _FORGET)
-        slow = took > self._limits.patience / 4
+        slow = took > self._limits.patience * _LONG
+        if slow and outcome.error is not None:
+            self._note_in_vain()
+        else:
+            self._in_vain = 0
         self._width = max(self._width // 2, 1) if slow else min(self._width + 1, self._limits.width)
         call.outcome = outcome
         return True

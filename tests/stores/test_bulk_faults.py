@@ -1,0 +1,186 @@
+"""Many values while a store misbehaves: each error is of its own value, the others come, and nothing wrong is cached."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import pickle
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.servers.object_faults import (
+    Exchange,
+    Fault,
+    answer,
+    corrupt,
+    reset,
+    silence,
+    stall,
+    truncate,
+)
+
+from mfc import Client, Task, load
+from mfc.errors import CorruptBlob, DatastoreError, MetaflowDataMissing, UnreadableBlob
+from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
+from mfc.testing import MemoryProvider
+
+from .conftest import Place
+
+NUMBER = 48
+STEP = Pathspec(("Train", "2", "fit"))
+#: Seconds within which 48 reads of a store that is gone end, on a busy machine; three are allowed for one.
+BOUND = 75
+
+FAULTS: dict[str, tuple[Fault, type[DatastoreError]]] = {
+    "403": (answer(403, "AccessDenied"), UnreadableBlob),
+    "404": (answer(404, "NoSuchKey"), MetaflowDataMissing),
+    "500": (answer(500, "InternalError"), UnreadableBlob),
+    "503": (answer(503, "SlowDown"), UnreadableBlob),
+    "expired": (answer(400, "ExpiredToken"), UnreadableBlob),
+    "clock": (answer(403, "RequestTimeTooSkewed"), UnreadableBlob),
+    "reset": (reset, UnreadableBlob),
+    "truncated": (truncate, UnreadableBlob),
+    "corrupt": (corrupt, CorruptBlob),
+    "silence": (silence, UnreadableBlob),
+    "stall": (stall, UnreadableBlob),
+}
+
+
+@dataclass
+class Values:
+    """The values of a step's tasks in a store."""
+
+    place: Place
+    #: SHA-1 of the value of each task.
+    keys: list[str]
+    provider: MemoryProvider
+
+    def client(self, cache: Path) -> Client:
+        cache.mkdir(exist_ok=True)
+        config = self.place.config(CLIENT_CACHE_PATH=str(cache))
+        return Client(self.provider, namespace=None, config=config)
+
+    def breaks(self, fault: Fault, keys: Iterable[str]) -> None:
+        """Break what is asked of some of them."""
+        these = set(keys)
+
+        def some(exchange: Exchange) -> None:
+            path = exchange.handler.path.partition("?")[0]
+            (fault if path[-40:] in these else Exchange.send)(exchange)
+
+        self.place.relay.breaks(some)
+        self.place.relay.asked.clear()
+
+    def mends(self) -> None:
+        self.place.relay.breaks(Exchange.send, 0)
+        self.place.relay.asked.clear()
+
+
+def value(number: int) -> list[int]:
+    return list(range(number, number + 50))
+
+
+@pytest.fixture
+def values(place: Place) -> Values:
+    above = [Record(Pathspec(STEP.components[:length]), 1) for length in (1, 2, 3)]
+    keys, artifacts, done = [], [], []
+    for number in range(NUMBER):
+        blob = pickle.dumps(value(number), protocol=4)
+        key = hashlib.sha1(blob).hexdigest()
+        place.bucket.put(f"Train/data/{key[:2]}/{key}", gzip.compress(blob))
+        keys.append(key)
+        task = Pathspec((*STEP.components, str(number)))
+        above.append(Record(task, number + 1))
+        done.append(MetadataRecord(task, "attempt-done", "0", "attempt-done", number + 2, 0))
+        artifacts.append(
+            ArtifactRecord(
+                Pathspec((*task.components, "x")),
+                number + 1,
+                attempt=0,
+                sha=key,
+                ds_type=place.bucket.ds_type,
+                location=f":root:{place.bucket.root}",
+                encoding="pickle-v4",
+            )
+        )
+    return Values(place, keys, MemoryProvider(above, artifacts, done))
+
+
+def loaded(tasks: list[Task]) -> list[Any]:
+    return list(load(tasks, "x", errors="return"))
+
+
+def looped(tasks: list[Task]) -> list[Any]:
+    return [caught(lambda task=task: task.data.x) for task in tasks]
+
+
+def caught(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except DatastoreError as error:
+        return error
+
+
+LOOPED = ("404", "truncated", "corrupt", "stall")
+WAYS = [*((name, loaded) for name in FAULTS), *((name, looped) for name in LOOPED)]
+
+
+@pytest.mark.parametrize(("name", "read"), WAYS)
+def test_some_fail(
+    values: Values, name: str, read: Callable[[list[Task]], list[Any]], tmp_path: Path
+) -> None:
+    fault, kind = FAULTS[name]
+    broken = values.keys[3::16]
+    values.breaks(fault, broken)
+    client = values.client(tmp_path / "cache")
+    tasks = list(client.step(str(STEP)))
+    found = read(tasks)
+    for task, one in zip(tasks, found, strict=True):
+        key = values.keys[int(task.id)]
+        if key in broken:
+            assert type(one) is kind
+            assert one.subject == f"{task.pathspec}/x"
+            assert f"{values.place.bucket.name}/some/root/Train/data/{key[:2]}/{key}" in str(one)
+        else:
+            assert one == value(int(task.id))
+    assert client.cache.info().blobs == NUMBER - len(broken)
+    values.mends()
+    again = values.client(tmp_path / "cache")
+    assert list(load(again.step(str(STEP)), "x")) == [value(int(task.id)) for task in tasks]
+    assert sorted(path[-40:] for path in values.place.relay.asked) == sorted(broken)
+
+
+@pytest.mark.parametrize("read", [loaded, looped])
+@pytest.mark.parametrize("name", ["403", "corrupt", "silence"])
+def test_all_fail(
+    values: Values, name: str, read: Callable[[list[Task]], list[Any]], tmp_path: Path
+) -> None:
+    """Not after as many deadlines as there are values."""
+    fault, kind = FAULTS[name]
+    values.breaks(fault, values.keys)
+    client = values.client(tmp_path / "cache")
+    tasks = list(client.step(str(STEP)))
+    started = time.monotonic()
+    found = read(tasks)
+    assert time.monotonic() - started < BOUND
+    assert {type(one) for one in found} == {kind}
+    assert [one.subject for one in found] == [f"{task.pathspec}/x" for task in tasks]
+    assert client.cache.info().blobs == 0
+    if name == "silence":
+        assert len({path[-40:] for path in values.place.relay.asked}) < NUMBER / 2
+        assert "it was not tried" in str(found[-1])
+
+
+def test_the_first_error_is_raised_in_its_turn(values: Values, tmp_path: Path) -> None:
+    values.breaks(answer(403, "AccessDenied"), values.keys[3:4])
+    step = values.client(tmp_path / "cache").step(str(STEP))
+    ids = [int(task.id) for task in step]
+    found = load(step, "x")
+    right = [next(found) for _ in range(ids.index(3))]
+    assert right == [value(number) for number in ids[: ids.index(3)]]
+    with pytest.raises(UnreadableBlob, match=f"{STEP}/3/x.*AccessDenied"):
+        next(found)
