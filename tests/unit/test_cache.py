@@ -15,12 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from mfc import CacheInfo, MfcWarning, load
 from mfc._cache import LARGE, SMALL, Cache
 from mfc.config import Config
-from mfc.errors import BadSetting, MetaflowDataMissing
+from mfc.errors import BadSetting, DatastoreError, MetaflowDataMissing
 from mfc.testing import _isolation
 
 from .faraway import Results, output, process, step_of
@@ -152,6 +153,27 @@ def test_a_file_that_is_another_is_thrown_away(tmp_path: Path, size: int) -> Non
     place(tmp_path, key).write_bytes(b"w" * size)
     assert cache.get(key) is None
     assert not place(tmp_path, key).exists()
+
+
+@pytest.mark.parametrize("key", ["../victim", "g" * 40, "abc", "\0" * 40, "\u00e9" * 40, ""])
+def test_what_is_no_key_is_not_looked_for(tmp_path: Path, key: str) -> None:
+    """A recorded key may be anything; nothing but an entry is read by it, and none is removed."""
+    settings = {"CLIENT_CACHE_PATH": str(tmp_path / "cache")}
+    good = step_of(3)
+    assert list(load(good.client(**settings).step("F/1/fit"), "x")) == [2, 1, 0]
+    (tmp_path / "victim").write_text("somebody's")
+    results = step_of(3)
+    results.artifacts[:] = [attrs.evolve(artifact, sha=key) for artifact in results.artifacts]
+    client = results.client(**settings)
+    answers = list(load(client.step("F/1/fit"), "x", errors="return"))
+    assert all(isinstance(answer, DatastoreError) for answer in answers)
+    with pytest.raises(DatastoreError):
+        client.task("F/1/fit/1").data.x  # noqa: B018
+    cache = client.cache
+    cache.put(key, b"content")
+    assert (cache.get(key), cache.new(key)) == (None, None)
+    assert (cache.find([key]), cache.has(key)) == ({}, False)
+    assert (tmp_path / "victim").read_text() == "somebody's"
 
 
 def test_a_damaged_file_is_fetched_again(tmp_path: Path) -> None:
@@ -424,6 +446,25 @@ def test_a_full_disk_loses_nothing_but_the_entry(
     """
     assert output(code) == f"{size} 1 {blobs}"
     assert not [p for p in everything(tmp_path) if "." in p.name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
+def test_a_full_disk_keeps_no_files_open(tmp_path: Path) -> None:
+    code = f"""
+    import hashlib, resource, signal
+    from mfc._cache import Cache
+    from mfc.config import Config
+    cache = Cache(Config({{"CLIENT_CACHE_PATH": {str(tmp_path)!r}}}))
+    cache.info()
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
+    for i in range(40):
+        content = b"%d" % i * 10_000
+        cache.put(hashlib.sha1(content).hexdigest(), content)
+    print(len(os.listdir({str(tmp_path)!r})))
+    """
+    assert output(code) == "1"
 
 
 def test_half_an_entry_is_none(tmp_path: Path) -> None:

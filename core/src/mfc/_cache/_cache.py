@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 import weakref
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mfc.config import Config
 
 _MEGABYTE = 1_000_000
+#: What may be looked for: a key is what somebody recorded, and `../x` would be another's file.
+_KEY = re.compile(r"[0-9a-f]{40}")
 #: Metaflow's default of CLIENT_CACHE_MAX_SIZE, in megabytes.
 _MAX_SIZE = 10_000
 
@@ -65,17 +68,17 @@ class Cache:
 
     def has(self, key: str) -> bool:
         """Tell whether there is an entry that is a file, right or not."""
-        holdings, _ = self._place()
+        holdings = self._for(key)
         return holdings is not None and holdings.files.has(key)
 
     def find(self, keys: Collection[str]) -> dict[str, bytes]:
         """Return the content of those entries that there are and that are small."""
         holdings, _ = self._place()
-        return {} if holdings is None else holdings.small.find(keys)
+        return {} if holdings is None else holdings.small.find(filter(_KEY.fullmatch, keys))
 
     def get(self, key: str) -> bytes | BinaryIO | None:
         """Return the content of an entry, or an open file if it is large; None if there is none."""
-        holdings, _ = self._place()
+        holdings = self._for(key)
         return None if holdings is None else holdings.get(key)
 
     @property
@@ -85,16 +88,19 @@ class Cache:
 
     def put(self, key: str, content: bytes) -> None:
         """Keep content that hashes to `key`."""
-        holdings, _ = self._place()
+        holdings = self._for(key)
         if holdings is not None and len(content) <= self.largest:
             holdings.put(key, content, self._limit)
 
     def new(self, key: str) -> NewEntry | None:
         """Return a file to write the content of `key` to; None if there is no cache."""
-        holdings, _ = self._place()
+        holdings = self._for(key)
         return None if holdings is None else holdings.new(key, self._limit, self.largest)
 
     # Where it is
+
+    def _for(self, key: str) -> Holdings | None:
+        return self._place()[0] if _KEY.fullmatch(key) else None
 
     def _place(self) -> tuple[Holdings | None, str]:
         """Return what there is, or None and the reason why there is nothing."""
