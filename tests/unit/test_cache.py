@@ -10,6 +10,7 @@ import os
 import signal
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ import attrs
 import pytest
 
 from mfc import CacheInfo, MfcWarning, load
-from mfc._cache import LARGE, SMALL, Cache
+from mfc._cache import LARGE, SMALL, Cache, _small
 from mfc.config import Config
 from mfc.errors import BadSetting, DatastoreError, MetaflowDataMissing
 from mfc.testing import _isolation
@@ -207,6 +208,22 @@ def test_a_row_that_is_another_is_thrown_away(tmp_path: Path, wrong: object) -> 
         assert results.store.reads() == 5  # the first one came alone, and is a file
 
 
+@pytest.mark.parametrize(("column", "wrong"), [("content", None), ("used", "x"), ("used", None)])
+def test_rows_that_cannot_be_counted_are_thrown_away(
+    tmp_path: Path, column: str, wrong: object
+) -> None:
+    cache = busy(cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.1))
+    for text in (b"first", b"second"):
+        cache.put(*entry(text))
+    assert cache.info().blobs == 3
+    rows(tmp_path, f"UPDATE small SET {column} = ?", wrong)
+    for i in range(10):
+        cache.put(*own_file(b"%d" % i))  # too much: all are counted
+    cache.put(*entry(b"third"))
+    assert cache.info().blobs > 1
+    assert cache.find([entry(b"third")[0]])
+
+
 def no_database(path: Path) -> None:
     path.write_bytes(b"something else entirely" * 1000)
 
@@ -240,6 +257,98 @@ def test_a_damaged_database_begins_anew(tmp_path: Path, damage: Callable[[Path],
     before = results.store.reads()
     assert list(load(results.client(**settings).step("F/1/fit"), "x")) == expected
     assert results.store.reads() == before
+
+
+def test_a_database_that_nobody_finished_is_made(tmp_path: Path) -> None:
+    results = step_of(100)
+    settings = {"CLIENT_CACHE_PATH": str(tmp_path)}
+    results.client(**settings).cache.info()
+    (tmp_path / "mfc-blobs-1" / "small").touch(0o600)
+    client = results.client(**settings)
+    assert len(list(load(client.step("F/1/fit"), "x"))) == 100
+    assert client.cache.info().blobs == 100
+    assert len(rows(tmp_path, "SELECT * FROM small")) == 99
+
+
+def test_two_that_make_the_database_at_once_both_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "mfc-blobs-1" / "small"
+    cache, make = busy(cache_in(tmp_path)), os.open
+
+    def late(path: str, *given: int) -> int:
+        if path == str(database):
+            database.touch(0o600)
+        return make(path, *given)
+
+    cache.put(*entry(b"content"))
+    monkeypatch.setattr(os, "open", late)
+    assert cache.info().blobs == 2
+
+
+def amid(cache: Cache, act: Callable[[], object]) -> None:
+    """Do something while the database is written to."""
+
+    def question(connection: sqlite3.Connection) -> bool:
+        with _small._transaction(connection):
+            act()
+            connection.execute("DELETE FROM small WHERE key = x'00'")
+        return True
+
+    holdings, _ = cache._place()
+    assert holdings is not None
+    assert holdings.small._ask(question, made=True)
+
+
+def test_a_cache_may_be_collected_while_another_writes(tmp_path: Path) -> None:
+    cache, other = busy(cache_in(tmp_path)), cache_in(tmp_path)
+    cache.put(*entry(b"first"))
+    assert cache.info().blobs == 2
+    cycle: list[object] = [other]
+    cycle.append(cycle)
+    other.put(*entry(b"second"))
+    del other
+    gc.disable()
+    try:
+        del cycle
+        amid(cache, gc.collect)
+    finally:
+        gc.enable()
+    assert cache.info().blobs == 3
+
+
+def test_an_interrupted_question_is_over(tmp_path: Path) -> None:
+    cache = busy(cache_in(tmp_path))
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        amid(cache, interrupt)
+    cache.put(*entry(b"content"))
+    cache.info()
+    del cache
+    gc.collect()
+    assert len(rows(tmp_path, "SELECT * FROM small")) == 1
+
+
+def test_a_process_is_not_forked_while_a_thread_writes(tmp_path: Path) -> None:
+    """The child has the thread's locks in its memory, and they would be held for ever."""
+    _isolation.needs_fork()
+    cache = busy(cache_in(tmp_path))
+    writes, over = threading.Event(), threading.Event()
+    thread = threading.Thread(target=amid, args=(cache, lambda: (writes.set(), over.wait(0.5))))
+    thread.start()
+    assert writes.wait(60)
+
+    def child() -> dict[str, bytes]:
+        found = busy(cache_in(tmp_path))
+        found.put(*entry(b"of the child"))
+        return found.find([entry(b"of the child")[0]]) if found.info().blobs == 2 else {}
+
+    answer = _isolation.answered(_isolation.forked(child))
+    thread.join()
+    assert answer == dict([entry(b"of the child")])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")

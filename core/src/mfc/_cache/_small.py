@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mfc._cache._files import NOTED, remove
-from mfc._locks import fork_safe
+from mfc._locks import fork_waits
 
 if TYPE_CHECKING:
     import sqlite3
@@ -70,7 +70,9 @@ class SmallEntries:
 
     def __init__(self, directory: str) -> None:
         self._path = f"{directory}/small"
-        self._lock = fork_safe(threading.RLock())
+        # A child could not use the database if another thread was amid a question at the fork.
+        self._lock = fork_waits(threading.RLock())
+        self._is_asking = False
         self._pending: dict[str, bytes] = {}
         self._pending_bytes = 0
         #: When the last one was put, and since when some wait, by the monotonic clock.
@@ -132,6 +134,12 @@ class SmallEntries:
             connection = self._connections.pop(self._process, None)
             if connection is not None:
                 connection[0].close()
+
+    @property
+    def is_amid(self) -> bool:
+        """Whether this very thread is amid a question, and collects garbage."""
+        with self._lock:
+            return self._is_asking
 
     # All of them
 
@@ -199,13 +207,20 @@ class SmallEntries:
             if self._failures >= _FAILURES:
                 return None
             try:
-                connection = self._opened(made=made)
-                found = None if connection is None else question(connection, *given)
+                found = self._answer(question, *given, made=made)
             except Exception as error:  # noqa: BLE001 - the classes are those of a late import
                 again = self._begun_anew(error)
                 return self._ask(question, *given, made=made) if again else None
             self._failures = 0
             return found
+
+    def _answer(self, question: Callable[..., T], *given: object, made: bool) -> T | None:
+        self._is_asking = True
+        try:
+            connection = self._opened(made=made)
+            return None if connection is None else question(connection, *given)
+        finally:
+            self._is_asking = False
 
     def _begun_anew(self, error: Exception) -> bool:
         """Note a failure; remove what is no database of ours, and tell whether that was it."""
@@ -235,7 +250,8 @@ class SmallEntries:
         except FileNotFoundError:
             if not made:
                 return None
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            with contextlib.suppress(FileExistsError):  # another process makes it
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             status = os.lstat(self._path)
         if not stat.S_ISREG(status.st_mode):
             raise _Unusable
@@ -255,6 +271,9 @@ class SmallEntries:
         except sqlite3.OperationalError as error:
             if "no such column" in str(error):
                 raise _Unusable from error
+            if "no such table" in str(error):  # who makes it does so now, or was killed
+                self.close()
+                return None
             raise
         return connection
 
@@ -272,7 +291,10 @@ def _select(connection: sqlite3.Connection, keys: list[str]) -> list[tuple[bytes
 
 
 def _all(connection: sqlite3.Connection, statement: str) -> list[tuple[int, int, int]]:
-    return connection.execute(statement).fetchall()
+    found = connection.execute(statement).fetchall()
+    if not all(type(value) is int for row in found for value in row):
+        raise _Unusable
+    return found
 
 
 def _write(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> bool:
