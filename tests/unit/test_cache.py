@@ -660,8 +660,8 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
 
 
 def test_small_entries_that_were_not_used_for_longest_go_first(tmp_path: Path) -> None:
-    cache = busy(cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=1))
-    entries = [entry(os.urandom(10_000)) for _ in range(98)]
+    cache = busy(cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.86))
+    entries = [entry(os.urandom(8_000)) for _ in range(98)]
     for key, content in entries:
         cache.put(key, content)
     assert cache.info().blobs == 99
@@ -670,7 +670,7 @@ def test_small_entries_that_were_not_used_for_longest_go_first(tmp_path: Path) -
         rows(tmp_path, "UPDATE small SET used = ? WHERE key = ?", then, bytes.fromhex(key))
     assert cache.find([entries[0][0]])  # used now
     for _ in range(10):
-        cache.put(*entry(os.urandom(10_000)))
+        cache.put(*entry(os.urandom(8_000)))
     assert cache.info().blobs < 100
     left = [bool(cache.get(key)) for key, _ in entries]
     assert left == [True] + [False] * (98 - sum(left)) + [True] * (sum(left) - 1)
@@ -687,6 +687,18 @@ def test_many_small_entries_are_bounded(tmp_path: Path) -> None:
     directory = tmp_path / "mfc-blobs-1"
     taken = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     assert 300_000 < taken < 1_300_000
+
+
+@pytest.mark.parametrize("size", [2100, SMALL])
+def test_what_the_database_leaves_empty_counts(tmp_path: Path, size: int) -> None:
+    """Of 2100 bytes, a page of 4096 holds no two."""
+    cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=8)
+    database, most = tmp_path / "mfc-blobs-1" / "small", 0
+    for i in range(16_000_000 // size):
+        cache.put(*entry(b"%08d" % i + bytes(size - 8)))
+        if i % 50 == 0 and database.exists():
+            most = max(most, database.stat().st_size)
+    assert 7_000_000 < most < 9_600_000
 
 
 def test_the_whole_is_counted_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

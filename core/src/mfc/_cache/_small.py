@@ -30,7 +30,7 @@ SMALL = 16 << 10
 _ENTRIES, _BYTES, _SECONDS = 256, 1 << 20, 0.5
 #: Entries that are looked for together.
 _LOOKED_FOR = 64
-#: Bytes of disk that an entry takes beside its content.
+#: Bytes that an entry takes beside its content, where pages are full.
 _ROW = 96
 #: Seconds to wait for another process that writes.
 _PATIENCE = 1.0
@@ -52,6 +52,10 @@ SELECT key, used, content FROM small WHERE key IN ({})
 AND typeof(used) = 'integer' AND typeof(content) = 'blob' AND length(content) <= ?
 """
 _USED = "SELECT used, count(*), sum(length(content)) FROM small GROUP BY used"
+_TAKEN = """
+SELECT (page_count - freelist_count) * page_size
+FROM pragma_page_count, pragma_freelist_count, pragma_page_size
+"""
 _NUMBER = "SELECT count(*) FROM small WHERE used = ?"
 _FORGET = "DELETE FROM small WHERE used < ?"
 _FORGET_SOME = "DELETE FROM small WHERE rowid IN (SELECT rowid FROM small WHERE used = ? LIMIT ?)"
@@ -124,8 +128,7 @@ class SmallEntries:
                 return 0
             now = _minute()
             rows = [(bytes.fromhex(key), now, content) for key, content in pending.items()]
-            done = self._ask(_write, _PUT, rows, made=True)
-            return sum(len(content) + _ROW for _, _, content in rows) if done else None
+            return self._ask(_grown, rows, made=True)
 
     def close(self) -> None:
         """Close the database; it is opened again when it is needed."""
@@ -157,7 +160,10 @@ class SmallEntries:
     def used(self) -> Counter[int]:
         """Return the bytes of disk by when they were last used, in minutes since 1970."""
         rows = self._ask(_all, _USED) or []
-        return Counter({minute: size + number * _ROW for minute, number, size in rows})
+        used = Counter({minute: size + number * _ROW for minute, number, size in rows})
+        # What does not fit into a page leaves part of it empty, up to a half.
+        taken, full = self._ask(_taken) or 0, max(used.total(), 1)
+        return Counter({minute: size * taken // full for minute, size in used.items()})
 
     def forget(self, minute: int, excess: float) -> int:
         """Remove what was not used since `minute`, and of that minute until `excess` is gone.
@@ -301,6 +307,19 @@ def _write(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[
     with _transaction(connection):
         connection.executemany(statement, rows)
     return True
+
+
+def _taken(connection: sqlite3.Connection) -> int:
+    (taken,) = connection.execute(_TAKEN).fetchone()
+    return int(taken)
+
+
+def _grown(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Put rows; return how many bytes more are taken."""
+    with _transaction(connection):
+        before = _taken(connection)
+        connection.executemany(_PUT, rows)
+        return max(_taken(connection) - before, 0)
 
 
 def _change(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...] = ()) -> bool:
