@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import pickle
@@ -14,14 +15,12 @@ import attrs
 import pytest
 
 from mfc import Client, DataArtifact, hookspecs, load
-from mfc.errors import (
-    CorruptBlob,
-)
+from mfc.errors import CorruptBlob, Unanswered
 from mfc.hookspecs import Capabilities
 from mfc.testing import _isolation, sample
 from mfc.testing.memory import IN_MEMORY
 
-from .faraway import OFF, REMOTE, FarAway, Results, plugin_of, questions, step_of
+from .faraway import OFF, REMOTE, Asked, FarAway, Results, plugin_of, questions, step_of
 
 
 def test_artifacts_of_a_step_are_those_of_its_tasks() -> None:
@@ -174,6 +173,56 @@ def test_what_fails_for_one_task_fails_for_no_other() -> None:
         except CorruptBlob as error:
             alone.append(error.subject)
     assert got == alone
+
+
+@pytest.mark.parametrize("whose", ["children", "artifacts"])
+@pytest.mark.parametrize("capabilities", [REMOTE, IN_MEMORY])
+@pytest.mark.parametrize(
+    "loop",
+    [
+        lambda step: ((artifact, artifact.id) for artifact in step.artifacts("x")),
+        lambda step: ((task["x"], "x") for task in step),
+    ],
+)
+def test_a_listing_that_fails_does_so_at_its_end_and_is_not_cut_short(
+    loop: Any, capabilities: Capabilities, whose: str
+) -> None:
+    """Looking ahead hears of it first, while the values before it are still to come."""
+
+    class Fails(Asked):
+        def children(self, path, query):
+            for number, record in enumerate(super().children(path, query)):
+                if number == 19 and whose == "children" and str(path) == "F/1/fit":
+                    raise Unanswered("http://localhost", "no answer")
+                yield record
+
+        def artifacts(self, path, names=None, attempt=None):
+            if whose == "artifacts" and str(path) == "F/1/fit/20":
+                raise Unanswered("http://localhost", "no answer")
+            return super().artifacts(path, names, attempt)
+
+    results = step_of(40, wait=0.003)
+    provider = Fails(
+        results.records.values(), results.artifacts, results.metadata, capabilities=capabilities
+    )
+    got = []
+    listing = loop(results.client(provider, **OFF).step("F/1/fit"))
+    with contextlib.suppress(Unanswered):
+        got.extend(artifact.data for artifact, _ in listing)
+    assert got == list(range(39, 20, -1)) or (len(got) == 40 and whose == "artifacts")
+
+
+def test_what_was_read_ahead_on_another_way_takes_no_memory_for_ever() -> None:
+    """From block to block backwards; each leaves answers beyond its end."""
+    results = step_of(300, lambda i: bytes(2000) + b"%d" % i, wait=0.001)
+    client = results.client(MFC_READS_MEMORY=0.05, **OFF)
+    artifacts = list(client.step("F/1/fit").artifacts("x"))
+    for start in reversed(range(0, 300, 20)):
+        for artifact in artifacts[start:][:20]:
+            assert artifact.data.endswith(artifact.path_components[3].encode())
+    row, _ = artifacts[0]._row
+    assert len(row._begun) <= 32
+    assert len(row._reads._calls) <= 32
 
 
 def test_from_many_threads() -> None:

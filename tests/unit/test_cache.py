@@ -10,6 +10,7 @@ import os
 import signal
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ import attrs
 import pytest
 
 from mfc import CacheInfo, MfcWarning, load
-from mfc._cache import LARGE, SMALL, Cache
+from mfc._cache import LARGE, SMALL, Cache, _small
 from mfc.config import Config
 from mfc.errors import BadSetting, DatastoreError, MetaflowDataMissing
 from mfc.testing import _isolation
@@ -155,6 +156,27 @@ def test_a_file_that_is_another_is_thrown_away(tmp_path: Path, size: int) -> Non
     assert not place(tmp_path, key).exists()
 
 
+@pytest.mark.parametrize("key", ["../victim", "g" * 40, "abc", "\0" * 40, "\u00e9" * 40, ""])
+def test_what_is_no_key_is_not_looked_for(tmp_path: Path, key: str) -> None:
+    """A recorded key may be anything; nothing but an entry is read by it, and none is removed."""
+    settings = {"CLIENT_CACHE_PATH": str(tmp_path / "cache")}
+    good = step_of(3)
+    assert list(load(good.client(**settings).step("F/1/fit"), "x")) == [2, 1, 0]
+    (tmp_path / "victim").write_text("somebody's")
+    results = step_of(3)
+    results.artifacts[:] = [attrs.evolve(artifact, sha=key) for artifact in results.artifacts]
+    client = results.client(**settings)
+    answers = list(load(client.step("F/1/fit"), "x", errors="return"))
+    assert all(isinstance(answer, DatastoreError) for answer in answers)
+    with pytest.raises(DatastoreError):
+        client.task("F/1/fit/1").data.x  # noqa: B018
+    cache = client.cache
+    cache.put(key, b"content")
+    assert (cache.get(key), cache.new(key)) == (None, None)
+    assert (cache.find([key]), cache.has(key)) == ({}, False)
+    assert (tmp_path / "victim").read_text() == "somebody's"
+
+
 def test_a_damaged_file_is_fetched_again(tmp_path: Path) -> None:
     value = os.urandom(SMALL)
     results = step_of(1, lambda _: value)
@@ -184,6 +206,22 @@ def test_a_row_that_is_another_is_thrown_away(tmp_path: Path, wrong: object) -> 
     for _ in range(2):
         assert list(load(results.client(**settings).step("F/1/fit"), "x")) == [2, 1, 0]
         assert results.store.reads() == 5  # the first one came alone, and is a file
+
+
+@pytest.mark.parametrize(("column", "wrong"), [("content", None), ("used", "x"), ("used", None)])
+def test_rows_that_cannot_be_counted_are_thrown_away(
+    tmp_path: Path, column: str, wrong: object
+) -> None:
+    cache = busy(cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.1))
+    for text in (b"first", b"second"):
+        cache.put(*entry(text))
+    assert cache.info().blobs == 3
+    rows(tmp_path, f"UPDATE small SET {column} = ?", wrong)
+    for i in range(10):
+        cache.put(*own_file(b"%d" % i))  # too much: all are counted
+    cache.put(*entry(b"third"))
+    assert cache.info().blobs > 1
+    assert cache.find([entry(b"third")[0]])
 
 
 def no_database(path: Path) -> None:
@@ -219,6 +257,98 @@ def test_a_damaged_database_begins_anew(tmp_path: Path, damage: Callable[[Path],
     before = results.store.reads()
     assert list(load(results.client(**settings).step("F/1/fit"), "x")) == expected
     assert results.store.reads() == before
+
+
+def test_a_database_that_nobody_finished_is_made(tmp_path: Path) -> None:
+    results = step_of(100)
+    settings = {"CLIENT_CACHE_PATH": str(tmp_path)}
+    results.client(**settings).cache.info()
+    (tmp_path / "mfc-blobs-1" / "small").touch(0o600)
+    client = results.client(**settings)
+    assert len(list(load(client.step("F/1/fit"), "x"))) == 100
+    assert client.cache.info().blobs == 100
+    assert len(rows(tmp_path, "SELECT * FROM small")) == 99
+
+
+def test_two_that_make_the_database_at_once_both_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "mfc-blobs-1" / "small"
+    cache, make = busy(cache_in(tmp_path)), os.open
+
+    def late(path: str, *given: int) -> int:
+        if path == str(database):
+            database.touch(0o600)
+        return make(path, *given)
+
+    cache.put(*entry(b"content"))
+    monkeypatch.setattr(os, "open", late)
+    assert cache.info().blobs == 2
+
+
+def amid(cache: Cache, act: Callable[[], object]) -> None:
+    """Do something while the database is written to."""
+
+    def question(connection: sqlite3.Connection) -> bool:
+        with _small._transaction(connection):
+            act()
+            connection.execute("DELETE FROM small WHERE key = x'00'")
+        return True
+
+    holdings, _ = cache._place()
+    assert holdings is not None
+    assert holdings.small._ask(question, made=True)
+
+
+def test_a_cache_may_be_collected_while_another_writes(tmp_path: Path) -> None:
+    cache, other = busy(cache_in(tmp_path)), cache_in(tmp_path)
+    cache.put(*entry(b"first"))
+    assert cache.info().blobs == 2
+    cycle: list[object] = [other]
+    cycle.append(cycle)
+    other.put(*entry(b"second"))
+    del other
+    gc.disable()
+    try:
+        del cycle
+        amid(cache, gc.collect)
+    finally:
+        gc.enable()
+    assert cache.info().blobs == 3
+
+
+def test_an_interrupted_question_is_over(tmp_path: Path) -> None:
+    cache = busy(cache_in(tmp_path))
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        amid(cache, interrupt)
+    cache.put(*entry(b"content"))
+    cache.info()
+    del cache
+    gc.collect()
+    assert len(rows(tmp_path, "SELECT * FROM small")) == 1
+
+
+def test_a_process_is_not_forked_while_a_thread_writes(tmp_path: Path) -> None:
+    """The child has the thread's locks in its memory, and they would be held for ever."""
+    _isolation.needs_fork()
+    cache = busy(cache_in(tmp_path))
+    writes, over = threading.Event(), threading.Event()
+    thread = threading.Thread(target=amid, args=(cache, lambda: (writes.set(), over.wait(0.5))))
+    thread.start()
+    assert writes.wait(60)
+
+    def child() -> dict[str, bytes]:
+        found = busy(cache_in(tmp_path))
+        found.put(*entry(b"of the child"))
+        return found.find([entry(b"of the child")[0]]) if found.info().blobs == 2 else {}
+
+    answer = _isolation.answered(_isolation.forked(child))
+    thread.join()
+    assert answer == dict([entry(b"of the child")])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
@@ -446,6 +576,25 @@ def test_a_full_disk_loses_nothing_but_the_entry(
     assert not [p for p in everything(tmp_path) if "." in p.name]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
+def test_a_full_disk_keeps_no_files_open(tmp_path: Path) -> None:
+    code = f"""
+    import hashlib, resource, signal
+    from mfc._cache import Cache
+    from mfc.config import Config
+    cache = Cache(Config({{"CLIENT_CACHE_PATH": {str(tmp_path)!r}}}))
+    cache.info()
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
+    for i in range(40):
+        content = b"%d" % i * 10_000
+        cache.put(hashlib.sha1(content).hexdigest(), content)
+    print(len(os.listdir({str(tmp_path)!r})))
+    """
+    assert output(code) == "1"
+
+
 def test_half_an_entry_is_none(tmp_path: Path) -> None:
     cache = cache_in(tmp_path)
     key, content = entry(b"content")
@@ -530,8 +679,8 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
 
 
 def test_small_entries_that_were_not_used_for_longest_go_first(tmp_path: Path) -> None:
-    cache = busy(cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=1))
-    entries = [entry(os.urandom(10_000)) for _ in range(98)]
+    cache = busy(cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.86))
+    entries = [entry(os.urandom(8_000)) for _ in range(98)]
     for key, content in entries:
         cache.put(key, content)
     assert cache.info().blobs == 99
@@ -540,7 +689,7 @@ def test_small_entries_that_were_not_used_for_longest_go_first(tmp_path: Path) -
         rows(tmp_path, "UPDATE small SET used = ? WHERE key = ?", then, bytes.fromhex(key))
     assert cache.find([entries[0][0]])  # used now
     for _ in range(10):
-        cache.put(*entry(os.urandom(10_000)))
+        cache.put(*entry(os.urandom(8_000)))
     assert cache.info().blobs < 100
     left = [bool(cache.get(key)) for key, _ in entries]
     assert left == [True] + [False] * (98 - sum(left)) + [True] * (sum(left) - 1)
@@ -557,6 +706,18 @@ def test_many_small_entries_are_bounded(tmp_path: Path) -> None:
     directory = tmp_path / "mfc-blobs-1"
     taken = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     assert 300_000 < taken < 1_300_000
+
+
+@pytest.mark.parametrize("size", [2100, SMALL])
+def test_what_the_database_leaves_empty_counts(tmp_path: Path, size: int) -> None:
+    """Of 2100 bytes, a page of 4096 holds no two."""
+    cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=8)
+    database, most = tmp_path / "mfc-blobs-1" / "small", 0
+    for i in range(16_000_000 // size):
+        cache.put(*entry(b"%08d" % i + bytes(size - 8)))
+        if i % 50 == 0 and database.exists():
+            most = max(most, database.stat().st_size)
+    assert 7_000_000 < most < 9_600_000
 
 
 def test_the_whole_is_counted_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

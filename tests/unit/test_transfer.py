@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import gzip
+import hashlib
 import itertools
 import math
 import os
@@ -14,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from mfc import _transfer
+from mfc._spool import pour
 from mfc._transfer import Limits, Overdue, SideBySide, Untried, in_order
 from mfc.testing import _isolation
 
@@ -170,6 +175,95 @@ def test_what_hangs_is_left_behind_and_the_others_come() -> None:
     assert [o.value for o in outcomes if o.error is None] == ["0", "3", "4", "5"]
 
 
+@pytest.mark.parametrize(("width", "expected"), [(2, Overdue), (8, str)])
+def test_what_hangs_and_is_not_wanted_any_more_is_in_nobodys_way(
+    width: int, expected: type
+) -> None:
+    over, wanted = threading.Event(), calls(width=width, patience=0.2)
+    for call in [wanted.want(i, over.wait) for i in range(4)]:
+        wanted.drop(call)
+    last = wanted.want("last", lambda: "last")
+    deadline = time.monotonic() + 30
+    while last.outcome is None and time.monotonic() < deadline:
+        wanted.wait(last)
+    over.set()
+    assert last.outcome is not None
+    assert isinstance(last.outcome.error or last.outcome.value, expected)
+
+
+def test_a_call_that_waits_for_its_turn_is_not_overdue() -> None:
+    wanted = calls(width=1, patience=0.9)
+    some = [wanted.want(i, lambda i=i: time.sleep(0.4) or str(i)) for i in range(4)]
+    assert [wanted.take(some[i]).get() for i in (2, 0, 1, 3)] == ["2", "0", "1", "3"]
+
+
+def test_what_is_waited_for_goes_first() -> None:
+    """Answers that nobody asks for now must not take its memory for ever."""
+    wanted = calls(100, memory=10)
+    some = [wanted.want(i, lambda i=i: bytes(100 + i)) for i in range(4)]
+    assert len(wanted.take(some[0]).get()) == 100
+    late = wanted.want("late", lambda: b"late")
+    deadline = time.monotonic() + 30
+    while late.outcome is None and time.monotonic() < deadline:
+        wanted.wait(late)
+    assert wanted.take(late).get() == b"late"
+    assert [len(wanted.take(call).get()) for call in some[1:]] == [101, 102, 103]
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_where_there_can_be_no_more_threads_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    begin, left = threading.Thread.start, [None] * threads
+
+    def start(thread: threading.Thread) -> None:
+        if not left:
+            raise RuntimeError("can't start new thread")
+        left.pop()
+        begin(thread)
+
+    monkeypatch.setattr(_transfer, "_crew", _transfer._Crew())
+    monkeypatch.setattr(threading.Thread, "start", start)
+    answers = in_order(range(50), lambda i: (i, lambda: time.sleep(0.003) or str(i)), calls())
+    assert values(answers) == [str(i) for i in range(50)]
+    packed = [gzip.compress(os.urandom(2**22))] * 3
+    expected = hashlib.sha1(b"".join(packed)).hexdigest()
+    assert pour(packed, len, packed=False) == expected
+
+
+def test_a_value_can_be_read_when_the_interpreter_ends() -> None:
+    """Since Python 3.12, no thread can be started then."""
+    code = """
+    import atexit
+    client = step_of(5).client(**OFF)
+    client.filesystem("far")
+    atexit.register(lambda: print([task.data.x for task in client.step("F/1/fit")]))
+    """
+    assert output(code) == "[4, 3, 2, 1, 0]"
+
+
+def test_a_loop_in_a_cycle_is_collected_anywhere() -> None:
+    """Also by a thread that has the lock of its calls."""
+    wanted = calls(patience=30)  # but who deadlocks has the lock that is needed to say so
+    answers = in_order(range(3), lambda i: (i, lambda: time.sleep(0.01) or "x"), wanted)
+    next(answers)
+    cycle: list[Any] = [answers]
+    cycle.append(cycle)
+
+    def size(answer: str) -> int:
+        gc.collect()
+        return len(answer)
+
+    wanted._size = size
+    gc.disable()
+    try:
+        late = wanted.want("late", lambda: "x")
+        del answers, cycle
+        assert wanted.take(late).get() == "x"
+    finally:
+        gc.enable()
+
+
 def test_when_all_that_may_be_under_way_hang_the_rest_is_not_waited_for() -> None:
     over, begun = threading.Event(), []
 
@@ -268,6 +362,33 @@ def test_a_forked_child_goes_on() -> None:
     rest = _isolation.answered(_isolation.forked(lambda: values(answers)))
     assert (first, rest) == ([0, 1, 2, 3, 4], [str(i) for i in range(5, 60)])
     assert values(answers) == [str(i) for i in range(5, 60)]
+
+
+@pytest.mark.parametrize("leave", ["give up", "take", "drop"])
+def test_a_child_forked_while_a_thread_notes_an_answer_goes_on(leave: str) -> None:
+    _isolation.needs_fork()
+    noting, over = threading.Event(), threading.Event()
+
+    def size(answer: str) -> int:
+        if answer == "late":
+            noting.set()
+            over.wait(60)
+        return 1
+
+    wanted = SideBySide(Limits(), 0, size)
+    first = wanted.want(1, lambda: time.sleep(0.01) or "first")
+    while first.outcome is None:
+        wanted.wait(first)
+    wanted.want(2, lambda: "late")
+    assert noting.wait(60)
+    acts = {
+        "give up": wanted.give_up,
+        "take": lambda: wanted.take(first),
+        "drop": lambda: wanted.drop(first),
+    }
+    child = _isolation.forked(lambda: acts[leave]() and None)
+    over.set()
+    assert _isolation.answered(child) is None
 
 
 def test_the_interpreter_ends_while_calls_hang() -> None:

@@ -195,9 +195,13 @@ class _Beside:
         self._take = take
         self._parts: Queue[bytes | None] = Queue(_WAITING)
         self._ended = threading.Event()
+        self._is_alone = False
 
     def __enter__(self) -> _Beside:
-        start(self._serve)
+        try:
+            start(self._serve)
+        except RuntimeError:
+            self._is_alone = True
         return self
 
     def _serve(self) -> None:
@@ -207,11 +211,15 @@ class _Beside:
 
     def give(self, part: bytes) -> None:
         """Let a part be taken; wait if many are not yet."""
-        self._parts.put(part)
+        if self._is_alone:
+            self._take(part)
+        else:
+            self._parts.put(part)
 
     def __exit__(self, *_: object) -> None:
-        self._parts.put(None)
-        self._ended.wait()
+        if not self._is_alone:
+            self._parts.put(None)
+            self._ended.wait()
 
 
 def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:

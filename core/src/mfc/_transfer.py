@@ -91,24 +91,31 @@ class _Crew:
         with self._lock:
             fresh = self._idle == 0
             self._idle -= not fresh
-        self._work.put(act)
         if fresh:
-            threading.Thread(target=self._serve, name="mfc", daemon=True).start()
+            threading.Thread(target=self._serve, args=(act,), name="mfc", daemon=True).start()
+        else:
+            self._work.put(act)
 
-    def _serve(self) -> None:
+    def _serve(self, act: Callable[[], None]) -> None:
         while True:
-            self._work.get()()
+            act()
+            del act  # it keeps what it worked for
             with self._lock:
                 if self._idle >= _IDLE:
                     return
                 self._idle += 1
+            act = self._work.get()
 
 
 _crew = _Crew()
 
 
 def start(act: Callable[[], None]) -> None:
-    """Let another thread do something, which raises nothing."""
+    """Let another thread do something, which raises nothing.
+
+    Raises:
+        RuntimeError: there can be no more threads; the interpreter may be about to end.
+    """
     _crew.start(act)
 
 
@@ -173,13 +180,16 @@ class SideBySide(Generic[T]):
         self._width = limits.width if limits.patience == math.inf else min(_FIRST, limits.width)
         #: Seconds of the shortest of the last calls; infinite if one gave much.
         self._shortest = math.inf
+        self._is_given_up = False
         self._set_up()
 
     def _set_up(self) -> None:
         # What follows is changed by the threads that make the calls, too.
         self._lock = threading.Lock()
         self._pending: deque[Call[T]] = deque()
-        self._running = self._waiting = self._lost = 0
+        #: Those that are being made, and not overdue.
+        self._begun: set[Call[T]] = set()
+        self._waiting = self._lost = 0
         #: Calls in a row that came to nothing and took long, and when the last of them ended.
         self._in_vain, self._in_vain_at = 0, 0.0
         #: The call for which the consumer waits, and what wakes it.
@@ -198,7 +208,7 @@ class SideBySide(Generic[T]):
         """
         if self._is_quick and first is not None and first.outcome is not None:
             return False
-        return self._running + len(self._pending) <= self._width * _QUEUED // 2
+        return len(self._begun) + len(self._pending) <= self._width * _QUEUED // 2
 
     @property
     def _is_quick(self) -> bool:
@@ -206,7 +216,7 @@ class SideBySide(Generic[T]):
 
     def has_room(self, ahead: int = 0) -> bool:
         """Tell whether one more call may be wanted, with so many items taken ahead."""
-        under_way = self._running + len(self._pending)
+        under_way = len(self._begun) + len(self._pending)
         return under_way < self._width * _QUEUED and ahead < self._limits.ahead
 
     def want(self, key: Hashable, act: Callable[[], T]) -> Call[T]:
@@ -236,27 +246,22 @@ class SideBySide(Generic[T]):
             if call.outcome is not None:
                 return
             self._awaited = call
-            if call.began is None and self._pending[0] is not call:
-                self._pending.remove(call)  # others may wait for memory until it is taken
-                self._pending.appendleft(call)
             self._call_threads()
             if call.began is None and self._is_gone:
                 call.outcome = Outcome(error=Untried())
                 self._call_threads()
                 return
-            began = time.monotonic() if call.began is None else call.began
-            left = began + self._limits.patience - time.monotonic()
+            left = math.inf if call.began is None else self._left(call)
             glance = _BURST if self._is_quick else _GLANCE
+            here = None if self._begun else self._next()
         try:
-            self._news.get(timeout=min(max(left, 0), glance))
+            if here is None:
+                self._news.get(timeout=min(max(left, 0), glance))
+            else:  # no thread can be had
+                self._make(here)
         except Empty:
             with self._lock:
-                if left <= glance and call.outcome is None and call.began is not None:
-                    self._running -= 1
-                    self._lost += 1
-                    self._note_in_vain()
-                    call.outcome = Outcome(error=Overdue())
-                    self._call_threads()
+                self._leave_behind(call)
         finally:
             self._awaited = None
 
@@ -269,14 +274,14 @@ class SideBySide(Generic[T]):
 
     def drop(self, call: Call[T]) -> None:
         """Give up an answer that was wanted once."""
+        self._see_fork()
         call.wanted -= 1
         if not call.wanted:
             self._put_away(call)
 
     def give_up(self) -> None:
         """Let no call begin any more."""
-        with self._lock:
-            self._pending.clear()
+        self._is_given_up = True  # without the lock: it may be held where garbage is collected
 
     def _put_away(self, call: Call[T]) -> None:
         """Keep an answer that nobody waits for any more, as long as there is memory for it."""
@@ -307,28 +312,38 @@ class SideBySide(Generic[T]):
 
     def _call_threads(self) -> None:
         """Let more threads make calls if those that do would take long."""
-        while self._running < self._width and self._pending:
-            if self._running and len(self._pending) * self._shortest < _LITTLE * self._running:
+        while len(self._begun) < self._width and self._pending:
+            work = len(self._pending) * self._shortest
+            if self._begun and work < _LITTLE * len(self._begun):
                 return
             call = self._next()
             if call is None:
                 return
-            _crew.start(partial(self._make, call))
+            try:
+                _crew.start(partial(self._make, call))
+            except RuntimeError:  # those there are go on, or who waits makes it
+                call.began = None
+                self._begun.discard(call)
+                self._pending.appendleft(call)
+                return
 
     def _next(self) -> Call[T] | None:
         """Return the call that begins now, None if there is none for which there is memory."""
         while self._pending and (self._pending[0].outcome or not self._pending[0].wanted):
             self._pending.popleft()
-        if not self._pending or self._is_gone:
+        if not self._pending or self._is_gone or self._is_given_up:
             return None
-        call = self._pending[0]
-        memory = self._waiting + (self._running + 1) * self._cost
-        is_alone = call is self._awaited or not (self._running or self._waiting)
+        call, awaited = self._pending[0], self._awaited
+        if awaited is not None and awaited.began is None and awaited.outcome is None:
+            call = awaited
+        memory = self._waiting + (len(self._begun) + 1) * self._cost
+        is_alone = call is awaited or not (self._begun or self._waiting)
         if memory > self._limits.memory and not is_alone:
             return None
-        self._running += 1
+        self._pending.remove(call)
+        self._begun.add(call)
         call.began = time.monotonic()
-        return self._pending.popleft()
+        return call
 
     @property
     def _is_gone(self) -> bool:
@@ -341,12 +356,27 @@ class SideBySide(Generic[T]):
     def _note_in_vain(self) -> None:
         self._in_vain, self._in_vain_at = self._in_vain + 1, time.monotonic()
 
+    def _left(self, call: Call[T]) -> float:
+        """Return the seconds that a call that began may still take."""
+        return (call.began or 0) + self._limits.patience - time.monotonic()
+
+    def _leave_behind(self, awaited: Call[T]) -> None:
+        """Let calls be overdue that took too long: one that is awaited, or in the way of it."""
+        for call in list(self._begun):
+            in_the_way = awaited.began is None or not call.wanted
+            if (call is awaited or in_the_way) and self._left(call) <= 0:
+                self._begun.discard(call)
+                self._lost += 1
+                self._note_in_vain()
+                call.outcome = Outcome(error=Overdue())
+        self._call_threads()
+
     def _note(self, call: Call[T], outcome: Outcome[T]) -> bool:
         """Take note of a call's end; tell whether that was in time."""
         if call.outcome is not None:  # it was overdue, and nobody waits for it any more
             self._lost -= 1
             return False
-        self._running -= 1
+        self._begun.discard(call)
         took = time.monotonic() - (call.began or 0)
         if outcome.error is None and call.wanted:
             call.size = self._size(outcome.value)
@@ -374,7 +404,7 @@ class SideBySide(Generic[T]):
                 outcome = Outcome(error=error)
             with lock:
                 in_time = self._note(call, outcome)
-                if in_time and self._running < self._width:
+                if in_time and len(self._begun) < self._width:
                     call = self._next()
                     self._call_threads()
                 else:
@@ -387,7 +417,7 @@ class SideBySide(Generic[T]):
     def _is_over(self, awaited: Call[T]) -> bool:
         """Tell whether there is something to do for who waits for a call."""
         if self._is_quick:
-            return not self._running
+            return not self._begun
         return awaited.outcome is not None or not self._pending
 
 

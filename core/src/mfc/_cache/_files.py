@@ -65,8 +65,10 @@ class FileEntries:
         try:
             unfinished, descriptor = self._begun(path)
             try:
-                written = os.write(descriptor, content)
-                os.close(descriptor)
+                try:
+                    written = os.write(descriptor, content)
+                finally:
+                    os.close(descriptor)
                 if written < len(content):
                     raise OSError(errno.ENOSPC, "the disk is full", path)
                 os.replace(unfinished, path)

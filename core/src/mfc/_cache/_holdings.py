@@ -33,7 +33,8 @@ class Holdings:
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self.files, self.small = FileEntries(directory), SmallEntries(directory)
-        self._lock = fork_safe(threading.Lock())
+        # A cache may be collected, and leave, where its own thread has it.
+        self._lock = fork_safe(threading.RLock())
         self._untold, self._told = 0, False
 
     def get(self, key: str) -> bytes | BinaryIO | None:
@@ -86,7 +87,9 @@ class Holdings:
             self._tell(limit)
 
     def leave(self, limit: int) -> None:
-        """Settle all; it may go on later."""
+        """Settle all; it may go on later, and does if it is collected amid a question."""
+        if self.small.is_amid:
+            return
         self.settle(limit)
         self.small.close()
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mfc._cache._files import NOTED, remove
-from mfc._locks import fork_safe
+from mfc._locks import fork_waits
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,7 +30,7 @@ SMALL = 16 << 10
 _ENTRIES, _BYTES, _SECONDS = 256, 1 << 20, 0.5
 #: Entries that are looked for together.
 _LOOKED_FOR = 64
-#: Bytes of disk that an entry takes beside its content.
+#: Bytes that an entry takes beside its content, where pages are full.
 _ROW = 96
 #: Seconds to wait for another process that writes.
 _PATIENCE = 1.0
@@ -52,6 +52,10 @@ SELECT key, used, content FROM small WHERE key IN ({})
 AND typeof(used) = 'integer' AND typeof(content) = 'blob' AND length(content) <= ?
 """
 _USED = "SELECT used, count(*), sum(length(content)) FROM small GROUP BY used"
+_TAKEN = """
+SELECT (page_count - freelist_count) * page_size
+FROM pragma_page_count, pragma_freelist_count, pragma_page_size
+"""
 _NUMBER = "SELECT count(*) FROM small WHERE used = ?"
 _FORGET = "DELETE FROM small WHERE used < ?"
 _FORGET_SOME = "DELETE FROM small WHERE rowid IN (SELECT rowid FROM small WHERE used = ? LIMIT ?)"
@@ -70,7 +74,9 @@ class SmallEntries:
 
     def __init__(self, directory: str) -> None:
         self._path = f"{directory}/small"
-        self._lock = fork_safe(threading.RLock())
+        # A child could not use the database if another thread was amid a question at the fork.
+        self._lock = fork_waits(threading.RLock())
+        self._is_asking = False
         self._pending: dict[str, bytes] = {}
         self._pending_bytes = 0
         #: When the last one was put, and since when some wait, by the monotonic clock.
@@ -122,8 +128,7 @@ class SmallEntries:
                 return 0
             now = _minute()
             rows = [(bytes.fromhex(key), now, content) for key, content in pending.items()]
-            done = self._ask(_write, _PUT, rows, made=True)
-            return sum(len(content) + _ROW for _, _, content in rows) if done else None
+            return self._ask(_grown, rows, made=True)
 
     def close(self) -> None:
         """Close the database; it is opened again when it is needed."""
@@ -132,6 +137,12 @@ class SmallEntries:
             connection = self._connections.pop(self._process, None)
             if connection is not None:
                 connection[0].close()
+
+    @property
+    def is_amid(self) -> bool:
+        """Whether this very thread is amid a question, and collects garbage."""
+        with self._lock:
+            return self._is_asking
 
     # All of them
 
@@ -149,7 +160,10 @@ class SmallEntries:
     def used(self) -> Counter[int]:
         """Return the bytes of disk by when they were last used, in minutes since 1970."""
         rows = self._ask(_all, _USED) or []
-        return Counter({minute: size + number * _ROW for minute, number, size in rows})
+        used = Counter({minute: size + number * _ROW for minute, number, size in rows})
+        # What does not fit into a page leaves part of it empty, up to a half.
+        taken, full = self._ask(_taken) or 0, max(used.total(), 1)
+        return Counter({minute: size * taken // full for minute, size in used.items()})
 
     def forget(self, minute: int, excess: float) -> int:
         """Remove what was not used since `minute`, and of that minute until `excess` is gone.
@@ -199,13 +213,20 @@ class SmallEntries:
             if self._failures >= _FAILURES:
                 return None
             try:
-                connection = self._opened(made=made)
-                found = None if connection is None else question(connection, *given)
+                found = self._answer(question, *given, made=made)
             except Exception as error:  # noqa: BLE001 - the classes are those of a late import
                 again = self._begun_anew(error)
                 return self._ask(question, *given, made=made) if again else None
             self._failures = 0
             return found
+
+    def _answer(self, question: Callable[..., T], *given: object, made: bool) -> T | None:
+        self._is_asking = True
+        try:
+            connection = self._opened(made=made)
+            return None if connection is None else question(connection, *given)
+        finally:
+            self._is_asking = False
 
     def _begun_anew(self, error: Exception) -> bool:
         """Note a failure; remove what is no database of ours, and tell whether that was it."""
@@ -235,7 +256,8 @@ class SmallEntries:
         except FileNotFoundError:
             if not made:
                 return None
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            with contextlib.suppress(FileExistsError):  # another process makes it
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             status = os.lstat(self._path)
         if not stat.S_ISREG(status.st_mode):
             raise _Unusable
@@ -255,6 +277,9 @@ class SmallEntries:
         except sqlite3.OperationalError as error:
             if "no such column" in str(error):
                 raise _Unusable from error
+            if "no such table" in str(error):  # who makes it does so now, or was killed
+                self.close()
+                return None
             raise
         return connection
 
@@ -272,13 +297,29 @@ def _select(connection: sqlite3.Connection, keys: list[str]) -> list[tuple[bytes
 
 
 def _all(connection: sqlite3.Connection, statement: str) -> list[tuple[int, int, int]]:
-    return connection.execute(statement).fetchall()
+    found = connection.execute(statement).fetchall()
+    if not all(type(value) is int for row in found for value in row):
+        raise _Unusable
+    return found
 
 
 def _write(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> bool:
     with _transaction(connection):
         connection.executemany(statement, rows)
     return True
+
+
+def _taken(connection: sqlite3.Connection) -> int:
+    (taken,) = connection.execute(_TAKEN).fetchone()
+    return int(taken)
+
+
+def _grown(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Put rows; return how many bytes more are taken."""
+    with _transaction(connection):
+        before = _taken(connection)
+        connection.executemany(_PUT, rows)
+        return max(_taken(connection) - before, 0)
 
 
 def _change(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...] = ()) -> bool:

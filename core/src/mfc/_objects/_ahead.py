@@ -89,7 +89,9 @@ class Row:
         self._turns = self._turns + 1 if in_turn else 0
         self._furthest = max(self._furthest, position) if in_turn else position
         self._last = position
-        for passed in [at for at in self._begun if at < position]:
+        # What is far ahead was begun on another way, which may not come here again.
+        beyond = position + self._width
+        for passed in [at for at in self._begun if not position <= at < beyond]:
             call = self._begun.pop(passed).call
             if call is not None:
                 self._reads.drop(call)
@@ -144,6 +146,8 @@ class Table(Iterator[DataArtifact]):
         self._lock = fork_safe(threading.RLock())
         #: What was read of the listing and not given out.
         self._order: deque[DataArtifact] = deque()
+        #: What ended the listing: whoever looked ahead heard it first, and once.
+        self._error: Exception | None = None
         self._records: dict[str, list[ArtifactRecord]] = {}
         self._rows: dict[str, Row] = {}
 
@@ -152,15 +156,20 @@ class Table(Iterator[DataArtifact]):
             while not self._order and self._reach():
                 continue
             if not self._order:
-                raise StopIteration
+                raise self._error or StopIteration
             return self._order.popleft()
 
     def _reach(self) -> bool:
         """Read one more task; tell whether there is one."""
-        task = next(self._tasks, None)
+        try:
+            task = None if self._error else next(self._tasks, None)
+            records = [] if task is None else self._wanted(task)
+        except Exception as error:  # noqa: BLE001 - raised where the listing ends
+            self._error = error
+            return False
         if task is None:
             return False
-        for record in self._wanted(task):
+        for record in records:
             made = DataArtifact._of(task._scope, record, None, task)
             if pays(task._scope, record):
                 made._row = self._in_row(task._scope, record)

@@ -57,6 +57,8 @@ class Siblings:
 
     def __init__(self, records: Iterator[Record]) -> None:
         self._records = records
+        #: What ended the listing: whoever looked ahead heard it first, and once.
+        self._error: Exception | None = None
         self._lock = fork_safe(threading.RLock())
         #: All records that were read, and how many of them were given out.
         self._read: list[Record] = []
@@ -73,6 +75,8 @@ class Siblings:
             with self._lock:
                 position = self._given
                 if not self._reach(position):
+                    if self._error is not None:
+                        raise self._error
                     return
                 self._given += 1
                 record = self._read[position]
@@ -81,7 +85,11 @@ class Siblings:
     def _reach(self, position: int) -> bool:
         """Read the listing up to `position`; tell whether it goes so far."""
         while len(self._read) <= position:
-            record = next(self._records, None)
+            try:
+                record = None if self._error else next(self._records, None)
+            except Exception as error:  # noqa: BLE001 - raised where the listing ends
+                self._error = error
+                return False
             if record is None:
                 return False
             self._read.append(record)
