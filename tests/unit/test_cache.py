@@ -251,9 +251,12 @@ def test_a_damaged_database_begins_anew(tmp_path: Path, damage: Callable[[Path],
     client = results.client(**settings)
     assert list(load(client.step("F/1/fit"), "x")) == expected
     assert client.cache.info().blobs == 200
+    del client
+    gc.collect()  # closes the database, which remembers what it has read
     damage(tmp_path / "mfc-blobs-1" / "small")
     for _ in range(3):
         assert list(load(results.client(**settings).step("F/1/fit"), "x")) == expected
+        gc.collect()
     before = results.store.reads()
     assert list(load(results.client(**settings).step("F/1/fit"), "x")) == expected
     assert results.store.reads() == before
