@@ -102,7 +102,7 @@ def test_equal_keys_are_one_call() -> None:
     def plan(i: int) -> Any:
         return i % 3, lambda: made.append(i) or f"{i % 3}"
 
-    answers = in_order(range(300), plan, calls(keep=10))
+    answers = in_order(range(300), plan, calls(keep=10_000))
     assert values(answers) == [str(i % 3) for i in range(300)]
     assert len(made) == 3
 
@@ -113,17 +113,19 @@ def test_an_answer_that_was_taken_is_kept() -> None:
     def plan(i: int) -> Any:
         return i % 3, lambda: made.append(i) or f"{i % 3}"
 
-    assert values(in_order(range(30), plan, calls(keep=10, ahead=1)))[-1] == "2"
+    assert values(in_order(range(30), plan, calls(keep=10_000, ahead=1)))[-1] == "2"
     assert len(made) == 3
 
 
-def test_what_is_kept_is_bounded() -> None:
+@pytest.mark.parametrize("size", [1, 200])
+def test_what_is_kept_is_bounded(size: int) -> None:
+    """Of tiny answers, most is what surrounds them."""
     made = []
 
     def plan(i: int) -> Any:
-        return i % 5, lambda: made.append(i) or "four"
+        return i % 5, lambda: made.append(i) or "four" * size
 
-    values(in_order(range(50), plan, calls(keep=8, ahead=1)))
+    values(in_order(range(50), plan, calls(keep=2000, ahead=1)))
     assert len(made) == 50
 
 
