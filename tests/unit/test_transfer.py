@@ -107,6 +107,32 @@ def test_equal_keys_are_one_call() -> None:
     assert len(made) == 3
 
 
+def test_an_answer_stays_as_long_as_somebody_will_take_it() -> None:
+    made: list[int] = []
+    wanted = calls()
+    for _ in range(3):
+        call = wanted.want("key", lambda: made.append(1) or "x")
+    assert [wanted.take(call).get() for _ in range(2)] == ["x", "x"]
+    assert wanted.take(wanted.want("key", lambda: made.append(1) or "y")).get() == "x"
+    assert made == [1]
+
+
+def test_who_stops_lets_no_more_calls_begin() -> None:
+    begun: list[int] = []
+
+    def call(i: int) -> str:
+        begun.append(i)
+        time.sleep(0.01)
+        return "x"
+
+    answers = in_order(range(50), lambda i: (i, lambda: call(i)), calls(width=1))
+    next(answers)
+    answers.close()
+    number = len(begun)
+    time.sleep(0.2)
+    assert len(begun) <= number + 1
+
+
 def test_an_answer_that_was_taken_is_kept() -> None:
     made = []
 
