@@ -98,6 +98,7 @@ UNUSUAL = {
     "egg": "import os, sys; os.mkdir('x.egg'); sys.path.append('x.egg')",
     "finder": "import sys; sys.meta_path.append(type('F', (), {'find_distributions': lambda *_: [], "
     "'find_spec': lambda *_: None})())",
+    "path": "import pathlib, sys; sys.path[1:1] = [pathlib.Path('.')]",
     "damaged": "import sys; open(sys.path[1] + '/mfc_one-1.0.dist-info/entry_points.txt', 'ab').write(b'[x\\xff]')",
 }
 

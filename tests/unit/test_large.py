@@ -22,6 +22,7 @@ from mfc.errors import (
     MetaflowDataMissing,
     UnreadableBlob,
 )
+from mfc.testing import _isolation
 
 from .faraway import OFF, FarAway, Results, output, plugin_of
 
@@ -429,6 +430,25 @@ def test_a_large_blob_that_is_shared_is_read_once() -> None:
         step = results.client(**config).step("F/1/fit")
         assert list(load(step, "x")) == [content] * 4
         assert len(results.store.asked) == len(set(results.store.asked))
+
+
+def test_a_forked_child_reads_a_shared_large_blob_with_a_file_of_its_own(tmp_path: Path) -> None:
+    """What it inherits has one position for both."""
+    _isolation.needs_fork()
+    results = Results()
+    content = os.urandom(9_000_000)
+    for i in range(3):
+        results.artifact(results.task(f"F/1/fit/{i}"), "x", pickle.dumps(content, 4))
+    client = results.client(CLIENT_CACHE_PATH=str(tmp_path))
+    values = load(client.step("F/1/fit"), "x")
+    assert next(values) == content
+    before = client.stats.cache_hits
+
+    def child() -> tuple[bool, int]:
+        return next(values) == content, client.stats.cache_hits - before
+
+    assert _isolation.answered(_isolation.forked(child)) == (True, 1)
+    assert (next(values), client.stats.cache_hits) == (content, before)
 
 
 def test_large_ones_from_many_threads() -> None:

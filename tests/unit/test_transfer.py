@@ -110,9 +110,35 @@ def test_equal_keys_are_one_call() -> None:
     def plan(i: int) -> Any:
         return i % 3, lambda: made.append(i) or f"{i % 3}"
 
-    answers = in_order(range(300), plan, calls(keep=10))
+    answers = in_order(range(300), plan, calls(keep=10_000))
     assert values(answers) == [str(i % 3) for i in range(300)]
     assert len(made) == 3
+
+
+def test_an_answer_stays_as_long_as_somebody_will_take_it() -> None:
+    made: list[int] = []
+    wanted = calls()
+    for _ in range(3):
+        call = wanted.want("key", lambda: made.append(1) or "x")
+    assert [wanted.take(call).get() for _ in range(2)] == ["x", "x"]
+    assert wanted.take(wanted.want("key", lambda: made.append(1) or "y")).get() == "x"
+    assert made == [1]
+
+
+def test_who_stops_lets_no_more_calls_begin() -> None:
+    begun: list[int] = []
+
+    def call(i: int) -> str:
+        begun.append(i)
+        time.sleep(0.01)
+        return "x"
+
+    answers = in_order(range(50), lambda i: (i, lambda: call(i)), calls(width=1))
+    next(answers)
+    answers.close()
+    number = len(begun)
+    time.sleep(0.2)
+    assert len(begun) <= number + 1
 
 
 def test_an_answer_that_was_taken_is_kept() -> None:
@@ -121,17 +147,19 @@ def test_an_answer_that_was_taken_is_kept() -> None:
     def plan(i: int) -> Any:
         return i % 3, lambda: made.append(i) or f"{i % 3}"
 
-    assert values(in_order(range(30), plan, calls(keep=10, ahead=1)))[-1] == "2"
+    assert values(in_order(range(30), plan, calls(keep=10_000, ahead=1)))[-1] == "2"
     assert len(made) == 3
 
 
-def test_what_is_kept_is_bounded() -> None:
+@pytest.mark.parametrize("size", [1, 200])
+def test_what_is_kept_is_bounded(size: int) -> None:
+    """Of tiny answers, most is what surrounds them."""
     made = []
 
     def plan(i: int) -> Any:
-        return i % 5, lambda: made.append(i) or "four"
+        return i % 5, lambda: made.append(i) or "four" * size
 
-    values(in_order(range(50), plan, calls(keep=8, ahead=1)))
+    values(in_order(range(50), plan, calls(keep=2000, ahead=1)))
     assert len(made) == 50
 
 

@@ -72,6 +72,8 @@ def _distributions() -> Iterator[str]:
         raise _Unusual
     seen = set()
     for place in sys.path:
+        if not isinstance(place, str):
+            raise _Unusual  # a Path, say: imports pass it over
         try:
             names = os.listdir(place or ".")
         except NotADirectoryError:

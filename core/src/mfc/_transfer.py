@@ -39,6 +39,8 @@ _MOMENT = 0.001
 _IN_VAIN = 8
 #: Part of the patience from which a call takes long.
 _LONG = 1 / 4
+#: Bytes that a call takes beside its answer.
+_CALL = 600
 #: Threads that stay when there is nothing to do.
 _IDLE = 64
 
@@ -92,19 +94,16 @@ class _Crew:
             fresh = self._idle == 0
             self._idle -= not fresh
         if fresh:
-            threading.Thread(target=self._serve, args=(act,), name="mfc", daemon=True).start()
-        else:
-            self._work.put(act)
+            threading.Thread(target=self._serve, name="mfc", daemon=True).start()
+        self._work.put(act)  # what cannot be done is not left to another
 
-    def _serve(self, act: Callable[[], None]) -> None:
+    def _serve(self) -> None:
         while True:
-            act()
-            del act  # it keeps what it worked for
+            self._work.get()()
             with self._lock:
                 if self._idle >= _IDLE:
                     return
                 self._idle += 1
-            act = self._work.get()
 
 
 _crew = _Crew()
@@ -227,7 +226,7 @@ class SideBySide(Generic[T]):
             return call
         if (call := self._kept.pop(key, None)) is not None:
             call.wanted = 1
-            self._kept_bytes -= call.size
+            self._kept_bytes -= call.size + _CALL
             self._calls[key] = call
             with self._lock:
                 self._waiting += call.size
@@ -291,9 +290,9 @@ class SideBySide(Generic[T]):
             self._call_threads()
         if 0 < call.size <= self._keep:
             self._kept[call.key] = call
-            self._kept_bytes += call.size
+            self._kept_bytes += call.size + _CALL
             while self._kept_bytes > self._keep:
-                self._kept_bytes -= self._kept.pop(next(iter(self._kept))).size
+                self._kept_bytes -= self._kept.pop(next(iter(self._kept))).size + _CALL
 
     def _see_fork(self) -> None:
         """In a forked child, begin anew: the threads of its parent are not there."""

@@ -268,7 +268,7 @@ class SmallEntries:
         import sqlite3  # 2 ms, and a process may read no small blob from afar
 
         connection = sqlite3.connect(
-            self._path, _PATIENCE, isolation_level=None, check_same_thread=False
+            self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
         )
         self._connections[self._process] = connection, here
         connection.executescript(_SETTINGS + _SCHEMA if made else _SETTINGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sized
 from functools import partial
@@ -294,12 +295,14 @@ class _Values(Iterator[Any]):
             wanted = reader.wanted(artifact._record, artifact._scope.provider)
         else:
             wanted = planned.wanted
-        if self._large is not None and self._large[0] == (datastore, wanted.where, wanted.key):
+        # A forked child has the file's position in common with its parent.
+        which = (os.getpid(), datastore, wanted.where, wanted.key)
+        if self._large is not None and self._large[0] == which:
             return self._large[1].lent()
         held = datastore.held(wanted) if outcome is None else datastore.received(wanted, outcome)
         if held.file is None:
             return held
-        self._keep(((datastore, wanted.where, wanted.key), held))
+        self._keep((which, held))
         return held.lent()
 
     def _keep(self, large: tuple[Any, Held] | None) -> None:
