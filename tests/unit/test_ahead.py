@@ -178,6 +178,18 @@ def test_what_was_read_ahead_on_another_way_takes_no_memory_for_ever() -> None:
     assert len(row._reads._calls) <= 32
 
 
+def test_a_record_that_changed_meanwhile_has_its_own_value() -> None:
+    """What was read ahead was of the attempt that counted then."""
+    results = step_of(3, lambda i: f"value {i}")
+    first, second, _ = results.client(**OFF).step("F/1/fit").artifacts("x")
+    row, position = first._row
+    with row.held(position, second._record) as held:
+        assert pickle.loads(held.read()) == "value 1"
+    row._begin([(position, first._record)])
+    with row.held(position, second._record) as held:
+        assert pickle.loads(held.read()) == "value 1"
+
+
 def test_from_many_threads() -> None:
     client = step_of(60, wait=0.001).client()
     step = client.step("F/1/fit")
