@@ -216,6 +216,8 @@ def another_user() -> Iterator[None]:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 def test_what_may_not_be_read_says_so() -> None:
+    import filelock  # noqa: F401 - the other user may not be able to read libraries
+
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
         tree = Tree(Path(directory))
