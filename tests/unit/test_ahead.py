@@ -15,6 +15,7 @@ import attrs
 import pytest
 
 from mfc import Client, DataArtifact, hookspecs, load
+from mfc._objects import _ahead
 from mfc.errors import CorruptBlob, Unanswered
 from mfc.hookspecs import Capabilities
 from mfc.testing import _isolation, sample
@@ -223,6 +224,27 @@ def test_what_was_read_ahead_on_another_way_takes_no_memory_for_ever() -> None:
     row, _ = artifacts[0]._row
     assert len(row._begun) <= 32
     assert len(row._reads._calls) <= 32
+
+
+def test_a_record_that_changed_meanwhile_has_its_own_value() -> None:
+    """What was read ahead was of the attempt that counted then."""
+    results = step_of(3, lambda i: f"value {i}")
+    first, second, _ = results.client(**OFF).step("F/1/fit").artifacts("x")
+    row, position = first._row
+    with row.held(position, second._record) as held:
+        assert pickle.loads(held.read()) == "value 1"
+    row._begin([(position, first._record)])
+    with row.held(position, second._record) as held:
+        assert pickle.loads(held.read()) == "value 1"
+
+
+def test_a_record_that_was_read_ahead_is_good_just_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    artifact = next(iter(step_of(3).client(**OFF).step("F/1/fit").artifacts("x")))
+    row, position = artifact._row
+    row._begin([(position, artifact._record)])
+    assert row.recent(position) is artifact._record
+    monkeypatch.setattr(_ahead, "_JUST_NOW", 0)
+    assert row.recent(position) is None
 
 
 def test_from_many_threads() -> None:

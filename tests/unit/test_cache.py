@@ -90,12 +90,15 @@ def test_it_is_where_platforms_have_it(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_it_is_private(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
-        cache_in(tmp_path / "root").put(*entry(b"x"))
+        cache = busy(cache_in(tmp_path / "root"))
+        cache.put(*entry(b"x"))
+        assert cache.info().blobs == 2
         os.chmod(tmp_path / "root" / "mfc-blobs-1", 0o755)
         cache_in(tmp_path / "root").info()
     finally:
         os.umask(old)
     made = [tmp_path / "root", *(tmp_path / "root").rglob("*")]
+    assert {"small", "size", "lock"} < {path.name for path in made}
     assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in made} == {0}
 
 
@@ -258,8 +261,13 @@ def test_a_damaged_database_begins_anew(tmp_path: Path, damage: Callable[[Path],
         assert list(load(results.client(**settings).step("F/1/fit"), "x")) == expected
         gc.collect()
     before = results.store.reads()
-    assert list(load(results.client(**settings).step("F/1/fit"), "x")) == expected
+    client = results.client(**settings)
+    assert list(load(client.step("F/1/fit"), "x")) == expected
     assert results.store.reads() == before
+    for text in (b"more", b"and more"):
+        client.cache.put(*entry(text))
+    client.cache.info()
+    assert rows(tmp_path, "SELECT key FROM small")
 
 
 def test_a_database_that_nobody_finished_is_made(tmp_path: Path) -> None:
@@ -385,6 +393,35 @@ def test_small_entries_wait_for_others(tmp_path: Path) -> None:
     del cache, other
     gc.collect()
     assert len(rows(tmp_path, "SELECT * FROM small")) == 101
+
+
+def test_small_entries_do_not_wait_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = busy(cache_in(tmp_path))
+    cache.put(*entry(b"waits"))
+    monkeypatch.setattr(_small, "_SECONDS", 0.01)
+    time.sleep(0.02)
+    cache.put(*entry(b"comes"))
+    assert len(rows(tmp_path, "SELECT * FROM small")) == 2
+
+
+def test_what_is_cleared_takes_no_disk(tmp_path: Path) -> None:
+    cache, database = busy(cache_in(tmp_path)), tmp_path / "mfc-blobs-1" / "small"
+    for i in range(200):
+        cache.put(*entry(b"%d" % i * 2000))
+    assert cache.info().blobs == 201
+    assert database.stat().st_size > 400_000
+    cache.clear()
+    assert database.stat().st_size < 100_000
+
+
+def test_equal_values_are_cached_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, put = [], Cache.put
+    monkeypatch.setattr(Cache, "put", lambda *given: kept.append(given) or put(*given))
+    client = step_of(50, lambda _: "equal").client(CLIENT_CACHE_PATH=str(tmp_path))
+    assert list(load(client.step("F/1/fit"), "x")) == ["equal"] * 50
+    assert len(kept) == 1
 
 
 def test_an_entry_that_comes_alone_is_a_file(tmp_path: Path) -> None:

@@ -219,6 +219,29 @@ def test_what_hangs_and_is_not_wanted_any_more_is_in_nobodys_way(
     assert isinstance(last.outcome.error or last.outcome.value, expected)
 
 
+def test_what_comes_back_late_makes_room_again() -> None:
+    over, wanted = threading.Event(), calls(width=2, patience=0.1)
+    late = [wanted.want(i, over.wait) for i in range(2)]
+    assert {type(wanted.take(call).error) for call in late} == {Overdue}
+    over.set()
+    deadline = time.monotonic() + 30
+    while isinstance(wanted.take(wanted.want("next", lambda: "x")).error, Overdue):
+        assert time.monotonic() < deadline
+
+
+def test_few_threads_stay_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    crew, over, before = _transfer._Crew(), threading.Event(), threading.active_count()
+    monkeypatch.setattr(_transfer, "_IDLE", 5)
+    for _ in range(30):
+        crew.start(over.wait)
+    assert threading.active_count() >= before + 30
+    over.set()
+    deadline = time.monotonic() + 30
+    while threading.active_count() > before + 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_call_that_waits_for_its_turn_is_not_overdue() -> None:
     wanted = calls(width=1, patience=0.9)
     some = [wanted.want(i, lambda i=i: time.sleep(0.4) or str(i)) for i in range(4)]
@@ -317,16 +340,13 @@ def test_when_some_in_a_row_were_long_in_vain_the_rest_is_tried_later() -> None:
             raise TimeoutError
         return str(i)
 
-    def plan(i: int) -> Any:
-        return i, partial(call, i)
-
-    side_by_side = calls(patience=0.6)
-    outcomes = [outcome for _, outcome in in_order(range(500), plan, side_by_side)]
-    assert {type(outcome.error) for outcome in outcomes} == {TimeoutError, Untried}
+    answers = in_order(range(500), lambda i: (i, partial(call, i)), calls(patience=0.6))
+    first = [next(answers)[1].error for _ in range(100)]
+    assert {type(error) for error in first} == {TimeoutError, Untried}
     assert len(begun) < 20
     down[0] = False
     time.sleep(0.7)
-    assert values(in_order(range(9), plan, side_by_side)) == [str(i) for i in range(9)]
+    assert [o.value for _, o in answers if o.error is None] == [str(i) for i in range(100, 500)]
 
 
 def test_an_answer_among_those_in_vain_keeps_the_rest_going() -> None:

@@ -80,6 +80,29 @@ def test_an_attempt_that_was_killed_does_not_count(tree: Tree, task: str) -> Non
     assert tree.client().task(task)["x"].data == "second"
 
 
+def test_an_attempt_without_artifacts_hides_those_of_the_one_before(tree: Tree, task: str) -> None:
+    start(tree, task, 0, MOMENT)
+    tree.metadata(task, "attempt-done", "0", MOMENT, 0)
+    tree.artifact(task, "x", "first", 0)
+    start(tree, task, 1, MOMENT + 10)
+    assert [artifact.data for artifact in tree.client().task(task)] == ["first"]
+    tree.metadata(task, "attempt-done", "1", MOMENT + 10, 1)
+    assert list(tree.client().task(task)) == []
+    assert "x" not in tree.client().task(task)
+
+
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_of_several_attempts_the_one_that_is_said_to_be_done_counts(
+    tree: Tree, task: str, last: int
+) -> None:
+    """Whatever else stands there."""
+    for attempt in range(3):
+        start(tree, task, attempt, MOMENT + attempt)
+        tree.artifact(task, "x", attempt, attempt)
+    tree.metadata(task, "attempt-done", str(last), MOMENT, last)
+    assert [artifact.data for artifact in tree.client().task(task)] == [last]
+
+
 def test_old_metadata_is_told_apart_by_time(tree: Tree, task: str) -> None:
     for attempt in (0, 1):
         moment = MOMENT + 100 * attempt
@@ -193,6 +216,8 @@ def another_user() -> Iterator[None]:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 def test_what_may_not_be_read_says_so() -> None:
+    import filelock  # noqa: F401 - the other user may not be able to read libraries
+
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
         tree = Tree(Path(directory))
