@@ -448,12 +448,12 @@ def test_a_blob_that_expands_without_end_does_not_match(full: Tree) -> None:
 def test_too_little_memory_for_a_blob_is_an_error_of_ours(
     full: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mfc import _datastore
+    from mfc import _blob
 
     def full_up(packed: bytes) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr(_datastore, "gunzip", full_up)
+    monkeypatch.setattr(_blob, "gunzip", full_up)
     with pytest.raises(UnreadableBlob, match="memory"):
         full.client().task(TASK)["x"].data  # noqa: B018
 
