@@ -96,6 +96,7 @@ class Reader:
         if not isinstance(namespace, Unset):
             self.namespace = namespace
         self._datastore: Datastore | None = None
+        self._last_place: tuple[Any, Place] = (None, Place("", (), ""))
         self._cache: Cache | None = None
         if metadata is not None:
             self.use(metadata)
@@ -251,7 +252,13 @@ class Reader:
 
     def place(self, record: ArtifactRecord, provider: MetadataProvider) -> Place:
         """Return where the value of an artifact is."""
-        return place_of(record, self.root(record.ds_type, provider))
+        # Artifacts in a row mostly are of one place.
+        known, found = self._last_place
+        this = provider, record.ds_type, record.location, record.path.components[0]
+        if known != this:
+            found = place_of(record, self.root(record.ds_type, provider))
+            self._last_place = this, found
+        return found
 
     def root(self, ds_type: str, provider: MetadataProvider) -> str | None:
         """Return where results are that are gone from where they were recorded, None if unknown.
@@ -272,6 +279,8 @@ class Reader:
         self, artifacts: Sequence[tuple[ArtifactRecord, MetadataProvider]]
     ) -> list[Planned | None]:
         """Return what can be done for values before they are wanted, None where nothing can."""
+        if self.trust.level == "none":
+            return [None] * len(artifacts)
         wanted = [self._remote(*artifact) for artifact in artifacts]
         asked = [one for one in wanted if one is not None]
         found = self.datastore.find(asked) if asked else {}
@@ -282,11 +291,12 @@ class Reader:
 
     def _remote(self, record: ArtifactRecord, provider: MetadataProvider) -> Wanted | None:
         """Return what to read from afar for a value; None if there is nothing."""
-        if self.trust.level == "none" or known(record.sha) is not UNKNOWN:
+        if known(record.sha) is not UNKNOWN:
             return None
         try:
-            wanted = self.wanted(record, provider)
-            return None if self.datastore.is_local(record.ds_type) else wanted
+            if self.datastore.is_local(record.ds_type):
+                return None
+            return self.wanted(record, provider)
         except MetaflowException:  # raised in its turn
             return None
 
@@ -335,7 +345,8 @@ class Reader:
             UntrustedValue: the trust is not enough.
             DatastoreError: the value cannot be had.
         """
-        self.trust.require_any(str(record.path), record.store)
+        if self.trust.level == "none":
+            self.trust.require_any(str(record.path), record.store)
         if (value := known(record.sha)) is not UNKNOWN:
             return value
         return self._decoded(record, provider, self.trust, read)

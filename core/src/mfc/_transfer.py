@@ -349,8 +349,9 @@ class SideBySide(Generic[T]):
         """Whether whatever answers these calls seems to be gone."""
         if self._lost >= self._limits.width:
             return True
-        just_now = time.monotonic() - self._in_vain_at < self._limits.patience
-        return self._in_vain >= _IN_VAIN and just_now
+        if self._in_vain < _IN_VAIN:
+            return False
+        return time.monotonic() - self._in_vain_at < self._limits.patience
 
     def _note_in_vain(self) -> None:
         self._in_vain, self._in_vain_at = self._in_vain + 1, time.monotonic()

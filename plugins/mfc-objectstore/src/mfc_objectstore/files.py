@@ -116,10 +116,9 @@ class ObjectFiles:
         """
         from mfc_objectstore._library import library  # only who reads objects needs it
 
-        url = f"{self._cloud.ds_type}://{path}"
         name, _, key = path.partition("/")
         if not name or not key or key.endswith("/"):
-            raise FileNotFoundError(f"{url} names no object")
+            raise FileNotFoundError(f"{self._cloud.ds_type}://{path} names no object")
         bucket, store = self._opened(name, found)
         try:
             return question(library(), store, key)
@@ -131,7 +130,7 @@ class ObjectFiles:
                 return None
             better = self._cloud.elsewhere(name, bucket, failure)
             if found is not None or better is None or better == bucket:
-                raise failure.error(url) from cause
+                raise failure.error(f"{self._cloud.ds_type}://{path}") from cause
         return self._ask(path, question, better)
 
     def _opened(self, name: str, bucket: Bucket | None = None) -> tuple[Bucket, Any]:
