@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from mfc._cache import LARGE
 from mfc._files import Part
 from mfc._place import Place
-from mfc._spool import GZIP
+from mfc._spool import GZIP, deflated
 from mfc.errors import CorruptBlob, MetaflowDataMissing, UnreadableBlob
 
 
@@ -126,4 +126,5 @@ def gunzip(packed: bytes) -> bytes:
     # The last four bytes are the size. A buffer of just this size is handed out as it is, one
     # of any other is copied. They cannot be trusted further than deflate can expand, 1032 times.
     size = min(int.from_bytes(packed[-4:], "little"), 1032 * len(packed))
-    return zlib.decompress(packed, 31, bufsize=max(size, 1))
+    window, start = deflated(packed)
+    return zlib.decompress(memoryview(packed)[start:], window, bufsize=max(size, 1))

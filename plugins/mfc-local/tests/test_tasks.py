@@ -120,7 +120,7 @@ def test_old_metadata_is_told_apart_by_time(tree: Tree, task: str) -> None:
     [
         (lambda blob: blob.unlink(), MetaflowDataMissing, "not where they were recorded"),
         (lambda blob: blob.write_bytes(b""), MetaflowDataMissing, "empty"),
-        (lambda blob: blob.write_bytes(blob.read_bytes()[:-3]), CorruptBlob, "SHA-1"),
+        (lambda blob: blob.write_bytes(blob.read_bytes()[:-9]), CorruptBlob, "SHA-1"),
         (lambda blob: blob.write_bytes(b"x" + blob.read_bytes()), CorruptBlob, "SHA-1"),
         (lambda blob: blob.write_bytes(b"\x1f\x8bnonsense"), CorruptBlob, "SHA-1"),
         (lambda blob: (blob.unlink(), blob.mkdir()), UnreadableBlob, "the store failed"),
