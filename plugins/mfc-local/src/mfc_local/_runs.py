@@ -132,6 +132,8 @@ def _read(
                 if not test(record):
                     break
             else:
+                meter.add(reads=reads, size=size)  # who gets it may look, and stop
+                reads = size = 0
                 yield record
     finally:
         meter.add(reads=reads, size=size)
