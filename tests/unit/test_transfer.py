@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from mfc import _transfer
+from mfc import _crew
 from mfc._spool import pour
 from mfc._transfer import Limits, Overdue, SideBySide, Untried, in_order
 from mfc.testing import _isolation
@@ -230,8 +230,8 @@ def test_what_comes_back_late_makes_room_again() -> None:
 
 
 def test_few_threads_stay_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    crew, over, before = _transfer._Crew(), threading.Event(), threading.active_count()
-    monkeypatch.setattr(_transfer, "_IDLE", 5)
+    crew, over, before = _crew.Crew(), threading.Event(), threading.active_count()
+    monkeypatch.setattr(_crew, "_IDLE", 5)
     for _ in range(30):
         crew.start(over.wait)
     assert threading.active_count() >= before + 30
@@ -273,7 +273,7 @@ def test_where_there_can_be_no_more_threads_it_goes_on(
         left.pop()
         begin(thread)
 
-    monkeypatch.setattr(_transfer, "_crew", _transfer._Crew())
+    monkeypatch.setattr(_crew, "_crew", _crew.Crew())
     monkeypatch.setattr(threading.Thread, "start", start)
     answers = in_order(range(50), lambda i: (i, lambda: time.sleep(0.003) or str(i)), calls())
     assert values(answers) == [str(i) for i in range(50)]

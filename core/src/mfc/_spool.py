@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, cast
 
 from mfc._cache import PIECE, NewEntry
-from mfc._transfer import start
+from mfc._crew import start
 
 GZIP = b"\x1f\x8b"
 #: The same for a file without a name or anything else, as Metaflow writes it; and its length.

@@ -1,7 +1,7 @@
 """Calls that wait for a network, side by side: bounded, in order, and never waited for for ever.
 
-The threads are daemons. A call that hangs in a library cannot be ended, but it can be left behind:
-whoever waits for it goes on, and so does the interpreter at its end.
+A call that hangs in a library cannot be ended, but it can be left behind: whoever waits for it goes
+on, and so does the interpreter at its end.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from mfc._crew import start
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -41,8 +43,6 @@ _IN_VAIN = 8
 _LONG = 1 / 4
 #: Bytes that a call takes beside its answer.
 _CALL = 600
-#: Threads that stay when there is nothing to do.
-_IDLE = 64
 
 
 class Limits(NamedTuple):
@@ -79,52 +79,6 @@ class Outcome(Generic[T]):
         if self.error is not None:
             raise self.error
         return self.value  # type: ignore[no-any-return]
-
-
-class _Crew:
-    """Daemon threads that wait for work; there are as many as were ever needed at once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._idle = 0
-
-    def start(self, act: Callable[[], None]) -> None:
-        with self._lock:
-            fresh = self._idle == 0
-            self._idle -= not fresh
-        if fresh:
-            threading.Thread(target=self._serve, name="mfc", daemon=True).start()
-        self._work.put(act)  # what cannot be done is not left to another
-
-    def _serve(self) -> None:
-        while True:
-            self._work.get()()
-            with self._lock:
-                if self._idle >= _IDLE:
-                    return
-                self._idle += 1
-
-
-_crew = _Crew()
-
-
-def start(act: Callable[[], None]) -> None:
-    """Let another thread do something, which raises nothing.
-
-    Raises:
-        RuntimeError: there can be no more threads; the interpreter may be about to end.
-    """
-    _crew.start(act)
-
-
-def _renew_crew() -> None:
-    global _crew  # noqa: PLW0603 - its threads are not in the child, and its lock may be held
-    _crew = _Crew()
-
-
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_renew_crew)
 
 
 class Call(Generic[T]):
@@ -319,7 +273,7 @@ class SideBySide(Generic[T]):
             if call is None:
                 return
             try:
-                _crew.start(partial(self._make, call))
+                start(partial(self._make, call))
             except RuntimeError:  # those there are go on, or who waits makes it
                 call.began = None
                 self._begun.discard(call)

@@ -1,0 +1,57 @@
+"""Threads that wait for work: daemons, so that the interpreter ends whatever they wait for."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+#: Threads that stay when there is nothing to do.
+_IDLE = 64
+
+
+class Crew:
+    """Daemon threads that wait for work; there are as many as were ever needed at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._idle = 0
+
+    def start(self, act: Callable[[], None]) -> None:
+        with self._lock:
+            fresh = self._idle == 0
+            self._idle -= not fresh
+        if fresh:
+            threading.Thread(target=self._serve, name="mfc", daemon=True).start()
+        self._work.put(act)  # what cannot be done is not left to another
+
+    def _serve(self) -> None:
+        while True:
+            self._work.get()()
+            with self._lock:
+                if self._idle >= _IDLE:
+                    return
+                self._idle += 1
+
+
+_crew = Crew()
+
+
+def start(act: Callable[[], None]) -> None:
+    """Let another thread do something, which raises nothing.
+
+    Raises:
+        RuntimeError: there can be no more threads; the interpreter may be about to end.
+    """
+    _crew.start(act)
+
+
+def _renew_crew() -> None:
+    global _crew  # noqa: PLW0603 - its threads are not in the child, and its lock may be held
+    _crew = Crew()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_renew_crew)
