@@ -136,6 +136,13 @@ def test_a_damaged_blob_is_never_handed_out(tree: Tree, task: str, damage, error
     assert found.successful is True
 
 
+@pytest.mark.parametrize("cut", [1, 4, 8])
+def test_a_blob_without_the_end_of_its_frame_is_whole(tree: Tree, task: str, cut: int) -> None:
+    blob = tree.artifact(task, "whole", ["content"])
+    blob.write_bytes(blob.read_bytes()[:-cut])
+    assert tree.client().task(task)["whole"].data == ["content"]
+
+
 def test_bytes_that_are_no_pickle_say_so(tree: Tree, task: str) -> None:
     tree.finish(task)
     tree.artifact(task, "x", b"not a pickle")
