@@ -27,6 +27,8 @@ _FIRST = 4
 _QUEUED = 4
 #: Seconds of work for which another thread is not worth its waking; of a call that is quick.
 _LITTLE = 0.002
+#: Threads that make quick calls, at least; seconds of each for which the interpreter is needed.
+_FEW, _BUSY = 8, 60e-6
 #: Bytes of an answer that is worth being used while others are on their way.
 _MUCH = 1 << 16
 #: Seconds for which who waits for a quick call waits for others, too.
@@ -265,7 +267,7 @@ class SideBySide(Generic[T]):
 
     def _call_threads(self) -> None:
         """Let more threads make calls if those that do would take long."""
-        while len(self._begun) < self._width and self._pending:
+        while len(self._begun) < self._most and self._pending:
             work = len(self._pending) * self._shortest
             if self._begun and work < _LITTLE * len(self._begun):
                 return
@@ -279,6 +281,13 @@ class SideBySide(Generic[T]):
                 self._begun.discard(call)
                 self._pending.appendleft(call)
                 return
+
+    @property
+    def _most(self) -> int:
+        """Threads that are called, at most; of more, quick calls would wait for each other."""
+        if not self._is_quick:
+            return self._width
+        return min(self._width, max(_FEW, int(self._shortest / _BUSY)))
 
     def _next(self) -> Call[T] | None:
         """Return the call that begins now, None if there is none for which there is memory."""
