@@ -9,6 +9,7 @@ import itertools
 import math
 import os
 import signal
+import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -399,6 +400,24 @@ def test_small_answers_of_quick_calls_are_used_while_none_is_made(
             grew += len(made) - before
     assert (grew < 40) == by_turns
     assert len(made) == 1000
+
+
+@pytest.mark.parametrize(("width", "most"), [(4, 4), (32, 20)])
+def test_quick_calls_are_made_by_few_threads(width: int, most: int) -> None:
+    now, lock, counted = [0], threading.Lock(), []
+
+    def call() -> bytes:
+        with lock:
+            now[0] += 1
+            counted.append(now[0])
+        time.sleep(0.0003)
+        with lock:
+            now[0] -= 1
+        return b"x"
+
+    assert len(values(in_order(range(2000), lambda i: (i, call), calls(width=width)))) == 2000
+    assert max(counted) <= width
+    assert 1 < statistics.median(counted[1000:]) <= most
 
 
 def test_a_forked_child_goes_on() -> None:
