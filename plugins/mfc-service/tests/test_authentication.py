@@ -120,6 +120,16 @@ class TestPasswords:
         provider(watched.url).get(FLOW)
         assert header(watched, "authorization") == basic("ada:secret")
 
+    @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
+    def test_a_header_that_was_set_wins_over_netrc(
+        self, watched: Front, home: Path, name: str
+    ) -> None:
+        (home / ".netrc").write_text("machine 127.0.0.1 login ada password secret\n")
+        (home / ".netrc").chmod(0o600)
+        source = provider(watched.url, {"METAFLOW_SERVICE_HEADERS": {name: "Bearer t0ken"}})
+        source.get(FLOW)
+        assert header(watched, "authorization") == "Bearer t0ken"
+
 
 class Claims(AuthBase):
     def __call__(self, request: Any) -> Any:

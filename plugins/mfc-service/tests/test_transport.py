@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 from tests.servers.certificates import Authority, authority
 from tests.servers.front import Asked, Front, Reply, front, passed
 
-from mfc.errors import BadSetting, UnreadableRecord
+from mfc.errors import BadSetting, Unanswered, UnreadableRecord
 from mfc.query import Query
 
 from .reading import names, path, provider
@@ -259,3 +260,46 @@ def test_json_that_is_nested_without_end_is_no_answer() -> None:
         pytest.raises(UnreadableRecord, match=reason),
     ):
         list(provider(server.url).children(FLOW, Query()))
+
+
+@pytest.fixture(scope="module")
+def packed() -> bytes:
+    """100 MB of JSON in 100 kB."""
+    squeeze = zlib.compressobj(wbits=31)
+    parts = [squeeze.compress(b" " * 1_000_000) for _ in range(100)]
+    return b"".join([*parts, squeeze.compress(b"[]"), squeeze.flush()])
+
+
+class TestSizes:
+    """Small answers that become large: a service, or something in its place, may send them."""
+
+    def test_body_that_grows_a_thousandfold_is_refused(self, packed: bytes) -> None:
+        with front(lambda _: Reply(packed, 200, {"Content-Encoding": "gzip"})) as server:
+            source = provider(server.url)
+            tracemalloc.start()
+            try:
+                with pytest.raises(Unanswered, match="more than 200 times its compressed size"):
+                    list(source.children(FLOW, Query()))
+                assert tracemalloc.get_traced_memory()[1] < 70_000_000
+            finally:
+                tracemalloc.stop()
+            assert len(server.asked) == 1
+
+    @pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip,deflate", "gzip , gzip, gzip"])
+    def test_body_that_is_compressed_repeatedly_is_refused(
+        self, packed: bytes, encoding: str
+    ) -> None:
+        body = gzip.compress(packed)
+        with front(lambda _: Reply(body, 200, {"Content-Encoding": encoding})) as server:
+            with pytest.raises(Unanswered, match="compressed repeatedly"):
+                list(provider(server.url).children(FLOW, Query()))
+            assert len(server.asked) == 1
+
+    def test_body_larger_than_the_setting_is_refused(self) -> None:
+        with front(lambda _: Reply(["x" * 100] * 20_000)) as server:
+            source = provider(server.url, {"MFC_SERVICE_BODY": 1})
+            with pytest.raises(Unanswered, match="larger than 1 MB; MFC_SERVICE_BODY"):
+                list(source.children(FLOW, Query()))
+            source = provider(server.url, {"MFC_SERVICE_BODY": 3})
+            with pytest.raises(Unanswered, match="expected a list of objects"):
+                list(source.children(FLOW, Query()))

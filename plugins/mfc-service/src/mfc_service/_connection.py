@@ -26,6 +26,7 @@ from mfc.errors import MetaflowException, Unanswered
 from mfc.hookspecs import Hooks, Meter
 from mfc.model import Pathspec
 from mfc_service._address import Base
+from mfc_service._bodies import body_of
 from mfc_service._deadline import POOLS, Call
 from mfc_service._retries import PASSING, Budget, pause
 from mfc_service._rows import impossible
@@ -237,7 +238,7 @@ class Connection:
                 stream=True,
             )
             with response:
-                body = response.content
+                body = body_of(response, question, self.settings.megabytes)
         except (requests.RequestException, HTTPError, OSError, ValueError) as cause:
             # Where it redirects to was looked at already; that is all that is a bare ValueError.
             wrong = isinstance(cause, requests.exceptions.InvalidURL | UnicodeError)

@@ -15,12 +15,15 @@ from mfc.config import Config
 from mfc.errors import BadSetting, BadSettingsFile, PluginConflict
 from mfc.hookspecs import Hooks
 from mfc_service._address import Base
+from mfc_service._bodies import LARGEST
 
 #: Seconds that all of a question may take.
 WHOLE = 60.0
 CONNECTIONS, MAX_CONNECTIONS = 8, 64
 #: Rows of a page.
 PAGE, MAX_PAGE = 500, 500
+#: Megabytes of a body.
+MAX_BODY = 100_000
 HEADERS, KEY = "METAFLOW_SERVICE_HEADERS", "METAFLOW_SERVICE_AUTH_KEY"
 #: Variables that name the certificates to trust, as for `requests` and curl.
 AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -40,6 +43,8 @@ class Settings:
     #: Seconds for one question, all repetitions included.
     timeout: float
     page_size: int
+    #: Megabytes that the body of an answer may take, uncompressed.
+    megabytes: int
     headers: Mapping[str, str] = attrs.field(repr=False)
     auth: AuthBase | None = attrs.field(repr=False)
     #: By scheme, the proxies of the environment; they may have passwords.
@@ -57,14 +62,16 @@ def settings_of(base: Base, config: Config, hooks: Hooks) -> Settings:
         BadSetting: one of them is not what it should be; what may be secret is not shown.
         PluginConflict: several plugins want to say how requests prove who sends them.
     """
+    headers = _headers(config)
     certificate, key = (_file(name, config) for name in ("MFC_SERVICE_CERT", "MFC_SERVICE_KEY"))
     return Settings(
         base=base,
         connections=_whole(config, "MFC_SERVICE_CONNECTIONS", CONNECTIONS, MAX_CONNECTIONS),
         timeout=_seconds(config),
         page_size=_whole(config, "SERVICE_PAGE_SIZE", PAGE, MAX_PAGE),
-        headers=_headers(config),
-        auth=_auth(base, config, hooks),
+        megabytes=_whole(config, "MFC_SERVICE_BODY", LARGEST, MAX_BODY),
+        headers=headers,
+        auth=_auth(base, config, hooks, headers),
         proxies=get_environ_proxies(base.url),
         certificate=(certificate, key) if certificate and key else certificate,
         authorities=_authorities() if base.origin[0] == "https" else None,
@@ -118,7 +125,7 @@ def _authorities() -> str | None:
     return None
 
 
-def _auth(base: Base, config: Config, hooks: Hooks) -> AuthBase | None:
+def _auth(base: Base, config: Config, hooks: Hooks, headers: Mapping[str, str]) -> AuthBase | None:
     found = hooks.ask("mfc_service_auth", url=base.url, config=config)
     if len(found) > 1:
         claims = tuple(type(each).__module__ for each in found)
@@ -130,6 +137,8 @@ def _auth(base: Base, config: Config, hooks: Hooks) -> AuthBase | None:
     if base.credentials:
         user, _, password = base.credentials.partition(":")
         return HTTPBasicAuth(unquote(user), unquote(password))
+    if "authorization" in map(str.lower, headers):
+        return None  # the setting is for this service, a .netrc for all programs
     known = get_netrc_auth(base.url)
     return HTTPBasicAuth(*known) if known else None
 
