@@ -95,8 +95,8 @@ def test_an_attempt_that_was_chosen() -> None:
     [
         ("F/1/fit", ("x",), {}, "'F/1/fit'"),
         (None, ("x",), {}, "None"),
-        ([1], ("x",), {}, "load got 1 with the names 'x'"),
-        ([], (7,), {}, "7 for the name"),
+        ([1], ("x",), {}, "an item is 1; expected tasks"),
+        ([], (7,), {}, "names is 7"),
         ([], ("x",), {"errors": "ignore"}, "'ignore'"),
         ([], ("x",), {"progress": "bar"}, "'bar'"),
     ],
@@ -108,12 +108,24 @@ def test_what_may_not_be_given_is_told(items: Any, names: Any, options: Any, sai
 
 def test_names_are_for_tasks_alone() -> None:
     client = step_of(1).client()
-    with pytest.raises(BadArgument, match="without names"):
+    with pytest.raises(BadArgument, match="an item is Task.*expected tasks with names"):
         list(load([client.task("F/1/fit/0")]))
-    with pytest.raises(BadArgument, match="without names"):
+    with pytest.raises(BadArgument, match="an item is Task.*expected tasks with names"):
         list(load(client.step("F/1/fit")))
-    with pytest.raises(BadArgument, match="with the names 'x'"):
+    with pytest.raises(BadArgument, match="an item is DataArtifact.*expected tasks with names"):
         list(load([client.artifact("F/1/fit/0/x")], "x"))
+
+
+def test_an_item_that_is_wrong_takes_the_place_of_its_values() -> None:
+    client = step_of(2).client()
+    tasks = [client.task("F/1/fit/0"), None, 5, client.task("F/1/fit/1")]
+    found = list(load(iter(tasks), "x", errors="return"))
+    assert (found[0], found[3]) == (0, 1)
+    assert [str(error)[:15] for error in found[1:3]] == ["an item is None", "an item is 5; e"]
+    pairs = list(load(tasks, "x", "x", errors="return"))
+    assert [len(pair) for pair in pairs] == [2, 2, 2, 2]
+    with pytest.raises(BadArgument, match="an item is None"):
+        list(load(tasks, "x"))
 
 
 def test_nothing_gives_nothing() -> None:

@@ -38,7 +38,7 @@ from mfc.model import (
     ],
 )
 def test_what_is_no_pathspec_is_refused_with_what_was_given(text: object, level: Level) -> None:
-    with pytest.raises(MetaflowInvalidPathspec, match="Expects") as caught:
+    with pytest.raises(MetaflowInvalidPathspec, match="expected text") as caught:
         Pathspec.parse(text, level)
     assert repr(text) in str(caught.value)
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from mfc._pickle import loads
-from mfc.errors import BadSetting, UntrustedValue
+from mfc.errors import BadArgument, UntrustedValue
 from mfc.trust import Trust
 
 from .trusts import BOTH, NONE, PROTOCOLS, SAFE
@@ -375,14 +375,14 @@ class TestTrust:
     @pytest.mark.parametrize("bad", ["", "FULL", None, True, 1, ["safe"], {}])
     def test_bad(self, bad: object) -> None:
         with pytest.raises(
-            BadSetting, match="expected 'full', 'safe', 'none' or a Trust"
+            BadArgument, match="expected 'full', 'safe', 'none' or a Trust"
         ) as caught:
             Trust.of(bad)
         assert isinstance(caught.value, ValueError)
 
     @pytest.mark.parametrize("bad", ["a.B", ["B"], [1], [""]])
     def test_bad_allow(self, bad: Any) -> None:
-        with pytest.raises(BadSetting, match="full names"):
+        with pytest.raises(BadArgument, match="full names"):
             Trust.safe(bad)
 
     def test_none_builds_nothing(self) -> None:

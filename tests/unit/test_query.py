@@ -14,6 +14,10 @@ from mfc.testing import MemoryProvider
 from .conftest import path
 
 
+def at(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+
+
 def test_times_may_be_given_in_any_form() -> None:
     moment = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
     expected = int(moment.timestamp() * 1000)
@@ -64,14 +68,14 @@ EVERYTHING = {"tags", "since", "until", "user", "names", "metadata", "limit"}
         ({"limit": 0}, []),
         ({"user": "ada"}, ["2", "1"]),
         ({"user": "bob"}, []),
-        ({"since": 2_000}, ["2"]),
-        ({"until": 3_000}, ["1"]),
-        ({"since": 1_000, "until": 1_000}, []),
+        ({"since": at(2_000)}, ["2"]),
+        ({"until": at(3_000)}, ["1"]),
+        ({"since": at(1_000), "until": at(1_000)}, []),
         ({"status": "completed"}, ["2"]),
         ({"status": "failed"}, ["1"]),
         ({"status": "failed", "limit": 1}, ["1"]),
         ({"status": "running"}, []),
-        ({"status": "completed", "user": "ada", "since": 3_000, "limit": 1}, ["2"]),
+        ({"status": "completed", "user": "ada", "since": at(3_000), "limit": 1}, ["2"]),
     ],
 )
 def test_the_answer_is_the_same_whatever_the_provider_does(
@@ -101,7 +105,9 @@ def test_a_query_can_be_cut_to_some_parts() -> None:
 def test_record_tests_leave_status_and_limit_to_others() -> None:
     assert Query(status="failed", limit=2).tests() == []
     record = Record(path("F/1"), 5, "ada", frozenset("a"), frozenset("s"))
-    assert all(test(record) for test in Query(tags="as", since=5, until=6, user="ada").tests())
+    assert all(
+        test(record) for test in Query(tags=["a", "s"], since=5, until=6, user="ada").tests()
+    )
 
 
 @pytest.mark.parametrize(

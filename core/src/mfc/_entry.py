@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
+from mfc._arguments import path_of
 from mfc._objects._client import current_client
 from mfc._reader import know_objects
-from mfc.errors import BadAddress
+from mfc.errors import BadAddress, BadArgument
 from mfc.trust import Trust
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def metadata(ms: str | os.PathLike[str]) -> str:
         BadAddress: it leads nowhere; a ValueError.
         PluginNotFound: no plugin serves it.
     """
-    if not isinstance(ms, (str, os.PathLike)):
-        raise BadAddress(f"{ms!r} is no metadata address; expected text such as 'local@/data'")
+    if not isinstance(ms, os.PathLike) and not (isinstance(ms, str) and ms.strip()):
+        raise BadAddress.of("ms", ms, "an address as text, such as 'local@/data', or a path")
     return current_client().use(ms)
 
 
@@ -73,7 +74,7 @@ def inspect_spin(datastore_root: str = ".") -> None:
     Raises:
         BadAddress: there are none.
     """
-    metadata(f"spin@{datastore_root}")
+    metadata(f"spin@{path_of('datastore_root', datastore_root, 'the path of a directory')}")
 
 
 def plugins() -> list[PluginInfo]:
@@ -102,10 +103,13 @@ def unpickle(
     from mfc._pickle import loads  # values need it, listings do not
 
     know_objects()
-    blob = pickled if isinstance(pickled, bytes) else pickled.read()
     client = current_client()
+    chosen = client.trust if trust is None else Trust.of(trust)
+    blob = pickled.read() if hasattr(pickled, "read") else pickled
+    if not isinstance(blob, (bytes, bytearray)):
+        raise BadArgument.of("pickled", pickled, "the bytes of a pickle, or a binary file")
     with client:
-        return loads(blob, Trust.of(trust or client.trust), subject="pickle")
+        return loads(bytes(blob), chosen, subject="pickle")
 
 
 def load(

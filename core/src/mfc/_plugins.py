@@ -15,6 +15,7 @@ from mfc._discovery import SETTING, PluginInfo, Selection, advice, installed
 from mfc._registry import Registry
 from mfc.config import Config
 from mfc.errors import (
+    BadArgument,
     BrokenPlugin,
     MetaflowException,
     MfcWarning,
@@ -35,6 +36,8 @@ from mfc.hookspecs import (
 _STRICT, _TRACE = "MFC_STRICT_PLUGINS", "MFC_TRACE_PLUGINS"
 #: Arguments that are the same at every call, and hold everybody's settings.
 _UNTRACED = ("config", "meter", "hooks")
+#: Values that cannot have hooks.
+_PLAIN = (int, float, complex, bytes, list, tuple, dict, set, frozenset, type(None))
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 200
 
@@ -59,6 +62,8 @@ class Plugins:
         self.registry = Registry(_selection(chosen, config))
         self._defaults = frozenset(map(self.registry.register, _builtin.PLUGINS))
         for plugin in chosen:
+            if isinstance(plugin, _PLAIN):
+                raise BadArgument.of("plugins", plugin, "rules about plugins, modules or objects")
             if not isinstance(plugin, str):
                 self.registry.register(plugin)
         if self._strict:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
+from mfc._arguments import members, path_of
 from mfc._known import UNKNOWN, known
 from mfc._locks import fork_safe
 from mfc._place import Place, place_of
@@ -18,7 +19,7 @@ from mfc._scope import Scope
 from mfc.config import Config
 from mfc.errors import (
     BadAddress,
-    BadSetting,
+    BadArgument,
     MetaflowException,
     MetaflowUnknownUser,
     MfcWarning,
@@ -82,9 +83,12 @@ class Reader:
     ) -> None:
         from mfc._plugins import Plugins  # pluggy's and importlib's import time, on first use
 
+        if not isinstance(config, (Config, Mapping, type(None))):
+            raise BadArgument.of("config", config, "a mapping of settings, or a mfc.config.Config")
         self.config = config if isinstance(config, Config) else Config(config or {})
         self.trust = Trust.of(trust)
-        self._plugins = Plugins(plugins, self.config)
+        chosen = members("plugins", plugins, "rules about plugins, modules or objects")
+        self._plugins = Plugins(chosen, self.config)
         self._lock = fork_safe(threading.RLock())
         self._counter = Counter()
         self._filesystems: dict[str, Filesystem] = {}
@@ -127,11 +131,11 @@ class Reader:
         if metadata is None:
             metadata = self.config.text("DEFAULT_METADATA", "local") or "local"
         if isinstance(metadata, os.PathLike):
-            metadata = os.path.abspath(metadata)
-        if isinstance(metadata, str):
+            metadata = os.path.abspath(path_of("metadata", metadata, "an address, or a path"))
+        if isinstance(metadata, str) and metadata.strip():
             metadata = self._plugins.provider(metadata, self._counter)
-        elif not hasattr(metadata, "address"):
-            raise BadAddress(f"{metadata!r} is no metadata address; expected text or a path")
+        elif isinstance(metadata, str) or not hasattr(metadata, "address"):
+            raise BadAddress.of("metadata", metadata, "an address as text, a path or a provider")
         return CompletedProvider(metadata, self._counter)
 
     @property
@@ -168,9 +172,7 @@ class Reader:
     @namespace.setter
     def namespace(self, namespace: str | None) -> None:
         if namespace is not None and not isinstance(namespace, str):
-            raise BadSetting(
-                "namespace", namespace, "namespace(…)", "text such as 'user:ada' or None"
-            )
+            raise BadArgument.of("namespace", namespace, "text such as 'user:ada', or None")
         with self._lock:
             self._namespace, self._scope = namespace, None
 

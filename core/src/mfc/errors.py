@@ -4,19 +4,21 @@ Names that Metaflow has are Metaflow's. A class that replaces a builtin exceptio
 Metaflow's client is that builtin too, so code that catches either keeps working::
 
     MetaflowException
-    ├── MetaflowInvalidPathspec        what was given is no pathspec
-    │   └── EmptyPathspec              nothing was given (also TypeError)
+    ├── BadArgument                    an argument of a function (also ValueError)
+    │   ├── MetaflowInvalidPathspec    not a pathspec
+    │   │   └── EmptyPathspec          nothing was given (also TypeError)
+    │   └── BadAddress                 metadata("…") leads nowhere
     ├── MetaflowNotFound               no such object
+    │   ├── BadAttempt                 not the number of an attempt (also BadArgument)
     │   ├── ChildNotFound              parent["name"] (also KeyError)
     │   └── ArtifactNotFound           task.data.name (also AttributeError)
     ├── MetaflowNamespaceMismatch      it exists, outside the namespace
     ├── MetaflowUnknownUser            no environment variable names the user
     ├── MetaflowTaggingError           tags refused, or not written
+    │   └── BadTag                     not a tag (also BadArgument)
     ├── MetaflowInternalError          a record contradicts itself
-    ├── BadArgument                    an argument of a method (also ValueError)
     ├── BadSetting                     a configuration value (also ValueError)
     │   └── BadSettingsFile            a whole file of them
-    ├── BadAddress                     metadata("…") leads nowhere (also ValueError)
     ├── UnreadableRecord               metadata that cannot be read or understood
     │   └── Unanswered                 nothing is known of it: the backend does not answer
     ├── DatastoreError                 the value behind a record
@@ -38,13 +40,58 @@ Warnings are `MfcWarning`.
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Argument = TypeVar("Argument", bound="BadArgument")
+
+#: Characters of a value that an error shows.
+_LONGEST = 200
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _LONGEST
+
+
+def visible(text: str) -> str:
+    r"""Return text of a store or a user in a form that is safe to show, on one line.
+
+    Control characters, line breaks, marks that reorder text, and lone surrogates are spelled as
+    in a string literal.
+
+    >>> print(visible("two\nlines \x1b[31m \u202e"))
+    two\nlines \x1b[31m \u202e
+    """
+    if text.isprintable():
+        return text
+    spelled = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(spelled)
+
+
+def shown(value: object) -> str:
+    """Return any value as errors show it: its repr on one line, cut at 200 characters.
+
+    >>> print(shown("a"), shown([1, None]))
+    'a' [1, None]
+    """
+    try:
+        text = visible(_SHORT.repr(value))
+    except Exception:  # noqa: BLE001 - a repr may run any code
+        text = object.__repr__(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
 
 class MfcWarning(UserWarning):
     """Something was left out or assumed; the text says what, and what to do."""
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(visible(message))
+
 
 class MetaflowException(Exception):
-    """Root of every error of mfc; `message` is the sentence that `str()` gives."""
+    """Root of every error of mfc; `message` is the sentence that `str()` gives.
+
+    Text of a store or a user is spelled in it as `visible` does.
+    """
 
     #: Metaflow's title for the class of error.
     headline = "Metaflow client error"
@@ -52,11 +99,40 @@ class MetaflowException(Exception):
     def __init__(self, message: str = "") -> None:
         self.message = message
 
+    @property
+    def message(self) -> str:
+        """The sentence, on one line."""
+        return self._message
+
+    @message.setter
+    def message(self, text: str) -> None:
+        self._message = visible(text)
+
     def __str__(self) -> str:
         return self.message
 
 
-class MetaflowInvalidPathspec(MetaflowException):
+class BadArgument(MetaflowException, ValueError):
+    """An argument is not one of the values that are possible."""
+
+    headline = "Invalid argument"
+
+    @classmethod
+    def of(cls: type[Argument], name: str, value: object, expected: str) -> Argument:
+        """Return the error for a value that was given.
+
+        Args:
+            name: the parameter.
+            value: what was given for it.
+            expected: what is possible, and where it helps an example.
+
+        >>> print(BadArgument.of("limit", -1, "a whole number, 0 or more"))
+        limit is -1; expected a whole number, 0 or more
+        """
+        return cls(f"{name} is {shown(value)}; expected {expected}")
+
+
+class MetaflowInvalidPathspec(BadArgument):
     """What was given is not a pathspec of the wanted kind."""
 
     headline = "Invalid pathspec"
@@ -67,9 +143,40 @@ class EmptyPathspec(MetaflowInvalidPathspec, TypeError):
 
 
 class MetaflowNotFound(MetaflowException):
-    """The object does not exist at this metadata provider."""
+    """The object does not exist at this metadata provider.
+
+    Args:
+        message: the sentence.
+        hint: gives a sentence on where to look instead. It may read, so it is called when the
+            message is shown, not when the error is raised: many callers only ask whether
+            something is there.
+    """
 
     headline = "Object not found"
+
+    def __init__(self, message: str = "", hint: Callable[[], str] | None = None) -> None:
+        self.message, self.hint = message, hint
+        self.args = (message,)
+
+    @property
+    def message(self) -> str:
+        """The sentence, and the hint."""
+        if self.hint is not None:
+            hint, self.hint = self.hint, None
+            self._message = visible(f"{self._message}. {hint()}")
+        return self._message
+
+    @message.setter
+    def message(self, text: str) -> None:
+        self._message = visible(text)
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        self.message  # noqa: B018 - the hint belongs to this process
+        return super().__reduce__()
+
+
+class BadAttempt(MetaflowNotFound, BadArgument):
+    """The number of an attempt is expected; Metaflow raises MetaflowNotFound for anything else."""
 
 
 class ChildNotFound(MetaflowNotFound, KeyError):
@@ -78,11 +185,13 @@ class ChildNotFound(MetaflowNotFound, KeyError):
     Args:
         parent: how the parent shows itself, `Run('F/1')`.
         name: the child that was asked for.
+        hint: as of `MetaflowNotFound`.
     """
 
-    def __init__(self, parent: str, name: object) -> None:
+    def __init__(self, parent: str, name: object, hint: Callable[[], str] | None = None) -> None:
         self.parent, self.name = parent, name
-        self.message = f"{parent} has no child {name!r}"
+        super().__init__(f"{parent} has no child {shown(name)}", hint)
+        self.args = (parent, name)
 
 
 class ArtifactNotFound(MetaflowNotFound, AttributeError):
@@ -91,11 +200,13 @@ class ArtifactNotFound(MetaflowNotFound, AttributeError):
     Args:
         parent: how the task shows itself.
         name: the artifact that was asked for.
+        hint: as of `MetaflowNotFound`.
     """
 
-    def __init__(self, parent: str, name: str) -> None:
+    def __init__(self, parent: str, name: str, hint: Callable[[], str] | None = None) -> None:
         self.parent, self.name = parent, name
-        self.message = f"{parent} has no artifact {name!r}"
+        super().__init__(f"{parent} has no artifact {shown(name)}", hint)
+        self.args = (parent, name)
 
 
 class MetaflowNamespaceMismatch(MetaflowException):
@@ -134,6 +245,10 @@ class MetaflowTaggingError(MetaflowException):
     headline = "Tagging error"
 
 
+class BadTag(MetaflowTaggingError, BadArgument):
+    """What was given is not a tag, or not a collection of tags."""
+
+
 class MetaflowInternalError(MetaflowException):
     """What was recorded contradicts itself or is newer than this client."""
 
@@ -154,7 +269,7 @@ class BadSetting(MetaflowException, ValueError):
 
     def __init__(self, name: str, value: object, source: str, expected: str) -> None:
         self.name, self.value, self.source, self.expected = name, value, source, expected
-        self.message = f"{name} is {value!r} in {source}; expected {expected}"
+        self.message = f"{name} is {shown(value)} in {source}; expected {expected}"
 
 
 class BadSettingsFile(BadSetting):
@@ -170,13 +285,7 @@ class BadSettingsFile(BadSetting):
         self.message = f"Settings in {path} cannot be read: {reason}"
 
 
-class BadArgument(MetaflowException, ValueError):
-    """An argument is not one of the values that are possible."""
-
-    headline = "Invalid argument"
-
-
-class BadAddress(MetaflowException, ValueError):
+class BadAddress(BadArgument):
     """A metadata address leads nowhere."""
 
     headline = "Invalid metadata address"

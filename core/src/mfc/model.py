@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from mfc.errors import EmptyPathspec, MetaflowInvalidPathspec, UnreadableRecord
+from mfc.errors import EmptyPathspec, MetaflowInvalidPathspec, UnreadableRecord, shown, visible
 
 #: Attempts of a task are numbered 0 to 5, in Metaflow and here.
 MAX_ATTEMPTS = 6
@@ -72,20 +72,18 @@ class Pathspec:
             MetaflowInvalidPathspec: not text, the wrong number of names, or a name that is
                 empty, `.`, `..` or holds a NUL.
         """
-        if text is None or text == "":
-            raise EmptyPathspec(f"Nothing given. Expects {_EXPECTED[level]}")
+        if text is None or (isinstance(text, str) and not text):
+            raise EmptyPathspec.of("pathspec", text, f"names, as {_EXPECTED[level]}")
+        expected = f"text with {level} name{'s' if level > 1 else ''}, as {_EXPECTED[level]}"
         if not isinstance(text, str):
-            raise MetaflowInvalidPathspec(
-                f"Expects {_EXPECTED[level]}, got {type(text).__name__} {text!r}"
-            )
+            raise MetaflowInvalidPathspec.of("pathspec", text, expected)
         components = tuple(text.split("/"))
         if len(components) != level:
-            raise MetaflowInvalidPathspec(f"Expects {_EXPECTED[level]}, got {text!r}")
+            raise MetaflowInvalidPathspec.of("pathspec", text, expected)
         for name in components:
             if not is_name(name):
-                raise MetaflowInvalidPathspec(
-                    f"Expects {_EXPECTED[level]}; {name!r} in {text!r} cannot be a name"
-                )
+                expected = f"{expected}; {shown(name)} cannot be one"
+                raise MetaflowInvalidPathspec.of("pathspec", text, expected)
         return cls(components)
 
     @property
@@ -414,7 +412,7 @@ class Status(str):
     def __new__(cls, word: str, reason: str = "") -> Status:
         """Make a status of its word and the reason for it."""
         status = super().__new__(cls, word)
-        status.reason = reason
+        status.reason = visible(reason)
         return status
 
     def __reduce__(self) -> tuple[type[Status], tuple[str, str]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable
-from datetime import date, datetime, timedelta
+from typing import Any
 
 import attrs
 
+from mfc._arguments import milliseconds, one_of, text, texts, whole
 from mfc.errors import BadArgument
 from mfc.model import Record
 
@@ -17,67 +18,52 @@ PARTS = ("tags", "since", "until", "status", "user", "names", "metadata", "limit
 STATUSES = ("running", "completed", "failed", "unknown")
 
 
-def _milliseconds(moment: datetime | date | timedelta | str | int | None) -> int | None:
-    """Return `moment` in milliseconds since 1970 UTC; naive times are local, as `created_at` is."""
-    if moment is None or isinstance(moment, int):
-        return moment
-    if isinstance(moment, timedelta):
-        try:
-            moment = datetime.now().astimezone() - moment
-        except OverflowError:
-            raise BadArgument(f"{moment!r} ago there was no time") from None
-    elif isinstance(moment, str):
-        try:
-            moment = datetime.fromisoformat(moment)
-        except ValueError:
-            raise BadArgument(
-                f"{moment!r} is no time; expected ISO 8601 such as '2026-03-01T12:00'"
-            ) from None
-    elif isinstance(moment, date) and not isinstance(moment, datetime):
-        moment = datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001 - local midnight
-    if not isinstance(moment, datetime):
-        raise BadArgument(
-            f"{moment!r} is no time; expected a datetime, date, timedelta or ISO text"
-        )
-    try:
-        return int(moment.timestamp() * 1000)
-    except (OverflowError, ValueError, OSError):
-        raise BadArgument(f"{moment!r} is too far away to be a time") from None
+def _time(name: str, given: Any) -> int | None:
+    if given is None or (isinstance(given, int) and not isinstance(given, bool)):
+        return given
+    return milliseconds(name, given)
+
+
+def _since(given: Any) -> int | None:
+    return _time("since", given)
+
+
+def _until(given: Any) -> int | None:
+    return _time("until", given)
 
 
 def _tags(tags: Iterable[str]) -> frozenset[str]:
-    try:
-        return frozenset(tags)
-    except TypeError:
-        raise BadArgument(f"tags are {tags!r}; expected text") from None
+    return frozenset(texts("tags", tags))
 
 
 def _names(names: Iterable[str] | None) -> frozenset[str] | None:
-    return None if names is None else frozenset(names)
+    return None if names is None else frozenset(texts("names", names))
 
 
-def _match(_: object, __: object, value: tuple[str, str] | None) -> None:
+def _user(user: Any) -> str | None:
+    return None if user is None else text("user", user, "the name of a user")
+
+
+def _status(status: Any) -> str | None:
+    return None if status is None else one_of("status", status, STATUSES)
+
+
+def _match(value: Any) -> tuple[str, str] | None:
+    expected = "the name of a field and a regular expression"
     if value is None:
-        return
+        return None
+    if not isinstance(value, tuple) or len(value) != 2:  # noqa: PLR2004 - a pair
+        raise BadArgument.of("metadata", value, f"a tuple of {expected}")
+    field, pattern = (text("metadata", part, expected) for part in value)
     try:
-        field, pattern = value
         re.compile(pattern)
-    except (TypeError, ValueError, re.error) as cause:
-        raise BadArgument(
-            f"metadata is {value!r}; expected a field and a regular expression ({cause})"
-        ) from None
-    if not isinstance(field, str):
-        raise BadArgument(f"metadata is {value!r}; expected a field's name first")
+    except (re.error, OverflowError, RecursionError) as cause:
+        raise BadArgument.of("metadata", value, f"{expected} ({cause})") from None
+    return field, pattern
 
 
-def _limit(_: object, __: object, value: int | None) -> None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise BadArgument(f"limit is {value!r}; expected a number of objects, 0 or more")
-
-
-def _status(_: object, __: object, value: str | None) -> None:
-    if value is not None and value not in STATUSES:
-        raise BadArgument(f"status is {value!r}; expected one of {', '.join(STATUSES)}")
+def _limit(limit: Any) -> int | None:
+    return None if limit is None else whole("limit", limit, "a number of objects, 0 or more")
 
 
 def _has_tag(tag: str) -> Callable[[Record], bool]:
@@ -94,21 +80,21 @@ class Query:
 
     #: All of these are among the user and system tags.
     tags: frozenset[str] = attrs.field(default=frozenset(), converter=_tags)
-    #: Created at or after; any time `datetime` understands, kept in ms since 1970 UTC.
-    since: int | None = attrs.field(default=None, converter=_milliseconds)
+    #: Created at or after, in ms since 1970 UTC; a datetime, date, timedelta or text becomes that.
+    since: int | None = attrs.field(default=None, converter=_since)
     #: Created before.
-    until: int | None = attrs.field(default=None, converter=_milliseconds)
+    until: int | None = attrs.field(default=None, converter=_until)
     #: One of `STATUSES`.
-    status: str | None = attrs.field(default=None, validator=_status)
+    status: str | None = attrs.field(default=None, converter=_status)
     #: Made by this user.
-    user: str | None = None
+    user: str | None = attrs.field(default=None, converter=_user)
     #: Of these names: run ids, step names, task ids.
     names: frozenset[str] | None = attrs.field(default=None, converter=_names)
     #: Tasks for which a value of a metadata field, of whatever attempt, matches wholly: (field,
     #: regular expression of Python). Values that are not text do not match.
-    metadata: tuple[str, str] | None = attrs.field(default=None, validator=_match)
+    metadata: tuple[str, str] | None = attrs.field(default=None, converter=_match)
     #: At most so many, newest first, after all other parts.
-    limit: int | None = attrs.field(default=None, validator=_limit)
+    limit: int | None = attrs.field(default=None, converter=_limit)
 
     def parts(self) -> frozenset[str]:
         """Return the names of the parts that ask for something.

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from mfc.errors import MetaflowTaggingError
+from mfc._arguments import members
+from mfc.errors import BadArgument, BadTag, MetaflowTaggingError
 
 #: User tags of a run; a set that is larger already may shrink or stay.
 MAX_TAGS = 50
@@ -21,9 +22,9 @@ class TagEdit:
     Called with the tags that a run has, it returns those that it shall have.
     """
 
-    #: User tags to go; one that is not there is no matter.
+    #: User tags to go; missing ones are ignored.
     remove: frozenset[str]
-    #: User tags to come; one that is a system tag already is left out.
+    #: User tags to come; system tags are left out.
     add: frozenset[str]
 
     @classmethod
@@ -31,7 +32,8 @@ class TagEdit:
         """Return the edit that is asked for.
 
         Raises:
-            MetaflowTaggingError: nothing is asked for, or something that cannot be a tag.
+            BadTag: something is not a tag, or not a collection of them.
+            MetaflowTaggingError: nothing is asked for.
         """
         edit = cls(_tags("tags_to_remove", remove), _tags("tags_to_add", add))
         if not edit.remove and not edit.add:
@@ -63,30 +65,22 @@ class TagEdit:
         return after
 
 
-def _tags(argument: str, given: Iterable[str] | None) -> frozenset[str]:
+def _tags(name: str, given: Iterable[str] | None) -> frozenset[str]:
     if given is None:
         return frozenset()
-    if isinstance(given, (str, bytes)):
-        raise MetaflowTaggingError(
-            f"{argument} may not be a string, got {given!r}; put it in a list"
-        )
+    expected = f"a collection of tags, text of 1 to {MAX_LENGTH} characters that UTF-8 can encode"
     try:
-        tags = list(given)
-    except TypeError:
-        raise MetaflowTaggingError(f"{argument} must be iterable, got {given!r}") from None
+        tags = list(members(name, given, "tags"))
+    except BadArgument:
+        raise BadTag.of(name, given, expected) from None
     for tag in tags:
-        _check(tag)
+        if not _is_tag(tag):
+            raise BadTag.of(name, tag, expected)
     return frozenset(tags)
 
 
-def _check(tag: object) -> None:
-    if not isinstance(tag, str):
-        raise MetaflowTaggingError(f"Tags must be text, got {type(tag).__name__} {tag!r}")
-    if not tag:
-        raise MetaflowTaggingError("Tags must not be empty string")
-    if len(tag) > MAX_LENGTH:
-        raise MetaflowTaggingError(f"Tag is too long {len(tag)} > {MAX_LENGTH}")
+def _is_tag(tag: object) -> bool:
     try:
-        tag.encode()
+        return isinstance(tag, str) and 0 < len(tag) <= MAX_LENGTH and bool(tag.encode())
     except UnicodeEncodeError:
-        raise MetaflowTaggingError(f"Tags must be UTF-8 encodable, got {tag!r}") from None
+        return False

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from attrs import frozen
 
-from mfc.errors import BadSetting, UntrustedValue
+from mfc._arguments import texts
+from mfc.errors import BadArgument, UntrustedValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 Level = Literal["full", "safe", "none"]
 
 _WIDER: tuple[Level, ...] = ("none", "safe", "full")
-_SOURCE = "Client(trust=…)"
 _UNREAD = (
     "trust='none' loads no values; .raw gives its bytes, "
     "Client(trust='safe') loads plain data, Client(trust='full') anything"
@@ -51,14 +51,12 @@ class Trust:
                 store holds, so name only what may be fed with anything.
 
         Raises:
-            BadSetting: `allow` is not a collection of full names.
+            BadArgument: `allow` is not a collection of full names.
         """
-        names = [allow] if isinstance(allow, str) else list(allow)
+        names = texts("allow", allow, "full names, 'package.module.Name'")
         for name in names:
-            if isinstance(allow, str) or not isinstance(name, str) or "." not in name.strip("."):
-                raise BadSetting(
-                    "trust", allow, "Trust.safe(allow=…)", "full names, ['package.module.Name']"
-                )
+            if "." not in name.strip("."):
+                raise BadArgument.of("allow", name, "full names, 'package.module.Name'")
         return cls("safe", frozenset(names))
 
     @classmethod
@@ -97,11 +95,11 @@ class Trust:
             value: a level or a `Trust`.
 
         Raises:
-            BadSetting: it is neither.
+            BadArgument: it is neither.
         """
         if isinstance(value, Trust):
             return value
         for level in get_args(Level):
-            if value == level:
+            if isinstance(value, str) and value == level:
                 return cls(level)
-        raise BadSetting("trust", value, _SOURCE, "'full', 'safe', 'none' or a Trust")
+        raise BadArgument.of("trust", value, "'full', 'safe', 'none' or a Trust")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -193,7 +193,7 @@ class Table(Iterator[DataArtifact]):
 
 
 def table(
-    scope: Scope, path: Pathspec, tasks: Iterator[Task], names: tuple[str, ...]
+    scope: Scope, path: Pathspec, tasks: Iterator[Task], names: Collection[str]
 ) -> Iterator[DataArtifact]:
     """Yield the artifacts of all tasks of a step or run.
 

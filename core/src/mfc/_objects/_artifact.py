@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from mfc._arguments import path_of
 from mfc._objects._object import MetaflowObject
 from mfc._reader import OBJECTS
 from mfc.errors import (
@@ -17,6 +18,7 @@ from mfc.errors import (
     CorruptBlob,
     MetaflowDataMissing,
     MetaflowException,
+    visible,
 )
 from mfc.model import ArtifactRecord, Level, Record
 
@@ -144,14 +146,15 @@ class DataArtifact(MetaflowObject):
 
         Raises:
             MetaflowDataMissing, CorruptBlob: as for `data`.
-            BadArgument: `progress` is not of its kind.
+            BadArgument: an argument is not of its kind.
             OSError: the file cannot be written.
         """
+        target = path_of("path", path, "the path of a file")
         from mfc._objects._content import downloaded  # few read bytes
         from mfc._objects._progress import reporter
 
         with reporter(progress, "bytes")() as tell:
-            downloaded(self._scope, self._record, os.fspath(path), tell)
+            downloaded(self._scope, self._record, target, tell)
 
     @property
     def sha(self) -> str:
@@ -249,8 +252,8 @@ class MetaflowData:
             raise AttributeError(name)
         try:
             return self._artifact(name).data
-        except ChildNotFound:
-            raise ArtifactNotFound(str(self._task), name) from None
+        except ChildNotFound as missing:
+            raise ArtifactNotFound(str(self._task), name, missing.hint) from None
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str) or name.startswith("_"):
@@ -261,7 +264,7 @@ class MetaflowData:
         return [*self._artifacts, *object.__dir__(self)]
 
     def __repr__(self) -> str:
-        return f"<MetaflowData: {', '.join(self._artifacts)}>"
+        return f"<MetaflowData: {visible(', '.join(self._artifacts))}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_task": self._task}
@@ -301,4 +304,4 @@ class MetaflowArtifacts(tuple["DataArtifact", ...]):
         return [*self._fields, *object.__dir__(self)]
 
     def __repr__(self) -> str:
-        return f"MetaflowArtifacts({', '.join(f'{a.id}={a!r}' for a in self)})"
+        return f"MetaflowArtifacts({', '.join(f'{visible(a.id)}={a!r}' for a in self)})"

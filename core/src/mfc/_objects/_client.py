@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mfc._locks import fork_safe
 from mfc._reader import DEFAULT, OBJECTS, Reader, Unset, innermost
+from mfc.errors import BadArgument
 from mfc.model import Level
 
 if TYPE_CHECKING:
@@ -91,6 +92,19 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def chosen_client(client: object) -> Reader:
+    """Return the client that argument `client` is, or the current one if it is None.
+
+    Raises:
+        BadArgument: it is anything else.
+    """
+    if client is None:
+        return current_client()
+    if not isinstance(client, Reader):
+        raise BadArgument.of("client", client, "a mfc.Client, or None for the current one")
+    return client
 
 
 def current_client() -> Reader:

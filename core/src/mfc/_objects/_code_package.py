@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from mfc._arguments import text
 from mfc._objects._client import current_client
 from mfc._objects._metadata import CODE, ORIGIN_TASK
 from mfc._place import place, root_in
 from mfc._scope import Scope
-from mfc.errors import BadCodePackage
+from mfc.errors import BadCodePackage, visible
 from mfc.model import Pathspec
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class MetaflowCode:
     def __init__(self, flow_name: str, code_package: str, *, scope: Scope | None = None) -> None:
         from mfc._code import CodePackage  # few runs have a package, and fewer readers look
 
+        text("flow_name", flow_name, "the name of a flow")
         scope = scope or current_client().scope
         noted = _noted(code_package)
         self._path: str = noted["location"]
@@ -99,12 +101,13 @@ class MetaflowCode:
         return {**self.__dict__, "_tarball": None}  # an open file; it is opened anew
 
     def __repr__(self) -> str:
-        return f"<MetaflowCode: {self.script_name}>"
+        return f"<MetaflowCode: {visible(self.script_name)}>"
 
 
 def _noted(code_package: str) -> dict[str, Any]:
     import json  # few runs have a package
 
+    text("code_package", code_package, "the value of metadata field 'code-package'")
     try:
         noted = json.loads(code_package)
         texts = (noted["location"], noted["ds_type"], noted["sha"], noted.get("metadata") or "")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mfc._objects._client import Client, current_client
+from mfc._arguments import milliseconds
+from mfc._objects._client import Client, chosen_client
 from mfc._objects._listing import FlowList, Listing
 from mfc._objects._object import MetaflowObject
 from mfc._objects._siblings import ahead
@@ -42,7 +43,7 @@ class Metaflow:
     """
 
     def __init__(self, *, client: Client | None = None) -> None:
-        self._reader: Reader = client or current_client()
+        self._reader: Reader = chosen_client(client)
         self._provider = self._reader.provider
 
     @property
@@ -208,8 +209,9 @@ class Flow(MetaflowObject):
 
         Args:
             tags: all of these are among the run's tags.
-            since: created then or later. Naive times are local; a timedelta counts back from now.
-            until: created before.
+            since: created then or later: a datetime or date (local time unless it has a time zone),
+                a timedelta or text such as `24h` or `7d` back from now, or text in ISO 8601.
+            until: created before; as `since`.
             status: `running`, `completed`, `failed` or `unknown`; see `Run.status`.
             user: who started it.
             limit: at most so many.
@@ -217,7 +219,14 @@ class Flow(MetaflowObject):
         Raises:
             BadArgument: an argument is not of its kind; a ValueError.
         """
-        query = Query(tags, since=since, until=until, status=status, user=user, limit=limit)
+        query = Query(
+            tags,
+            since=None if since is None else milliseconds("since", since),
+            until=None if until is None else milliseconds("until", until),
+            status=status,
+            user=user,
+            limit=limit,
+        )
         return Listing(self._selected(query), described=f"runs of {self}", scope=self._scope)
 
     def _selected(self, query: Query) -> Iterator[Run]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mfc._scope import Scope
+from mfc.errors import visible
 
 if TYPE_CHECKING:
     from mfc._objects._flow import Flow
@@ -32,10 +33,11 @@ class Listing(Generic[T]):
         return next(self._found)
 
     def __repr__(self) -> str:
+        described = visible(self._described)
         if self._scope.filter is None:
-            return f"<{self._described}>"
+            return f"<{described}>"
         return (
-            f"<{self._described} in namespace {self._scope.filter!r}; "
+            f"<{described} in namespace {self._scope.filter!r}; "
             "namespace(None) gives those of everybody>"
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sized
 from functools import partial
 from typing import Any, NamedTuple
 
+from mfc._arguments import members, one_of, texts
 from mfc._blob import Fetched, Planned, size_of
 from mfc._files import BEGINNING
 from mfc._objects._artifact import DataArtifact
@@ -35,29 +36,33 @@ from mfc.model import ArtifactRecord, Pathspec
 _ALONE = 2
 #: Tasks that are thought of at once, at most.
 _MOST = 256
-_HINT = "expected tasks with names, load(step, 'x'), or artifacts, load(step.artifacts('x'))"
+_EXPECTED = "tasks with names, load(step, 'x'), or artifacts, load(step.artifacts('x'))"
 
 
 def load(
     items: Iterable[Any], names: tuple[str, ...], progress: Progress, errors: str
 ) -> Iterator[Any]:
     """Yield many values; `mfc.load` documents the arguments."""
-    if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
-        raise BadArgument(f"load got {items!r}; {_HINT}")
-    if wrong := [name for name in names if not isinstance(name, str)]:
-        raise BadArgument(f"load got {wrong[0]!r} for the name of an artifact; expected text")
-    if errors not in ("raise", "return"):
-        raise BadArgument(f"errors is {errors!r}; expected 'raise' or 'return'")
+    total = None
+    if not isinstance(items, (Run, Step, Task, DataArtifact)):
+        given, items = items, members("tasks_or_artifacts", items, _EXPECTED)
+        total = len(given) if isinstance(given, Sized) else None
+    texts("names", names, "the names of artifacts")
+    returned = one_of("errors", errors, ("raise", "return")) == "return"
     reporting = reporter(progress, "values")
-    return _loaded(items, names, reporting, returned=errors == "return")
+    return _loaded(_slots(items, names), len(names), total, reporting, returned=returned)
 
 
 def _loaded(
-    items: Iterable[Any], names: tuple[str, ...], reporting: Callable[[], Any], *, returned: bool
+    slots: Iterator[list[Slot]],
+    names: int,
+    total: int | None,
+    reporting: Callable[[], Any],
+    *,
+    returned: bool,
 ) -> Iterator[Any]:
-    total = len(items) if isinstance(items, Sized) else None
-    width = max(len(names), 1)
-    with _Values(_slots(items, names), returned=returned) as values, reporting() as tell:
+    width = max(names, 1)
+    with _Values(slots, returned=returned) as values, reporting() as tell:
         for done in itertools.count(1):
             row = list(itertools.islice(values, width))
             if not row:
@@ -102,13 +107,9 @@ def _slots(items: Iterable[Any], names: tuple[str, ...]) -> Iterator[list[Slot]]
             elif isinstance(item, DataArtifact) and not names:
                 slots.append(Slot(item))
             else:
-                yield slots
-                raise BadArgument(f"load got {item!r} {_with(names)}; {_HINT}")
+                wrong = BadArgument.of("an item", item, _EXPECTED)
+                slots += [Slot(None, wrong)] * max(len(names), 1)
         yield slots
-
-
-def _with(names: tuple[str, ...]) -> str:
-    return f"with the names {', '.join(map(repr, names))}" if names else "without names"
 
 
 def _flat(items: Iterable[Any], names: tuple[str, ...], finder: _Finder) -> Iterator[Any]:

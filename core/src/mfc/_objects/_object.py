@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
-from mfc._objects._client import Client, current_client
+from mfc._arguments import flag, plain, whole
+from mfc._objects._client import Client, chosen_client
 from mfc._objects._siblings import Question, Siblings
 from mfc._objects._state import object_state, provider_for, reader_for, unpacked
 from mfc._reader import OBJECTS
 from mfc._scope import Scope
 from mfc.errors import (
+    BadAttempt,
     ChildNotFound,
     MetaflowInvalidPathspec,
     MetaflowNamespaceMismatch,
     MetaflowNotFound,
+    visible,
 )
 from mfc.model import MAX_ATTEMPTS, Level, Pathspec, Record, is_name
 from mfc.query import Query
@@ -25,10 +28,16 @@ Self = TypeVar("Self", bound="MetaflowObject")
 
 #: Of these, the children are asked the same in loops: runs of a flow, tasks of a step.
 _WALKED = frozenset((Level.FLOW, Level.STEP))
+#: Larger numbers than any id of a run or task.
+_MANY = 10**100
 
 
 class BadChildName(ChildNotFound, MetaflowInvalidPathspec):
     """`parent[name]` with a name that nothing can have: empty, `.`, `..`, or with `/`."""
+
+    def __init__(self, parent: str, name: object) -> None:
+        super().__init__(parent, name)
+        self.message = f"{self.message}; expected text that can be a name"
 
 
 def local_time(milliseconds: int) -> datetime:
@@ -50,7 +59,7 @@ class MetaflowObject:
 
     Raises:
         MetaflowInvalidPathspec: not a pathspec of this kind.
-        MetaflowNotFound: there is no such object, or no such attempt can be.
+        MetaflowNotFound: the object does not exist; BadAttempt: it cannot have such an attempt.
         MetaflowNamespaceMismatch: it is not in the namespace.
     """
 
@@ -81,8 +90,9 @@ class MetaflowObject:
     ) -> None:
         attempt = self._checked_attempt(attempt)
         path = Pathspec.parse(pathspec, self._level)
-        scope = (client or current_client()).scope
-        self._find(scope if _namespace_check else scope.unchecked(), path, attempt)
+        scope = chosen_client(client).scope
+        checked = flag("_namespace_check", _namespace_check)
+        self._find(scope if checked else scope.unchecked(), path, attempt)
 
     @classmethod
     def _of(
@@ -112,10 +122,22 @@ class MetaflowObject:
         self._scope, self._attempt, self._parent, self._siblings = scope, attempt, None, None
         record = scope.provider.get(path, attempt)
         if record is None:
-            raise MetaflowNotFound(f"{_shown(type(self), path, attempt)} does not exist")
+            raise self._missing(scope, path, attempt)
         self._record = record
         if not self._in_scope():
             raise MetaflowNamespaceMismatch(scope.namespace, str(self))
+
+    @classmethod
+    def _missing(cls, scope: Scope, path: Pathspec, attempt: int | None) -> MetaflowNotFound:
+        """Return the error for an object that does not exist; showing it looks for a hint."""
+
+        def look() -> str:
+            from mfc._objects._missing import hint  # only errors that are shown need it
+
+            return hint(scope, path)
+
+        message = f"{_shown(cls, path, attempt)} does not exist in {scope.provider.address}"
+        return MetaflowNotFound(message, look)
 
     def _in_scope(self) -> bool:
         return self._scope.sees(self._record)
@@ -124,16 +146,16 @@ class MetaflowObject:
     def _checked_attempt(cls, attempt: Any) -> int | None:
         if attempt is None:
             return None
+        expected = f"a whole number, 0 to {MAX_ATTEMPTS - 1}"
         if cls._level < Level.TASK:
-            raise MetaflowNotFound("Attempts can only be specified for Task or DataArtifact")
+            raise BadAttempt.of("attempt", attempt, "None: only tasks and artifacts have attempts")
         try:
-            number = int(attempt)
-        except (TypeError, ValueError, OverflowError):
-            raise MetaflowNotFound(
-                f"Attempt can only be an integer, 0 to {MAX_ATTEMPTS - 1}, got {attempt!r}"
-            ) from None
-        if not 0 <= number < MAX_ATTEMPTS:
-            raise MetaflowNotFound(f"Attempt is {number}; attempts go from 0 to {MAX_ATTEMPTS - 1}")
+            # As Metaflow, which takes the text of a number, too.
+            number = whole("attempt", int(attempt) if isinstance(attempt, str) else attempt, "")
+        except ValueError:
+            raise BadAttempt.of("attempt", attempt, expected) from None
+        if number >= MAX_ATTEMPTS:
+            raise BadAttempt.of("attempt", attempt, expected)
         return number
 
     # Identity
@@ -188,7 +210,7 @@ class MetaflowObject:
         if self._record.tags:
             rows.append(("tags", ", ".join(sorted(self._record.tags))))
         cells = "".join(
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(visible(text))}</td></tr>"
             for name, text in rows
         )
         return f"<table><caption>{html.escape(str(self))}</caption>{cells}</table>"
@@ -270,7 +292,9 @@ class MetaflowObject:
         return self._children()
 
     def _child_path(self, name: object) -> Pathspec:
-        text = str(name) if isinstance(name, int) and not isinstance(name, bool) else name
+        text = plain(name)
+        if isinstance(text, int) and not isinstance(text, bool) and abs(text) < _MANY:
+            text = str(text)
         if not isinstance(text, str) or not is_name(text):
             raise BadChildName(str(self), name)
         return self._record.path.child(text)
@@ -285,7 +309,7 @@ class MetaflowObject:
         path = self._child_path(name)
         record = self._child_record(path)
         if record is None:
-            raise ChildNotFound(str(self), name)
+            raise ChildNotFound(str(self), name, self._missing(self._scope, path, None).hint)
         if not self._scope.sees(record):
             raise MetaflowNamespaceMismatch(self._scope.namespace, str(path))
         return OBJECTS[path.level]._of(self._scope, record, self._attempt, self)
@@ -324,6 +348,7 @@ class MetaflowObject:
 
 
 def _shown(kind: type[MetaflowObject], path: Pathspec, attempt: int | None) -> str:
+    name = visible(str(path))
     if attempt is not None:
-        return f"{kind.__name__}('{path}', attempt={attempt})"
-    return f"{kind.__name__}('{path}')"
+        return f"{kind.__name__}('{name}', attempt={attempt})"
+    return f"{kind.__name__}('{name}')"

@@ -42,9 +42,7 @@ def reporter(
     if progress is False:
         return _silent
     if not callable(progress):
-        raise BadArgument(
-            f"progress is {progress!r}; expected True, False, None or a function (done, total)"
-        )
+        raise BadArgument.of("progress", progress, "True, False, None or a function (done, total)")
     return lambda: contextlib.nullcontext(progress)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from mfc._arguments import texts
 from mfc._objects._artifact import AT_END, MetaflowData
 from mfc._objects._code_package import UNCLEAR, MetaflowCode, noted_package
 from mfc._objects._graph import graph_of, parameters_of
@@ -52,15 +53,17 @@ class Run(MetaflowObject):
 
     def steps(self, *tags: str) -> Iterator[Step]:
         """Yield the steps, newest first, if the run has all of `tags`."""
-        return (step for step in self if step.tags.issuperset(tags))
+        wanted = texts("tags", tags)
+        return (step for step in self if step.tags.issuperset(wanted))
 
     def artifacts(self, *names: str) -> Iterator[DataArtifact]:
         """Yield the artifacts of all tasks of all steps, newest first; see `Step.artifacts`."""
         from mfc._objects._ahead import table  # few listings are walked by artifact
 
-        described = f"artifacts of {self.pathspec}: {', '.join(names) or 'all'}"
+        wanted = texts("names", names)
+        described = f"artifacts of {self.pathspec}: {', '.join(wanted) or 'all'}"
         tasks = (task for step in self for task in step)
-        return Listing(table(self._scope, self._record.path, tasks, names), described, self._scope)
+        return Listing(table(self._scope, self._record.path, tasks, wanted), described, self._scope)
 
     # The end
 

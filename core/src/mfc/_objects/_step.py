@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mfc._arguments import texts
 from mfc._objects._graph import Graph, graph_of, parameters_of
 from mfc._objects._listing import Listing
 from mfc._objects._object import MetaflowObject, local_time
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from mfc._objects._task import Task
 
 _CONTROL = "control_task"
+
+
+def _is_control(task: Task) -> bool:
+    noted = (entry.value for entry in task.metadata if entry.name == "internal_task_type")
+    return _CONTROL in task.tags or _CONTROL in noted
 
 
 class NoTasks(MetaflowNotFound, ValueError):
@@ -53,7 +59,8 @@ class Step(MetaflowObject):
 
     def tasks(self, *tags: str) -> Iterator[Task]:
         """Yield the tasks, newest first, if the run has all of `tags`."""
-        return (task for task in self if task.tags.issuperset(tags))
+        wanted = texts("tags", tags)
+        return (task for task in self if task.tags.issuperset(wanted))
 
     def artifacts(self, *names: str) -> Iterator[DataArtifact]:
         """Yield the artifacts of all tasks, newest task first; `load` of them gives the values.
@@ -67,8 +74,9 @@ class Step(MetaflowObject):
         """
         from mfc._objects._ahead import table  # few listings are walked by artifact
 
-        described = f"artifacts of {self.pathspec}: {', '.join(names) or 'all'}"
-        found = table(self._scope, self._record.path, iter(self), names)
+        wanted = texts("names", names)
+        described = f"artifacts of {self.pathspec}: {', '.join(wanted) or 'all'}"
+        found = table(self._scope, self._record.path, iter(self), wanted)
         return Listing(found, described, self._scope)
 
     @property
@@ -78,11 +86,7 @@ class Step(MetaflowObject):
 
     def control_tasks(self, *tags: str) -> Iterator[Task]:
         """Yield the control tasks, newest first, if the run has all of `tags`."""
-        for task in self.tasks(*tags):
-            if _CONTROL in task.tags or _CONTROL in (
-                entry.value for entry in task.metadata if entry.name == "internal_task_type"
-            ):
-                yield task
+        return filter(_is_control, self.tasks(*tags))
 
     @property
     def finished_at(self) -> datetime | None:

@@ -7,12 +7,14 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from mfc._arguments import flag, one_of
 from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
 from mfc._objects._code_package import MetaflowCode, environment_of
 from mfc._objects._graph import PATH_FIELD, children_of, parents_of
 from mfc._objects._metadata import Metadata, newest, of_attempt, origin_of, with_origins
 from mfc._objects._object import MetaflowObject, local_time
 from mfc._objects._questions import artifact_of, metadata_of, outcome_of
+from mfc.errors import BadArgument
 from mfc.model import (
     ArtifactRecord,
     Level,
@@ -26,6 +28,7 @@ from mfc.query import Query
 
 if TYPE_CHECKING:
     from mfc._objects._ahead import Row
+    from mfc._objects._log_selection import Selection
     from mfc._objects._step import Step
     from mfc._objects._task_logs import TaskLogs
 
@@ -303,13 +306,14 @@ class Task(MetaflowObject):
 
         Args:
             stream: `stdout` or `stderr`.
-            as_unicode: text; bytes that are no UTF-8 become U+FFFD. Else bytes as printed.
+            as_unicode: text; bytes that are not UTF-8 become U+FFFD. Else bytes as printed.
             meta_dict: the metadata of this task, if you have it already; not used by `follow`.
             tail: only the last so many of the lines that the other keywords select, as
                 `grep PATTERN | tail -n N`; with `follow`, of the lines so far.
-            since: only what comes after the last line printed before this time, of which naive
-                times and dates are UTC, as those of the lines; a timedelta counts back from now.
-                A line without a time belongs to the one before it.
+            since: only what comes after the last line printed before this time, which is as in
+                `Flow.runs`: local unless it has a time zone. The time of a line is naive UTC, so
+                give it as `stamp.replace(tzinfo=timezone.utc)`. A line without a time belongs to
+                the one before it.
             grep: only lines in which this regular expression is found. One of bytes looks at
                 the line as printed.
             follow: go on until the task has ended. A failed attempt that `@retry` has tried
@@ -321,16 +325,30 @@ class Task(MetaflowObject):
         """
         from mfc._objects._log_selection import Selection  # listings need no logs
 
+        one_of("stream", stream, ("stdout", "stderr"))
+        if not isinstance(meta_dict, (Mapping, type(None))):
+            raise BadArgument.of("meta_dict", meta_dict, "what task.metadata_dict gives, or None")
         wanted = Selection(tail, since=since, grep=grep)
-        lines: Iterator[tuple[datetime | None, bytes]]
-        if follow:
-            from mfc._objects._log_follow import FollowedTask  # nor do most readers follow them
+        lines = self._lines(stream, meta_dict, wanted, follow=flag("follow", follow))
+        if flag("as_unicode", as_unicode):
+            return ((stamp, line.decode(errors="replace")) for stamp, line in lines)
+        return lines
 
-            lines = FollowedTask(self, stream, wanted).lines()
+    def _lines(
+        self,
+        stream: str,
+        meta_dict: Mapping[str, Any] | None,
+        wanted: Selection,
+        *,
+        follow: bool,
+    ) -> Iterator[tuple[datetime | None, bytes]]:
+        """Yield the selected lines; nothing is read before the first is asked for."""
+        if follow:
+            from mfc._objects._log_follow import FollowedTask  # few readers follow a log
+
+            yield from FollowedTask(self, stream, wanted).lines()
         else:
-            lines = self._logs(stream, meta_dict).selected(wanted)
-        for stamp, line in lines:
-            yield stamp, line.decode(errors="replace") if as_unicode else line
+            yield from self._logs(stream, meta_dict).selected(wanted)
 
     # Lineage
 

@@ -48,11 +48,8 @@ class TaskLogs:
             meta_dict: its metadata, if known.
 
         Raises:
-            BadArgument: `stream` is neither; a ValueError.
             DatastoreError: where they are was not recorded as Metaflow does.
         """
-        if stream not in ("stdout", "stderr"):
-            raise BadArgument(f"stream is {stream!r}; expected 'stdout' or 'stderr'")
         scope, path, attempt = task._scope, task._record.path, task._attempt
         fields = dict(meta_dict) if meta_dict is not None else _fields(scope, path, stream, attempt)
         seen = {path}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mfc._arguments import members
 from mfc._objects._client import current_client
 from mfc._objects._object import local_time
 from mfc._reader import OBJECTS
 from mfc._scope import Scope
-from mfc.errors import ChildNotFound, MetaflowException, Unanswered
+from mfc.errors import BadArgument, ChildNotFound, MetaflowException, Unanswered, visible
 from mfc.model import Level, Pathspec
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mfc.hookspecs import Event
 
 _RUN = "run"
+_EVENTS = "MetaflowEvent, or mappings with its fields name, id, timestamp and type"
 
 
 class MetaflowEvent(NamedTuple):
@@ -33,10 +35,20 @@ class MetaflowEvent(NamedTuple):
 
 
 class Trigger:
-    """The events that started a run, newest first."""
+    """The events that started a run, newest first.
 
-    def __init__(self, events: Iterable[MetaflowEvent] = (), scope: Scope | None = None) -> None:
-        self._events = list(events)
+    Args:
+        events: the events; mappings with Metaflow's keys become `MetaflowEvent`.
+        scope: where runs among them are found.
+
+    Raises:
+        BadArgument: something is not an event.
+    """
+
+    def __init__(
+        self, events: Iterable[MetaflowEvent | Mapping[str, Any]] = (), scope: Scope | None = None
+    ) -> None:
+        self._events = list(map(_event, members("events", events, _EVENTS)))
         self._scope = scope or current_client().scope
         self._known_runs: list[Run] | None = None
 
@@ -44,7 +56,7 @@ class Trigger:
     def _of(cls, scope: Scope, events: Iterable[Event]) -> Trigger:
         newest_first = sorted(events, key=lambda event: _seconds(event.timestamp), reverse=True)
         shown = (
-            MetaflowEvent(event.name, event.id, _shown(event.timestamp), event.type)
+            MetaflowEvent(event.name, event.id, _local(event.timestamp), event.type)
             for event in newest_first
         )
         return cls(shown, scope)
@@ -56,7 +68,11 @@ class Trigger:
         Args:
             run_objs: runs; those without an end task are left out.
         """
-        ended = [(run, end) for run in run_objs if (end := run.end_task) is not None]
+        runs = list(members("run_objs", run_objs, "runs, as [Run('Flow/7')]"))
+        for run in runs:
+            if not isinstance(run, OBJECTS[Level.RUN]):
+                raise BadArgument.of("run_objs", run, "a collection of runs, as [Run('Flow/7')]")
+        ended = [(run, end) for run in runs if (end := run.end_task) is not None]
         ended.sort(key=lambda pair: _time(pair[0].finished_at), reverse=True)
         events = []
         for run, end in ended:
@@ -154,7 +170,7 @@ class Trigger:
 
     def __repr__(self) -> str:
         names = (str(event.name) for event in self._events if isinstance(event.name, (str, int)))
-        return f"<Trigger: {', '.join(names)}>"
+        return f"<Trigger: {visible(', '.join(names))}>"
 
 
 def _seconds(stamp: Any) -> float:
@@ -166,7 +182,16 @@ def _seconds(stamp: Any) -> float:
         return float("-inf")
 
 
-def _shown(stamp: Any) -> Any:
+def _event(given: object) -> MetaflowEvent:
+    if isinstance(given, MetaflowEvent):
+        return given
+    if not isinstance(given, Mapping) or not given.keys() <= set(MetaflowEvent._fields):
+        raise BadArgument.of("events", given, f"a collection of {_EVENTS}")
+    event = MetaflowEvent(*map(given.get, MetaflowEvent._fields))
+    return event._replace(timestamp=_local(event.timestamp))
+
+
+def _local(stamp: Any) -> Any:
     try:
         return local_time(int(stamp * 1000)) if _seconds(stamp) > 0 else stamp
     except (OverflowError, ValueError, OSError):

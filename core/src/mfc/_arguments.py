@@ -1,0 +1,178 @@
+"""Arguments of public functions: one way to check them, and one meaning of each.
+
+Scalars of numpy and pandas stand for the builtins that they are equal to.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from mfc.errors import BadArgument
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_TIME = (
+    "a datetime or date (local time if it has no time zone), a timedelta back from now, "
+    "or text such as '2026-03-01T12:00' or '24h'"
+)
+_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}($|[T ][0-9:.,]+([zZ]|[+-][0-9:.]+)?$)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(min|[smhdw])\s*")
+_UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def text(name: str, value: object, expected: str = "text") -> str:
+    """Return an argument that is text.
+
+    Raises:
+        BadArgument: it is anything else.
+    """
+    if not isinstance(value, str):
+        raise BadArgument.of(name, value, expected)
+    return value
+
+
+def texts(name: str, values: Iterable[Any], expected: str = "text") -> list[str]:
+    """Return an argument that is a collection of text, such as `*names`.
+
+    Raises:
+        BadArgument: it is a single text, or a member is not text.
+    """
+    return [text(name, value, expected) for value in members(name, values, expected)]
+
+
+def members(name: str, values: object, expected: str) -> Iterator[Any]:
+    """Return an iterator over an argument that is a collection; text and mappings are refused.
+
+    Raises:
+        BadArgument: it is anything else.
+    """
+    try:
+        if isinstance(values, Iterable) and not isinstance(values, (str, bytes, Mapping)):
+            return iter(values)
+    except Exception as cause:
+        raise BadArgument.of(name, values, f"a collection of {expected}") from cause
+    raise BadArgument.of(name, values, f"a collection of {expected}")
+
+
+def one_of(name: str, value: object, words: Collection[str]) -> str:
+    """Return an argument that is one of some words.
+
+    Raises:
+        BadArgument: it is anything else.
+    """
+    if not isinstance(value, str) or value not in words:
+        raise BadArgument.of(name, value, " or ".join(map(repr, words)))
+    return str(value)
+
+
+def whole(name: str, value: object, expected: str) -> int:
+    """Return an argument that is a whole number, 0 or more.
+
+    Raises:
+        BadArgument: it is anything else; `True` is no number here.
+    """
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 - an object may do anything when it is asked for its index
+        number = -1
+    if number < 0:
+        raise BadArgument.of(name, value, expected)
+    return number
+
+
+def flag(name: str, value: object) -> bool:
+    """Return an argument that is True or False.
+
+    Raises:
+        BadArgument: it is anything else; a text such as "no" would count as true.
+    """
+    given = plain(value)
+    if isinstance(given, int) and given in (0, 1):
+        return bool(given)
+    raise BadArgument.of(name, value, "True or False")
+
+
+def path_of(name: str, value: object, expected: str) -> str:
+    """Return an argument that is a path of this machine's files, as text.
+
+    Raises:
+        BadArgument: it is anything else, empty, or nothing that the system can encode.
+    """
+    try:
+        found = os.fspath(value) if isinstance(value, (str, os.PathLike)) else ""
+        possible = isinstance(found, str) and found and b"\0" not in os.fsencode(found)
+    except Exception:  # noqa: BLE001 - a path-like object may do anything
+        possible = False
+    if not possible:
+        raise BadArgument.of(name, value, expected)
+    return str(found)
+
+
+def moment(name: str, value: object) -> datetime:
+    """Return an argument that is a time, in UTC.
+
+    A time without a zone is local, a date is its local midnight, a timedelta counts back from now.
+    Text is a time in ISO 8601, or a duration that counts back from now: `90s`, `15min`, `24h`,
+    `7d`, `1h30m`.
+
+    Raises:
+        BadArgument: it is anything else. A number is refused: it could be seconds or milliseconds.
+    """
+    found = plain(value)
+    if isinstance(found, str):
+        found = _parsed(found.strip())
+    try:
+        # Those of pandas calculate otherwise, so they are made anew.
+        if isinstance(found, timedelta) and found == found:  # noqa: PLR0124 - NaT is not
+            ago = timedelta(found.days, found.seconds, found.microseconds)
+            return datetime.now(timezone.utc) - ago
+        if isinstance(found, datetime) and found == found:  # noqa: PLR0124 - as above
+            return datetime.combine(found.date(), found.timetz()).astimezone(timezone.utc)
+        if isinstance(found, date) and not isinstance(found, datetime):
+            return datetime(found.year, found.month, found.day).astimezone(timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        raise BadArgument.of(name, value, f"{_TIME}; this is too far away") from None
+    raise BadArgument.of(name, value, _TIME)
+
+
+def milliseconds(name: str, value: object) -> int:
+    """Return an argument that is a time in whole milliseconds since 1970 UTC, rounded up.
+
+    Records have such times, so that not before 0.3 ms means not before 1 ms.
+
+    Raises:
+        BadArgument: as `moment`.
+    """
+    return -((EPOCH - moment(name, value)) // timedelta(milliseconds=1))
+
+
+def plain(value: object) -> object:
+    """Return the builtin that a scalar of numpy stands for; anything else as it is."""
+    kind: Any = type(value)
+    if kind.__module__ != "numpy" or getattr(value, "shape", None) != ():
+        return value
+    scalar: Any = value
+    if kind.__name__ in ("datetime64", "timedelta64"):  # beyond microseconds there is no builtin
+        scalar = scalar.astype(f"{kind.__name__}[us]")
+    found: object = scalar.item()
+    return found
+
+
+def _parsed(given: str) -> object:
+    """Return the time or timedelta that text spells; None if it spells neither."""
+    try:
+        if _ISO.match(given):
+            # Python 3.10 does not know the Z of UTC.
+            return datetime.fromisoformat(re.sub("[zZ]$", "+00:00", given))
+        parts = _DURATION.findall(given)
+        if parts and not _DURATION.sub("", given):
+            return sum(
+                (timedelta(**{_UNITS[unit]: float(number)}) for number, unit in parts), timedelta()
+            )
+    except (ValueError, OverflowError):
+        return None
+    return None
