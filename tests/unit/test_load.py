@@ -110,7 +110,7 @@ def test_names_are_for_tasks_alone() -> None:
     client = step_of(1).client()
     with pytest.raises(BadArgument, match="an item is Task.*expected tasks with names"):
         list(load([client.task("F/1/fit/0")]))
-    with pytest.raises(BadArgument, match="an item is Task.*expected tasks with names"):
+    with pytest.raises(BadArgument, match="an item is Step.*expected tasks with names"):
         list(load(client.step("F/1/fit")))
     with pytest.raises(BadArgument, match="an item is DataArtifact.*expected tasks with names"):
         list(load([client.artifact("F/1/fit/0/x")], "x"))

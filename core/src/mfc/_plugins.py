@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mfc import _builtin
+from mfc._arguments import plain
 from mfc._discovery import SETTING, PluginInfo, Selection, advice, installed
 from mfc._registry import Registry
 from mfc.config import Config
@@ -62,7 +63,7 @@ class Plugins:
         self.registry = Registry(_selection(chosen, config))
         self._defaults = frozenset(map(self.registry.register, _builtin.PLUGINS))
         for plugin in chosen:
-            if isinstance(plugin, _PLAIN):
+            if isinstance(plain(plugin), _PLAIN):
                 raise BadArgument.of("plugins", plugin, "rules about plugins, modules or objects")
             if not isinstance(plugin, str):
                 self.registry.register(plugin)

@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 import warnings
+from datetime import datetime, timezone
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_a_window_of_time_skips_reading_the_rest(tree: Tree) -> None:
     client = tree.client()
     flow = client.flow("F")
     before = client.stats
-    found = list(flow.runs(since=MOMENT + 48 * 600_000))
+    found = list(flow.runs(since=datetime.fromtimestamp(MOMENT / 1000 + 48 * 600, timezone.utc)))
     assert [int(run.id) for run in found] == [MICROS + n * 600_000_000 for n in (49, 48)]
     assert (client.stats - before).reads <= 4
 

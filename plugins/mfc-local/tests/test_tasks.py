@@ -307,7 +307,7 @@ def test_a_path_is_never_the_name_of_another_kind(
     monkeypatch.chdir(tree.home)
     with pytest.raises(BadAddress, match="Could not find directory .metaflow"):
         Client(Path("results"))
-    with pytest.raises(BadAddress, match="5 is no metadata address"):
+    with pytest.raises(BadAddress, match="metadata is 5; expected an address"):
         Client(5)
 
 
