@@ -128,8 +128,11 @@ class Site:
         (folder / "entry_points.txt").write_text(f"[mfc]\n{entries}" if kinds else "")
 
     def module(self, name: str, source: str) -> None:
-        """Write a module; hooks are marked by `hookimpl`, which it has already."""
-        text = f"from mfc.hookspecs import hookimpl, hookspec\n{textwrap.dedent(source)}"
+        """Write a module; hooks are marked by `hookimpl`, which it has already.
+
+        Its class `Anything` passes for a filesystem, and is a list.
+        """
+        text = f"{MODULE}{textwrap.dedent(source)}"
         (self.packages / f"{name}.py").write_text(text)
 
     def plugin(self, kind: str, source: str, version: str = "1.0") -> None:
@@ -164,6 +167,10 @@ class Site:
         return json.loads(done.stdout.splitlines()[-1])
 
 
+MODULE = """from mfc.hookspecs import hookimpl, hookspec
+class Anything(list):
+    cat_file = size = open = None
+"""
 PRELUDE = """
 import json, sys, warnings
 import mfc

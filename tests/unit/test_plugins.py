@@ -257,7 +257,7 @@ class Hooks:
 MFC_HOOKSPECS = Hooks
 @hookimpl
 def mfc_filesystem(ds_type, hooks):
-    return hooks.ask("mfc_greeting", name="Ada") if ds_type == "greetings" else None
+    return Anything(hooks.ask("mfc_greeting", name="Ada")) if ds_type == "greetings" else None
 """
 
 

@@ -195,7 +195,8 @@ def test_the_setting_must_be_text() -> None:
 def registered(name: str) -> Any:
     @hookimpl
     def mfc_filesystem(ds_type: str) -> Any:
-        return SimpleNamespace(name=name) if ds_type == "files" else None
+        made = SimpleNamespace(name=name, cat_file=None, size=None, open=None)
+        return made if ds_type == "files" else None
 
     return SimpleNamespace(mfc_filesystem=mfc_filesystem)
 
@@ -272,7 +273,7 @@ def test_a_plugin_that_is_an_object_has_a_file_too(site: Any) -> None:
     site.module(
         "mfc_files",
         "class Plugin:\n    @hookimpl\n    def mfc_filesystem(self, ds_type):\n"
-        "        return self if ds_type == 'files' else None\n    name = 'object'\nplugin = Plugin()",
+        "        return self if ds_type == 'files' else None\n    name = 'object'\n    cat_file = size = open = None\nplugin = Plugin()",
     )
     shown = site.run(
         "client = Client()\nshow([client.filesystem('files').name,"
@@ -362,7 +363,7 @@ def test_a_filesystem_is_asked_for_once_per_client(site: Any) -> None:
     site.plugin(
         "files",
         "import time\n@hookimpl\ndef mfc_filesystem(ds_type):\n    time.sleep(0.1)\n"
-        "    return object() if ds_type == 'files' else None",
+        "    return Anything() if ds_type == 'files' else None",
     )
     shown = site.run(
         """
@@ -381,7 +382,7 @@ def test_a_child_forked_while_a_hook_is_asked_can_go_on(site: Any) -> None:
         "slow",
         "import threading, time\nentered = threading.Event()\n@hookimpl\n"
         "def mfc_filesystem(ds_type):\n    if ds_type == 'slow':\n        entered.set()\n"
-        "        time.sleep(0.5)\n        return 1",
+        "        time.sleep(0.5)\n        return Anything([1])",
     )
     site.plugin("other", files("other"))
     shown = site.run(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-FILES = "@hookimpl\ndef mfc_filesystem(ds_type):\n    return 1 if ds_type == 'files' else None\n"
+FILES = "@hookimpl\ndef mfc_filesystem(ds_type):\n    return Anything() if ds_type == 'files' else None\n"
 FULL = (
     "from mfc.hookspecs import Capabilities, Support\n"
     f"MFC_CAPABILITIES = Capabilities(tags=Support.FULL, user=Support.PARTIAL)\n{FILES}"

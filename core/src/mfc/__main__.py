@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mfc._discovery import PluginInfo, values
 from mfc._objects import Client
-from mfc.errors import MetaflowException
+from mfc.errors import MetaflowException, visible
 from mfc.hookspecs import Support
 
 _WIDTH, _INDENT = 100, 16
@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = {"MFC_STRICT_PLUGINS": False}  # a listing shows what is broken, whoever minds
     try:
         client = Client(config=settings | ({"MFC_TRACE_PLUGINS": True} if chosen.trace else {}))
+        if chosen.check:
+            client._plugins.probe()
         found, idle = client.plugins(), client._plugins.registry.selection.idle()
     except MetaflowException as problem:
         _say(str(problem))
@@ -45,7 +47,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(_json(found) if chosen.json else _text(found))  # noqa: T201 - this is a command
     for name in idle:
         _say(f"No installed plugin is named {name!r}, which a rule about plugins names")
-    return 1 if chosen.check and (idle or any(plugin.error for plugin in found)) else 0
+    foreign = _foreign() if chosen.check else None
+    if foreign:
+        _say(foreign)
+    wrong = idle or foreign or any(plugin.error for plugin in found)
+    return 1 if chosen.check and wrong else 0
+
+
+def _foreign() -> str | None:
+    """Return a sentence on another project's distribution that has the same import name."""
+    from importlib.metadata import PackageNotFoundError, version  # slow, and only this needs it
+
+    try:
+        installed = version("mfc")
+    except PackageNotFoundError:
+        return None
+    return (
+        f"Distribution mfc {installed} is installed. It is another project, for mass flow "
+        "controllers, with the same import name, and overwrites files of mfc-core: pip uninstall "
+        "mfc, then pip install --force-reinstall mfc-core"
+    )
 
 
 def _ask(client: Client) -> None:
@@ -64,7 +85,7 @@ def _try(question: Callable[[], object]) -> None:
 
 
 def _say(problem: str) -> None:
-    print(problem, file=sys.stderr)  # noqa: T201 - this is a command
+    print(visible(problem), file=sys.stderr)  # noqa: T201 - this is a command
 
 
 def _json(found: list[PluginInfo]) -> str:
@@ -93,14 +114,16 @@ def _block(plugin: PluginInfo) -> Iterator[str]:
             if parts:
                 yield from _line(f"  {support.name.lower()}", ", ".join(parts))
     if plugin.file:
-        yield f"{'  file':{_INDENT}}{plugin.file}"
+        yield f"{'  file':{_INDENT}}{visible(plugin.file)}"
     if plugin.load_ms:
         yield from _line("  loaded in", f"{plugin.load_ms:.1f} ms")
 
 
 def _line(label: str, text: str) -> list[str]:
     head = f"{label:{_INDENT - 2}}  "
-    return textwrap.wrap(text, _WIDTH, initial_indent=head, subsequent_indent=" " * _INDENT)
+    return textwrap.wrap(
+        visible(text), _WIDTH, initial_indent=head, subsequent_indent=" " * _INDENT
+    )
 
 
 def _run() -> int:

@@ -7,12 +7,20 @@ import sys
 import time
 import types
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mfc import _builtin
 from mfc._arguments import plain
 from mfc._discovery import SETTING, PluginInfo, Selection, advice, installed
+from mfc._guard import (
+    Plugin,
+    decoder_of,
+    events_of,
+    filesystem_of,
+    policy_of,
+    provider_of,
+)
 from mfc._registry import Registry
 from mfc.config import Config
 from mfc.errors import (
@@ -24,6 +32,7 @@ from mfc.errors import (
     PluginError,
     PluginNotFound,
     UnservedAddress,
+    shown,
 )
 from mfc.hookspecs import (
     ArtifactDecoder,
@@ -37,10 +46,25 @@ from mfc.hookspecs import (
 _STRICT, _TRACE = "MFC_STRICT_PLUGINS", "MFC_TRACE_PLUGINS"
 #: Arguments that are the same at every call, and hold everybody's settings.
 _UNTRACED = ("config", "meter", "hooks")
+#: What can be asked of a plugin without a backend, and what its answer must be.
+_PROBES: dict[str, Callable[[Any, Plugin], object]] = {
+    "mfc_metadata_provider": provider_of,
+    "mfc_filesystem": filesystem_of,
+    "mfc_namespace_policy": policy_of,
+    "mfc_artifact_decoder": decoder_of,
+    "mfc_trigger": events_of,
+}
 #: Values that cannot have hooks.
 _PLAIN = (int, float, complex, bytes, list, tuple, dict, set, frozenset, type(None))
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 200
+
+
+class _Unmetered:
+    """A `Meter` that forgets."""
+
+    def add(self, *, reads: int = 0, size: int = 0, cache_hits: int = 0) -> None:
+        """Count nothing."""
 
 
 class Plugins:
@@ -81,13 +105,12 @@ class Plugins:
         """
         kind = address.partition("@")[0] if "@" in address else address.partition(":")[0]
         arguments = self._arguments(address=address, meter=meter)
+        what = f"metadata provider {shown(address)}"
         try:
-            answer: MetadataProvider = self._ask(
-                "mfc_metadata_provider", kind, f"metadata provider {address!r}", arguments
-            )
+            answer, plugin = self._ask("mfc_metadata_provider", kind, what, arguments)
         except PluginNotFound as missing:
             raise UnservedAddress(missing.kind, missing.advice) from None
-        return answer
+        return provider_of(answer, plugin)
 
     def filesystem(self, ds_type: str, meter: Meter) -> Filesystem:
         """Return the filesystem that stores `ds_type`.
@@ -96,9 +119,8 @@ class Plugins:
             PluginNotFound: nobody serves it, and fsspec does not know it.
         """
         arguments = self._arguments(ds_type=ds_type, meter=meter)
-        described_as = f"datastore type {ds_type!r}"
-        answer: Filesystem = self._ask("mfc_filesystem", ds_type, described_as, arguments)
-        return answer
+        what = f"datastore type {shown(ds_type)}"
+        return filesystem_of(*self._ask("mfc_filesystem", ds_type, what, arguments))
 
     def policy(self) -> NamespacePolicy:
         """Return the namespace policy.
@@ -106,20 +128,22 @@ class Plugins:
         Where a default decides because a plugin does not load, a warning says so: that plugin may
         have had stricter rules.
         """
-        name, answer = self._only("mfc_namespace_policy", None, "namespaces", self._arguments())
-        if name in self._defaults and (broken := self.registry.load_all()):
+        answer, plugin = self._ask("mfc_namespace_policy", None, "namespaces", self._arguments())
+        if plugin.name in self._defaults and (broken := self.registry.load_all()):
             warnings.warn(
                 f"Namespaces are decided without plugins that cannot be used: {'; '.join(broken)}",
                 MfcWarning,
                 stacklevel=2,
             )
-        policy: NamespacePolicy = answer
-        return policy
+        return policy_of(answer, plugin)
 
     def events(self, metadata: Mapping[str, Any]) -> list[Event] | None:
         """Return the events that started a run; None if nobody recognises any."""
         answers = self._answers("mfc_trigger", None, {"metadata": metadata}, together=True)
-        return [event for _, events in answers for event in events] if answers else None
+        if not answers:
+            return None
+        found = (events_of(answer, self._plugin(name)) for name, answer in answers)
+        return [event for events in found for event in events]
 
     def decoder(self, encoding: str, info: Mapping[str, Any]) -> ArtifactDecoder:
         """Return the decoder of `encoding`.
@@ -128,10 +152,8 @@ class Plugins:
             PluginNotFound: nobody reads it.
         """
         arguments = self._arguments(encoding=encoding, info=info)
-        answer: ArtifactDecoder = self._ask(
-            "mfc_artifact_decoder", encoding, f"encoding {encoding!r}", arguments
-        )
-        return answer
+        what = f"encoding {shown(encoding)}"
+        return decoder_of(*self._ask("mfc_artifact_decoder", encoding, what, arguments))
 
     def safe_classes(self) -> frozenset[str]:
         """Return the classes that plugins declare harmless to unpickle."""
@@ -153,18 +175,41 @@ class Plugins:
         """Return all plugins, installed or registered, in use or not; loads them."""
         return self.registry.infos()
 
+    def probe(self) -> None:
+        """Ask every plugin what can be asked without a backend; its info says what is wrong."""
+        for info in self.infos():
+            for hook in () if info.error or info.off else _PROBES:
+                for kind in info.kinds or ("",):
+                    self._probe(info.name, hook, kind)
+
+    def _probe(self, name: str, hook: str, kind: str) -> None:
+        words = dict.fromkeys(("address", "ds_type", "encoding"), kind)
+        arguments = self._arguments(**words, info={}, metadata={}, meter=_Unmetered())
+        own = (i for i in self.registry.implementations(hook, None) if i.plugin_name == name)
+        for implementation in own:
+            try:
+                answer = self._call(implementation, hook, arguments)
+                if answer is not None:
+                    _PROBES[hook](answer, self._plugin(name))
+            except MetaflowException as refusal:
+                answer = refusal
+            # Another refusal says which settings are missing here.
+            if isinstance(answer, BrokenPlugin):
+                self.registry.note(answer)
+
     # How plugins are asked
 
     def _arguments(self, **arguments: Any) -> dict[str, Any]:
         return {**arguments, "config": self._config, "hooks": self}
 
-    def _ask(self, hook: str, kind: str, what: str, arguments: dict[str, Any]) -> Any:
-        return self._only(hook, kind, what, arguments)[1]
+    def _plugin(self, name: str) -> Plugin:
+        info = self.registry.info(name)
+        return Plugin(name, info.distribution, info.version)
 
-    def _only(
+    def _ask(
         self, hook: str, kind: str | None, what: str, arguments: dict[str, Any]
-    ) -> tuple[str, Any]:
-        """Return the plugin that answers, and its answer."""
+    ) -> tuple[Any, Plugin]:
+        """Return the only answer, and the plugin that it is from."""
         answers = self._answers(hook, kind, arguments)
         if not answers:
             raise PluginNotFound(what, self._advice(kind))
@@ -177,7 +222,8 @@ class Plugins:
                 claims,
                 f"switch one off with {SETTING}='{rule}' or Client(plugins=['{rule}'])",
             )
-        return answers[0]
+        name, answer = answers[0]
+        return answer, self._plugin(name)
 
     def _answers(
         self, hook: str, kind: str | None, arguments: dict[str, Any], *, together: bool = False
@@ -237,11 +283,7 @@ class Plugins:
         return answer
 
     def _broken(self, name: str, hook: str, cause: BaseException) -> BrokenPlugin:
-        info = self.registry.info(name)
-        reason = f"hook {hook} failed: {type(cause).__name__}: {cause}"
-        failure = BrokenPlugin(name, reason, info.distribution, info.version)
-        failure.__cause__ = cause
-        return failure
+        return self._plugin(name).failed(f"hook {hook}", cause)
 
     def _advice(self, kind: str | None) -> str:
         selection = self.registry.selection

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from mfc._arguments import members, path_of
+from mfc._guard import Plugin, provider_of
 from mfc._known import UNKNOWN, known
 from mfc._locks import fork_safe
 from mfc._place import Place, place_of
@@ -133,10 +134,11 @@ class Reader:
         if isinstance(metadata, os.PathLike):
             metadata = os.path.abspath(path_of("metadata", metadata, "an address, or a path"))
         if isinstance(metadata, str) and metadata.strip():
-            metadata = self._plugins.provider(metadata, self._counter)
-        elif isinstance(metadata, str) or not hasattr(metadata, "address"):
+            return CompletedProvider(self._plugins.provider(metadata, self._counter), self._counter)
+        if isinstance(metadata, str) or not hasattr(metadata, "address"):
             raise BadAddress.of("metadata", metadata, "an address as text, a path or a provider")
-        return CompletedProvider(metadata, self._counter)
+        guarded = provider_of(metadata, Plugin(type(metadata).__qualname__))
+        return CompletedProvider(guarded, self._counter)
 
     @property
     def provider(self) -> MetadataProvider:

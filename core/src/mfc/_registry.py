@@ -14,6 +14,7 @@ import pluggy
 
 from mfc import hookspecs
 from mfc._discovery import GROUP, Claim, PluginInfo, Selection, installed
+from mfc._guard import is_async
 from mfc._locks import fork_safe
 from mfc.errors import BrokenPlugin, MetaflowException, PluginError
 from mfc.hookspecs import CONTRACT, Capabilities
@@ -308,13 +309,19 @@ def _refusal(plugin: object) -> str | None:
     capabilities = getattr(plugin, "MFC_CAPABILITIES", None)
     if not isinstance(capabilities, (Capabilities, type(None))):
         return f"its MFC_CAPABILITIES is {capabilities!r}, expected mfc.hookspecs.Capabilities"
-    for name in dir(plugin):
-        found = getattr(plugin, name, None)
-        marks = getattr(found, f"{GROUP}_impl", None) or {}
-        if isinstance(marks, dict) and (marks.get("wrapper") or marks.get("hookwrapper")):
-            return f"its hook {name} is a wrapper; hooks of mfc answer, they wrap no others"
-        if name in vars(hookspecs) and name.startswith("mfc_") and not _is_marked(found):
-            return f"its function {name} is not marked @hookimpl"
+    reasons = (_unfit(name, getattr(plugin, name, None)) for name in dir(plugin))
+    return next(filter(None, reasons), None)
+
+
+def _unfit(name: str, found: Any) -> str | None:
+    """Return why what a plugin has under a name cannot be a hook; None if it can, or is none."""
+    marks = getattr(found, f"{GROUP}_impl", None) or {}
+    if isinstance(marks, dict) and (marks.get("wrapper") or marks.get("hookwrapper")):
+        return f"its hook {name} is a wrapper; hooks of mfc answer, they wrap no others"
+    if name in vars(hookspecs) and name.startswith("mfc_") and not _is_marked(found):
+        return f"its function {name} is not marked @hookimpl"
+    if marks and is_async(found):
+        return f"its hook {name} is async; hooks answer when they are called"
     return None
 
 

@@ -1,0 +1,276 @@
+"""Objects that plugins hand over, guarded: an error that the contract does not name is theirs.
+
+Without the guard, an AttributeError of a provider would look like a missing artifact, and a
+KeyError like a missing child.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
+
+from mfc import hookspecs
+from mfc.errors import BrokenPlugin, MetaflowException, shown
+from mfc.hookspecs import Capabilities, Event
+from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
+from mfc.query import Query
+
+if TYPE_CHECKING:
+    from mfc.hookspecs import (
+        ArtifactDecoder,
+        FileDecoder,
+        Filesystem,
+        MetadataProvider,
+        NamespacePolicy,
+        TagChange,
+    )
+    from mfc.trust import Trust
+
+T = TypeVar("T")
+
+
+class Plugin(NamedTuple):
+    """A plugin, as errors name it."""
+
+    name: str
+    distribution: str = ""
+    version: str = ""
+
+    def failed(self, where: str, cause: BaseException) -> BrokenPlugin:
+        """Return the error for an exception that the contract does not name."""
+        said = f"{type(cause).__name__}: {cause}"
+        failure = BrokenPlugin(self.name, f"{where} failed: {said}", *self[1:])
+        failure.__cause__ = cause
+        return failure
+
+    def answered(self, where: str, answer: object, expected: str) -> BrokenPlugin:
+        """Return the error for an answer that the contract does not allow."""
+        given = shown(answer)
+        if inspect.iscoroutine(answer):
+            answer.close()  # else it warns that nothing has awaited it
+            given = "a coroutine, as an async function does"
+        return BrokenPlugin(self.name, f"{where} answered {given}; expected {expected}", *self[1:])
+
+
+def _require(plugin: Plugin, hook: str, answer: object, role: type[Any]) -> None:
+    """Check that the answer of a hook has the methods of its role, a Protocol of the contract.
+
+    Raises:
+        BrokenPlugin: it lacks some.
+    """
+    wanted = [name for name in vars(role) if not name.startswith("_")]
+    lacking = [name for name in wanted if not _has(answer, name)]
+    if lacking:
+        expected = f"a {role.__name__} of mfc.hookspecs; it lacks {', '.join(lacking)}"
+        raise plugin.answered(f"hook {hook}", answer, expected)
+
+
+def _has(answer: object, name: str) -> bool:
+    try:
+        return hasattr(answer, name)
+    except Exception:  # noqa: BLE001 - a property may run any code; calling it tells more
+        return True
+
+
+class _Guarded:
+    def __init__(self, inner: Any, plugin: Plugin) -> None:
+        self._inner, self._plugin = inner, plugin
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self._inner, method)(*arguments)
+        except (MetaflowException, MemoryError):
+            raise
+        except (Exception, SystemExit) as cause:
+            raise self._plugin.failed(f"{type(self._inner).__name__}.{method}", cause) from cause
+
+    def _attribute(self, name: str, kind: type[T], expected: str) -> T:
+        where = f"{type(self._inner).__name__}.{name}"
+        try:
+            found = getattr(self._inner, name)
+        except Exception as cause:
+            raise self._plugin.failed(where, cause) from cause
+        if not isinstance(found, kind):
+            raise self._plugin.answered(where, found, expected)
+        return found
+
+    def _wrong(self, method: str, answer: object, expected: str) -> BrokenPlugin:
+        return self._plugin.answered(f"{type(self._inner).__name__}.{method}", answer, expected)
+
+
+class GuardedProvider(_Guarded):
+    """A metadata provider whose failures and wrong answers name its plugin."""
+
+    def __init__(self, provider: MetadataProvider, plugin: Plugin) -> None:
+        super().__init__(provider, plugin)
+        self.address = self._attribute("address", str, "text")
+        self.capabilities = self._attribute("capabilities", Capabilities, "a Capabilities")
+
+    def root(self, ds_type: str) -> str | None:
+        """See `MetadataProvider`."""
+        answer = self._call("root", ds_type)
+        if answer is not None and not isinstance(answer, str):
+            raise self._wrong("root", answer, "text or None")
+        return answer
+
+    def get(self, path: Pathspec, attempt: int | None = None) -> Record | None:
+        """See `MetadataProvider`."""
+        answer = self._call("get", path, attempt)
+        if answer is not None and not isinstance(answer, Record):
+            raise self._wrong("get", answer, "a Record or None")
+        return answer
+
+    def children(self, path: Pathspec, query: Query) -> Iterator[Record]:
+        """See `MetadataProvider`."""
+        return self._each("children", Record, path, query)
+
+    def metadata(
+        self, path: Pathspec, names: Collection[str] | None = None
+    ) -> Iterator[MetadataRecord]:
+        """See `MetadataProvider`."""
+        return self._each("metadata", MetadataRecord, path, names)
+
+    def artifacts(
+        self, path: Pathspec, names: Collection[str] | None = None, attempt: int | None = None
+    ) -> Iterator[ArtifactRecord]:
+        """See `MetadataProvider`."""
+        return self._each("artifacts", ArtifactRecord, path, names, attempt)
+
+    def retag(self, run: Pathspec, change: TagChange) -> frozenset[str]:
+        """See `MetadataProvider`."""
+        answer = self._call("retag", run, change)
+        if not isinstance(answer, (set, frozenset)):
+            raise self._wrong("retag", answer, "the user tags, a frozenset")
+        return frozenset(answer)
+
+    def _each(self, method: str, kind: type[T], *arguments: Any) -> Iterator[T]:
+        answer = self._call(method, *arguments)
+        if not isinstance(answer, Iterable):
+            raise self._wrong(method, answer, f"an iterator over {kind.__name__} objects")
+        return self._checked(method, kind, answer)
+
+    def _checked(self, method: str, kind: type[T], answer: Iterable[Any]) -> Iterator[T]:
+        try:
+            for record in answer:
+                if not isinstance(record, kind):
+                    raise self._wrong(method, record, f"{kind.__name__} objects")
+                yield record
+        except (MetaflowException, MemoryError):
+            raise
+        except (Exception, SystemExit) as cause:
+            raise self._plugin.failed(f"{type(self._inner).__name__}.{method}", cause) from cause
+
+
+class GuardedPolicy(_Guarded):
+    """A namespace policy whose failures and wrong answers name its plugin."""
+
+    def __init__(self, policy: NamespacePolicy, plugin: Plugin) -> None:
+        super().__init__(policy, plugin)
+
+    def default(self) -> str:
+        """See `NamespacePolicy`."""
+        answer = self._call("default")
+        if not isinstance(answer, str):
+            raise self._wrong("default", answer, "a namespace as text")
+        return answer
+
+    def required(self, namespace: str) -> frozenset[str]:
+        """See `NamespacePolicy`."""
+        answer = self._call("required", namespace)
+        if not isinstance(answer, (set, frozenset)):
+            raise self._wrong("required", answer, "a frozenset of tags")
+        return frozenset(answer)
+
+    def sees(self, namespace: str, record: Record) -> bool:
+        """See `NamespacePolicy`."""
+        answer = self._call("sees", namespace, record)
+        if not isinstance(answer, bool):  # a coroutine would count as true, and hide nothing
+            raise self._wrong("sees", answer, "True or False")
+        return answer
+
+    def may_retag(self, namespace: str | None, record: Record) -> str | None:
+        """See `NamespacePolicy`."""
+        answer = self._call("may_retag", namespace, record)
+        if answer is not None and not isinstance(answer, str):
+            raise self._wrong("may_retag", answer, "None, or the reason why not as text")
+        return answer
+
+
+class GuardedDecoder(_Guarded):
+    """A decoder whose failures name its plugin."""
+
+    def __init__(self, decoder: ArtifactDecoder, plugin: Plugin) -> None:
+        super().__init__(decoder, plugin)
+
+    def decode(self, blob: bytes, artifact: ArtifactRecord, trust: Trust) -> object:
+        """See `ArtifactDecoder`."""
+        return self._value("decode", blob, artifact, trust)
+
+    def _value(self, method: str, *arguments: Any) -> object:
+        answer = self._call(method, *arguments)
+        if inspect.iscoroutine(answer):
+            raise self._wrong(method, answer, "the value")
+        found: object = answer
+        return found
+
+
+class GuardedFileDecoder(GuardedDecoder):
+    """A decoder that reads files, too."""
+
+    def __init__(self, decoder: FileDecoder, plugin: Plugin) -> None:
+        super().__init__(decoder, plugin)
+
+    def decode_file(self, file: BinaryIO, artifact: ArtifactRecord, trust: Trust) -> object:
+        """See `FileDecoder`."""
+        return self._value("decode_file", file, artifact, trust)
+
+
+# Each returns the answer of a hook, guarded, or raises BrokenPlugin: it is not what was asked for.
+
+
+def provider_of(answer: Any, plugin: Plugin) -> MetadataProvider:
+    """Return what `mfc_metadata_provider` answered."""
+    _require(plugin, "mfc_metadata_provider", answer, hookspecs.MetadataProvider)
+    return GuardedProvider(answer, plugin)
+
+
+def filesystem_of(answer: Any, plugin: Plugin) -> Filesystem:
+    """Return what `mfc_filesystem` answered; whoever reads files handles any exception of it."""
+    _require(plugin, "mfc_filesystem", answer, hookspecs.Filesystem)
+    found: Filesystem = answer
+    return found
+
+
+def policy_of(answer: Any, plugin: Plugin) -> NamespacePolicy:
+    """Return what `mfc_namespace_policy` answered."""
+    _require(plugin, "mfc_namespace_policy", answer, hookspecs.NamespacePolicy)
+    return GuardedPolicy(answer, plugin)
+
+
+def decoder_of(answer: Any, plugin: Plugin) -> ArtifactDecoder:
+    """Return what `mfc_artifact_decoder` answered."""
+    _require(plugin, "mfc_artifact_decoder", answer, hookspecs.ArtifactDecoder)
+    if hasattr(answer, "decode_file"):
+        return GuardedFileDecoder(answer, plugin)
+    return GuardedDecoder(answer, plugin)
+
+
+def events_of(answer: object, plugin: Plugin) -> list[Event]:
+    """Return what `mfc_trigger` answered."""
+    where = "hook mfc_trigger"
+    if not isinstance(answer, Iterable) or isinstance(answer, (str, bytes, Mapping)):
+        raise plugin.answered(where, answer, "Event objects")
+    try:
+        events = list(answer)
+    except Exception as cause:
+        raise plugin.failed(where, cause) from cause
+    for event in events:
+        if not isinstance(event, Event):
+            raise plugin.answered(where, event, "Event objects")
+    return events
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Tell whether a function is async: it gives a coroutine or an async generator, no answer."""
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
