@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.faraway import Results
+from tests.unit.faraway import REMOTE, Asked, Results
 
-from mfc.errors import MetaflowDataMissing
+from mfc import Client, MfcWarning, load
+from mfc.errors import CorruptBlob, MetaflowDataMissing
 
 
 @pytest.fixture
@@ -31,3 +32,48 @@ def test_the_backends_own_place_comes_first(results: Results) -> None:
     provider = Beside(results.records.values(), results.artifacts, results.metadata)
     results.store.usual_root = "elsewhere"
     assert results.client(provider).task("F/1/fit/1").data.x == "a value"
+
+
+class Copied(Asked):
+    """Records that were copied to directory `copy`, with or without their values."""
+
+    capabilities = REMOTE
+
+    def root(self, ds_type: str) -> str:
+        return "copy"
+
+
+def copied(results: Results) -> Client:
+    provider = Copied(results.records.values(), results.artifacts, results.metadata)
+    return results.client(provider)
+
+
+def test_copy_is_read_rather_than_the_original(results: Results) -> None:
+    results.store.files |= {f"root/{p[5:]}": b"the original" for p in results.store.files}
+    assert copied(results).task("F/1/fit/1").data.x == "a value"
+    assert list(load(copied(results).step("F/1/fit"), "x")) == ["a value"]
+
+
+def test_original_is_read_with_a_warning_where_the_copy_lacks_a_value(results: Results) -> None:
+    results.store.files = {f"root/{p[5:]}": c for p, c in results.store.files.items()}
+    with pytest.warns(MfcWarning, match="it was recorded, root: it is missing .* in copy"):
+        assert copied(results).task("F/1/fit/1").data.x == "a value"
+
+
+def test_damaged_copy_is_named_in_the_error(results: Results) -> None:
+    good = {f"root/{p[5:]}": c for p, c in results.store.files.items()}
+    results.store.files = good | dict.fromkeys(results.store.files, b"damaged")
+    for ask in (
+        lambda: copied(results).task("F/1/fit/1").data.x,
+        lambda: copied(results).artifact("F/1/fit/1/x").open(),
+        lambda: list(load(copied(results).step("F/1/fit"), "x")),
+    ):
+        with pytest.raises(CorruptBlob) as caught:
+            ask()
+        assert caught.value.location.startswith("copy/F/data/")
+
+
+def test_value_that_is_nowhere_names_all_places(results: Results) -> None:
+    results.store.files = {}
+    with pytest.raises(MetaflowDataMissing, match=r"\(copy/F/data/.*, root/F/data/.*\)"):
+        copied(results).task("F/1/fit/1").data.x  # noqa: B018

@@ -49,10 +49,10 @@ class Wanted(NamedTuple):
 class Small:
     """A small blob as it is stored: to verify it takes less than to let another thread do so."""
 
-    __slots__ = ("is_kept", "stored")
+    __slots__ = ("is_kept", "path", "stored")
 
-    def __init__(self, stored: bytes) -> None:
-        self.stored = stored
+    def __init__(self, stored: bytes, path: str) -> None:
+        self.stored, self.path = stored, path
         #: Whether it was cached.
         self.is_kept = False
 
@@ -84,8 +84,13 @@ def expands(stored: bytes, *, packed: bool) -> bool:
     return packed and stored.startswith(GZIP) and int.from_bytes(stored[-4:], "little") >= LARGE
 
 
-def verified(stored: bytes, wanted: Wanted) -> bytes:
+def verified(stored: bytes, wanted: Wanted, path: str) -> bytes:
     """Return the content that stored bytes are, or decompress to, by its hash.
+
+    Args:
+        stored: the bytes.
+        wanted: the blob that they should be.
+        path: of the file that they were read from, for errors.
 
     Raises:
         MetaflowDataMissing: there are no bytes.
@@ -93,15 +98,15 @@ def verified(stored: bytes, wanted: Wanted) -> bytes:
         UnreadableBlob: there is not enough memory.
     """
     if not stored:
-        raise MetaflowDataMissing(wanted.subject, wanted.location, "its blob is empty")
+        raise MetaflowDataMissing(wanted.subject, path, "its blob is empty")
     try:
         for content in _readings(stored, packed=wanted.packed):
             if hashlib.sha1(content, usedforsecurity=False).hexdigest() == wanted.key:
                 return content
     except MemoryError as cause:
         reason = "there is not enough memory to decompress it"
-        raise UnreadableBlob(wanted.subject, wanted.location, reason) from cause
-    raise CorruptBlob(wanted.subject, wanted.location, "its bytes do not match their SHA-1")
+        raise UnreadableBlob(wanted.subject, path, reason) from cause
+    raise CorruptBlob(wanted.subject, path, "its bytes do not match their SHA-1")
 
 
 def _readings(stored: bytes, *, packed: bool) -> Iterator[bytes]:

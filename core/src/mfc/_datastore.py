@@ -83,8 +83,8 @@ class Datastore:
         """
         if self.is_local(wanted.where.ds_type):
             if not in_file:
-                stored = self._files.whole(wanted.where, wanted.path, wanted.subject)
-                return Held(verified(stored, wanted))
+                part = self._files.whole(wanted.where, wanted.path, wanted.subject)
+                return Held(verified(part.first, wanted, part.path))
             return self.received(wanted, Outcome(self.fetch(wanted)), progress)
         if (found := self._cached(wanted.key)) is not None:
             return Held(found)
@@ -124,8 +124,8 @@ class Datastore:
         if not part.is_whole or expands(part.first, packed=wanted.packed):
             return part
         if len(part.first) <= SMALL:
-            return Small(part.first)
-        content = verified(part.first, wanted)
+            return Small(part.first, part.path)
+        content = verified(part.first, wanted, part.path)
         if not self.is_local(wanted.where.ds_type):
             self._cache.put(wanted.key, content)
         return content
@@ -147,7 +147,7 @@ class Datastore:
             return Held(fetched)
         remote = not self.is_local(wanted.where.ds_type)
         if isinstance(fetched, Small):
-            content = verified(fetched.stored, wanted)
+            content = verified(fetched.stored, wanted, fetched.path)
             if remote and not fetched.is_kept:
                 fetched.is_kept = True
                 self._cache.put(wanted.key, content)
@@ -189,7 +189,7 @@ class Datastore:
         self, wanted: Wanted, part: Part, spool: Spool, progress: Progress | None = None
     ) -> bool:
         if not part.first:
-            raise MetaflowDataMissing(wanted.subject, wanted.location, "its blob is empty")
+            raise MetaflowDataMissing(wanted.subject, part.path, "its blob is empty")
         readings = (True, False) if wanted.packed else (False, True)
         for unpack in readings if part.first.startswith(GZIP) else (False,):
             pieces = self._files.pieces(part, wanted.subject, progress)
@@ -197,7 +197,7 @@ class Datastore:
                 return True
             spool.again()
         reason = "its bytes do not match their SHA-1"
-        raise CorruptBlob(wanted.subject, wanted.location, reason)
+        raise CorruptBlob(wanted.subject, part.path, reason)
 
     # Other files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -182,13 +183,22 @@ class PluginInfo:
         return cls(claim.plugin, kinds, claim.distribution, claim.version, off=off, error=error)
 
 
-def advice(kind: str | None) -> str:
-    """Return what to install for a kind that nobody serves, as far as that is known."""
-    import json  # only errors need it
-    from importlib.resources import files
+def advice(kind: str | None, *, metadata: bool) -> str:
+    """Return what to install for a kind that no plugin serves, as far as that is known.
 
-    known = json.loads((files("mfc") / "known_kinds.json").read_text(encoding="utf-8"))
-    return f"pip install {known[kind]}; " if kind in known else ""
+    Args:
+        kind: what addresses of metadata begin with, a datastore type, or an encoding.
+        metadata: whether metadata is wanted, rather than values.
+    """
+    from mfc._known_kinds import METADATA, VALUES  # only errors need it
+
+    known = (METADATA if metadata else VALUES).get(kind or "")
+    if known is None:
+        return ""
+    if getattr(sys, "frozen", False):
+        module = known.replace("-", "_")
+        return f"this application has to bundle {known}, its metadata and module {module}; "
+    return f"pip install {known}; "
 
 
 def values(info: PluginInfo) -> dict[str, Any]:

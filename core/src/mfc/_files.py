@@ -5,13 +5,20 @@ What is elsewhere is read by threads that can be left behind, large files in ran
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mfc._place import Place
 from mfc._transfer import Limits, Outcome, Overdue, SideBySide, Untried, in_order
-from mfc.errors import BadSetting, DatastoreError, MetaflowDataMissing, UnreadableBlob
+from mfc.errors import (
+    BadSetting,
+    DatastoreError,
+    MetaflowDataMissing,
+    MfcWarning,
+    UnreadableBlob,
+)
 
 if TYPE_CHECKING:
     from mfc.config import Config
@@ -91,7 +98,7 @@ class Files:
             UnreadableBlob: no permission, or the store failed.
         """
         if self.is_local(where.ds_type):
-            return self.whole(where, path, subject)
+            return self.whole(where, path, subject).first
         return b"".join(self.pieces(self.part(where, path, subject), subject))
 
     def part(self, where: Place, path: str, subject: str) -> Part:
@@ -107,13 +114,13 @@ class Files:
         """Return the size of a file in bytes; raises as `content`."""
         return self.ask(where, path, subject, self._size)
 
-    def whole(self, where: Place, path: str, subject: str) -> bytes:
+    def whole(self, where: Place, path: str, subject: str) -> Part:
         """Return a file, in one read, for as long as that takes; raises as `content`."""
 
-        def read(filesystem: Filesystem, path: str) -> bytes:
+        def read(filesystem: Filesystem, path: str) -> Part:
             content = filesystem.cat_file(path)
             self._meter.add(reads=1, size=len(content))
-            return content
+            return Part(filesystem, path, content)
 
         return self._find(where, path, subject, read)
 
@@ -193,9 +200,18 @@ class Files:
         for root in where.roots:
             full = _full_path(where.ds_type, root, path)
             try:
-                return _told(filesystem, full, subject, read)
+                found = _told(filesystem, full, subject, read)
             except MetaflowDataMissing as error:
                 missing = missing or error.__cause__
+                continue
+            if root == where.original:
+                warnings.warn(
+                    f"Read from where it was recorded, {root}: it is missing beside the records, "
+                    f"in {where.roots[0]}",
+                    MfcWarning,
+                    stacklevel=2,
+                )
+            return found
         looked = ", ".join(_full_path(where.ds_type, root, path) for root in where.roots)
         reason = "its bytes are not where they were recorded"
         raise MetaflowDataMissing(subject, looked, reason) from missing

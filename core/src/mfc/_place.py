@@ -11,20 +11,31 @@ from mfc.model import ArtifactRecord
 _ROOT_MARK = ":root:"
 
 
+class Roots(NamedTuple):
+    """Roots of a datastore type other than the one that a record names."""
+
+    #: The one beside the records, which is tried first: results may be a copy.
+    own: str | None = None
+    #: The one that the settings name, which is tried last: results may have moved.
+    usual: str | None = None
+
+
 class Place(NamedTuple):
     """A flow's part of a datastore: its type and the roots where it may be, best first."""
 
     ds_type: str
     roots: tuple[str, ...]
     flow: str
+    #: The recorded root, where another one is tried before; empty otherwise.
+    original: str = ""
 
 
-def place_of(record: ArtifactRecord, fallback: str | None) -> Place:
+def place_of(record: ArtifactRecord, others: Roots) -> Place:
     """Return where the value of `record` is.
 
     Args:
         record: an artifact record.
-        fallback: root to try when the recorded one is gone, or None.
+        others: roots besides the recorded one.
 
     Raises:
         DatastoreError: the location names neither a root nor a blob of this flow.
@@ -33,7 +44,7 @@ def place_of(record: ArtifactRecord, fallback: str | None) -> Place:
         Metaflow 2.19, `DataStoreStorage.get_datastore_root_from_location`.
     """
     flow = record.path.components[0]
-    return place(record.ds_type, root_in(record.location, flow, str(record.path)), flow, fallback)
+    return place(record.ds_type, root_in(record.location, flow, str(record.path)), flow, others)
 
 
 def root_in(location: str, flow: str, subject: str) -> str:
@@ -50,7 +61,7 @@ def root_in(location: str, flow: str, subject: str) -> str:
     return root
 
 
-def place(ds_type: str, root: str, flow: str, fallback: str | None = None) -> Place:
-    """Return a place with one recorded root and perhaps another to fall back to."""
-    roots = (root,) if fallback in (None, root) else (root, str(fallback))
-    return Place(ds_type, roots, flow)
+def place(ds_type: str, root: str, flow: str, others: Roots) -> Place:
+    """Return the place with a recorded root; the provider's own root comes before it."""
+    roots = tuple(dict.fromkeys(filter(None, (others.own, root, others.usual))))
+    return Place(ds_type, roots, flow, root if roots[0] != root else "")

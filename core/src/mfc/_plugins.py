@@ -189,7 +189,7 @@ class Plugins:
         for implementation in own:
             try:
                 answer = self._call(implementation, hook, arguments)
-                if answer is not None:
+                if answer is not None and not isinstance(answer, BrokenPlugin):
                     _PROBES[hook](answer, self._plugin(name))
             except MetaflowException as refusal:
                 answer = refusal
@@ -212,7 +212,7 @@ class Plugins:
         """Return the only answer, and the plugin that it is from."""
         answers = self._answers(hook, kind, arguments)
         if not answers:
-            raise PluginNotFound(what, self._advice(kind))
+            raise PluginNotFound(what, self._advice(hook, kind))
         if len(answers) > 1:
             claims = tuple(sorted(name for name, _ in answers))
             rules = [rule for name in claims if (rule := self.registry.rule_against(name))]
@@ -285,13 +285,19 @@ class Plugins:
     def _broken(self, name: str, hook: str, cause: BaseException) -> BrokenPlugin:
         return self._plugin(name).failed(f"hook {hook}", cause)
 
-    def _advice(self, kind: str | None) -> str:
+    def _advice(self, hook: str, kind: str | None) -> str:
+        metadata = hook == "mfc_metadata_provider"
         selection = self.registry.selection
         names = ", ".join(selection.kinds()) or "none"
         switched_off = sorted(set(installed()).difference(selection.kinds()))
         off = f"; switched off in {selection.source}: {', '.join(switched_off)}"
         failed = "".join(f"; broken: {failure}" for failure in self.registry.load_all())
-        to_install = "" if kind in switched_off else advice(kind)
+        to_install = "" if kind in switched_off else advice(kind, metadata=metadata)
+        if kind in selection.kinds() and metadata and not failed:
+            to_install = (
+                f"{selection.claim(kind).title} serves {kind!r} as a place of values, not of "
+                "metadata, which is in a directory or a service; "
+            )
         return f"{to_install}installed plugins: {names}{off if switched_off else ''}{failed}"
 
 

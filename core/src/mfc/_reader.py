@@ -14,7 +14,7 @@ from mfc._arguments import members, path_of
 from mfc._guard import Plugin, provider_of
 from mfc._known import UNKNOWN, known
 from mfc._locks import fork_safe
-from mfc._place import Place, place_of
+from mfc._place import Place, Roots, place_of
 from mfc._provider import CompletedProvider, Counter
 from mfc._scope import Scope
 from mfc.config import Config
@@ -135,7 +135,7 @@ class Reader:
             metadata = os.path.abspath(path_of("metadata", metadata, "an address, or a path"))
         if isinstance(metadata, str) and metadata.strip():
             return CompletedProvider(self._plugins.provider(metadata, self._counter), self._counter)
-        if isinstance(metadata, str) or not hasattr(metadata, "address"):
+        if isinstance(metadata, str) or "address" not in dir(metadata):
             raise BadAddress.of("metadata", metadata, "an address as text, a path or a provider")
         guarded = provider_of(metadata, Plugin(type(metadata).__qualname__))
         return CompletedProvider(guarded, self._counter)
@@ -260,18 +260,16 @@ class Reader:
         known, found = self._last_place
         this = provider, record.ds_type, record.location, record.path.components[0]
         if known != this:
-            found = place_of(record, self.root(record.ds_type, provider))
+            found = place_of(record, self.roots(record.ds_type, provider))
             self._last_place = this, found
         return found
 
-    def root(self, ds_type: str, provider: MetadataProvider) -> str | None:
-        """Return where results are that are gone from where they were recorded, None if unknown.
-
-        The backend may have them beside its records; else it is where the settings say that
-        results of this type are.
-        """
+    def roots(self, ds_type: str, provider: MetadataProvider) -> Roots:
+        """Return where results of a datastore type may be besides where they were recorded."""
         own = provider.root(ds_type)
-        return getattr(self.filesystem(ds_type), "usual_root", None) if own is None else own
+        if own is not None:
+            return Roots(own)
+        return Roots(None, getattr(self.filesystem(ds_type), "usual_root", None))
 
     def wanted(self, record: ArtifactRecord, provider: MetadataProvider) -> Wanted:
         """Return what to read for the value of an artifact."""

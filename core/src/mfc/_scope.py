@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from mfc._place import Roots
 from mfc.model import Level, Pathspec, Record
 from mfc.query import Query
 
@@ -70,9 +71,9 @@ class Scope:
             everything = self.provider.children(path, attrs.evolve(query, limit=None))
             yield from (r for r in self.seen(everything) if r.path not in given)
 
-    def root(self, ds_type: str) -> str | None:
-        """Return where results are that are gone from where they were recorded."""
-        return self.reader.root(ds_type, self.provider)
+    def roots(self, ds_type: str) -> Roots:
+        """Return where results of a datastore type may be besides where they were recorded."""
+        return self.reader.roots(ds_type, self.provider)
 
     @property
     def remote(self) -> bool:

@@ -10,7 +10,9 @@ Metaflow's client is that builtin too, so code that catches either keeps working
     │   └── BadAddress                 metadata("…") leads nowhere
     ├── MetaflowNotFound               no such object
     │   ├── BadAttempt                 not the number of an attempt (also BadArgument)
+    │   ├── NoTasks                    a step has none (also ValueError)
     │   ├── ChildNotFound              parent["name"] (also KeyError)
+    │   │   └── BadChildName           it could not exist (also MetaflowInvalidPathspec)
     │   └── ArtifactNotFound           task.data.name (also AttributeError)
     ├── MetaflowNamespaceMismatch      it exists, outside the namespace
     ├── MetaflowUnknownUser            no environment variable names the user
@@ -192,6 +194,18 @@ class ChildNotFound(MetaflowNotFound, KeyError):
         self.parent, self.name = parent, name
         super().__init__(f"{parent} has no child {shown(name)}", hint)
         self.args = (parent, name)
+
+
+class BadChildName(ChildNotFound, MetaflowInvalidPathspec):
+    """`parent[name]` with a name that nothing can have: empty, `.`, `..`, or with `/`."""
+
+    def __init__(self, parent: str, name: object) -> None:
+        super().__init__(parent, name)
+        self.message = f"{self.message}; expected text that can be a name"
+
+
+class NoTasks(MetaflowNotFound, ValueError):
+    """A step without tasks was asked for something of its tasks."""
 
 
 class ArtifactNotFound(MetaflowNotFound, AttributeError):

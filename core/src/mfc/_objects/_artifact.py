@@ -157,6 +157,15 @@ class DataArtifact(MetaflowObject):
             downloaded(self._scope, self._record, target, tell)
 
     @property
+    def location(self) -> str:
+        """Where the value was recorded to be: `:root:` and the datastore's root, or a full path.
+
+        The blob is at `<root>/<flow>/data/<first two digits of sha>/<sha>`. Metaflow's client has
+        this as `artifact._object["location"]`.
+        """
+        return self._record.location
+
+    @property
     def sha(self) -> str:
         """SHA-1 of `raw`, 40 hex digits: equal values mostly have equal ones."""
         return self._record.sha
@@ -302,6 +311,10 @@ class MetaflowArtifacts(tuple["DataArtifact", ...]):
 
     def __dir__(self) -> list[str]:
         return [*self._fields, *object.__dir__(self)]
+
+    def __reduce__(self) -> Any:
+        task = next((artifact.parent for artifact in self), None)
+        return (tuple, ()) if task is None else (getattr, (task, "artifacts"))
 
     def __repr__(self) -> str:
         return f"MetaflowArtifacts({', '.join(f'{visible(a.id)}={a!r}' for a in self)})"

@@ -39,11 +39,12 @@ class MetaflowCode:
         text("flow_name", flow_name, "the name of a flow")
         scope = scope or current_client().scope
         noted = _noted(code_package)
+        self._flow, self._noted = flow_name, code_package
         self._path: str = noted["location"]
         ds_type: str = noted["ds_type"]
         subject = f"Code package of {flow_name}"
         root = root_in(self._path, flow_name, subject)
-        where = place(ds_type, root, flow_name, scope.root(ds_type))
+        where = place(ds_type, root, flow_name, scope.roots(ds_type))
         blob = scope.reader.datastore.blob(where, noted["sha"], subject, packed=False)
         self._package = CodePackage.read(blob, self._path, noted.get("metadata") or None)
         self._tarball: TarFile | None = None
@@ -97,8 +98,9 @@ class MetaflowCode:
             raise
         return directory
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_tarball": None}  # an open file; it is opened anew
+    def __reduce__(self) -> Any:
+        # A reference: the package is read again, with the client there.
+        return type(self), (self._flow, self._noted)
 
     def __repr__(self) -> str:
         return f"<MetaflowCode: {visible(self.script_name)}>"

@@ -95,15 +95,17 @@ def _place(scope: Scope, descriptor: dict[str, Any], subject: str) -> Place:
     ds_type, mark, path = descriptor["url"].partition("://")
     if not mark:
         raise DatastoreError(subject, descriptor["url"], "its file's URL has no protocol")
-    paths = [path]
+    recorded = [path]
     if ds_type == "azure":
         # Metaflow's tool opens the container, then writes under a path that begins with it again.
-        paths.insert(0, f"{path.partition('/')[0]}/{path}")
+        recorded.insert(0, f"{path.partition('/')[0]}/{path}")
     # Moved with its tree: <datatools root>/<flow>/<sha1>, which is below our own root by default.
-    root = scope.root(ds_type)
-    if root is not None and path.count("/") > 1:
-        paths.append("/".join([root, "data", *path.rsplit("/", 2)[1:]]))
-    return Place(ds_type, tuple(paths), "")
+    own, usual = (
+        ["/".join([root, "data", *path.rsplit("/", 2)[1:]])] if root and path.count("/") > 1 else []
+        for root in scope.roots(ds_type)
+    )
+    paths = tuple(dict.fromkeys([*own, *recorded, *usual]))
+    return Place(ds_type, paths, "", path if paths[0] not in recorded else "")
 
 
 def _held(

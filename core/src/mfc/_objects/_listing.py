@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mfc._scope import Scope
 from mfc.errors import visible
@@ -48,6 +48,9 @@ class FlowList(list["Flow"]):
     #: There are flows, but none in the namespace.
     hidden = False
     namespace: str | None = None
+
+    def __reduce__(self) -> Any:
+        return list, (list(self),)
 
     def __repr__(self) -> str:
         if not self.hidden:

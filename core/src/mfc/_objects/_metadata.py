@@ -105,7 +105,7 @@ def store_at(scope: Scope, task: Pathspec, ds_type: object, root: object) -> Pla
     """
     if not isinstance(ds_type, str) or not isinstance(root, str):
         raise DatastoreError(f"Task {task}", "", "what it recorded of its datastore is no text")
-    return place(ds_type, root, task.components[0], scope.root(ds_type))
+    return place(ds_type, root, task.components[0], scope.roots(ds_type))
 
 
 def with_origins(

@@ -14,8 +14,8 @@ from mfc._reader import OBJECTS
 from mfc._scope import Scope
 from mfc.errors import (
     BadAttempt,
+    BadChildName,
     ChildNotFound,
-    MetaflowInvalidPathspec,
     MetaflowNamespaceMismatch,
     MetaflowNotFound,
     visible,
@@ -30,14 +30,6 @@ Self = TypeVar("Self", bound="MetaflowObject")
 _WALKED = frozenset((Level.FLOW, Level.STEP))
 #: Larger numbers than any id of a run or task.
 _MANY = 10**100
-
-
-class BadChildName(ChildNotFound, MetaflowInvalidPathspec):
-    """`parent[name]` with a name that nothing can have: empty, `.`, `..`, or with `/`."""
-
-    def __init__(self, parent: str, name: object) -> None:
-        super().__init__(parent, name)
-        self.message = f"{self.message}; expected text that can be a name"
 
 
 def local_time(milliseconds: int) -> datetime:
@@ -63,7 +55,17 @@ class MetaflowObject:
         MetaflowNamespaceMismatch: it is not in the namespace.
     """
 
-    __slots__ = ("__weakref__", "_attempt", "_parent", "_record", "_scope", "_siblings", "_walk")
+    # Code that was written for Metaflow attaches attributes of its own.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_attempt",
+        "_parent",
+        "_record",
+        "_scope",
+        "_siblings",
+        "_walk",
+    )
 
     _level: ClassVar[Level]
     _scope: Scope

@@ -10,7 +10,7 @@ from mfc._arguments import texts
 from mfc._objects._graph import Graph, graph_of, parameters_of
 from mfc._objects._listing import Listing
 from mfc._objects._object import MetaflowObject, local_time
-from mfc.errors import MetaflowNotFound
+from mfc.errors import NoTasks
 from mfc.model import Level, Pathspec, Record
 from mfc.query import Query
 
@@ -25,10 +25,6 @@ _CONTROL = "control_task"
 def _is_control(task: Task) -> bool:
     noted = (entry.value for entry in task.metadata if entry.name == "internal_task_type")
     return _CONTROL in task.tags or _CONTROL in noted
-
-
-class NoTasks(MetaflowNotFound, ValueError):
-    """A step without tasks was asked for something of its tasks."""
 
 
 class Step(MetaflowObject):
