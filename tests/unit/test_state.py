@@ -132,3 +132,39 @@ def test_errors_come_back_from_other_processes(client: Client) -> None:
     for error in failures(client):
         made = again(error)
         assert (type(made), str(made)) == (type(error), str(error))
+
+
+def test_pickles_name_public_modules_alone(client: Client) -> None:
+    run = client.run("Train/2")
+    task = run["end"].task
+    things = [
+        client.flows(), client.flows().flows, client.flow("Train"), run, run["end"], task, task["x"],
+        task.data, task.artifacts, task.metadata, run.status, mfc.Trigger([{"name": "x"}]),
+        client.task("Train/2/end/2", attempt=0).artifacts, client.stats, *failures(client),
+    ]  # fmt: skip
+    with client:
+        for thing in things:
+            pickled = pickle.dumps(thing)
+            assert b"mfc._" not in pickled, (thing, pickled)
+            assert len(pickled) < 3_000
+            made = pickle.loads(pickled)
+            assert made == thing or str(made) == str(thing)
+
+
+def test_artifacts_come_back_with_their_names(client: Client) -> None:
+    artifacts = client.task("Train/2/end/2").artifacts
+    with client:
+        assert again(artifacts).x == artifacts.x
+        assert again(artifacts)._fields == artifacts._fields
+
+
+def test_objects_take_attributes_of_their_callers(client: Client) -> None:
+    run = client.run("Train/2")
+    run.note = 1
+    assert run.note == 1
+    with client:
+        assert not hasattr(again(run), "note")
+
+
+def test_location_is_as_it_was_recorded(client: Client) -> None:
+    assert client.artifact("Train/2/end/2/x").location == ":root:/nowhere"

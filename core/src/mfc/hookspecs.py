@@ -151,7 +151,7 @@ class MetadataProvider(Protocol):
     def root(self, ds_type: str) -> str | None:
         """Return the datastore root of `ds_type` beside these records, or None.
 
-        It is tried when the root that a record names is gone: results were moved or copied.
+        It is tried before the root that a record names: results may have been moved or copied.
         """
 
     def get(self, path: Pathspec, attempt: int | None = None) -> Record | None:
