@@ -6,9 +6,15 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from mfc import Client, Trigger
+from mfc._arguments import moment as moment_of
+from mfc._objects._log_selection import Selection
+from mfc.errors import BadArgument
+from mfc.query import Query
 from mfc.testing import MemoryProvider
 
 from .conftest import FALSE, artifact, metadata, record
@@ -83,3 +89,61 @@ def test_triggers_are_ordered_in_that_hour_as_well(client: Client) -> None:
     assert [stamp.timestamp() for stamp in stamps] == sorted(
         (stamp.timestamp() for stamp in stamps), reverse=True
     )
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2026, 10, 24, 12),
+        datetime(2026, 10, 24, 10, tzinfo=timezone.utc),
+        "2026-10-24T12:00",
+        "2026-10-24 12:00:00",
+        "2026-10-24T10:00Z",
+        np.datetime64("2026-10-24T12:00"),
+        np.datetime64("2026-10-24T12:00", "ns"),
+        pd.Timestamp("2026-10-24T12:00"),
+        pd.Timestamp("2026-10-24T12:00", tz="Europe/Berlin"),
+    ],
+    ids=repr,
+)
+def test_runs_and_lines_mean_the_same_time(moment: object) -> None:
+    noon = datetime(2026, 10, 24, 10, tzinfo=timezone.utc)
+    assert Query(since=moment).since == Query(until=moment).until == milliseconds(noon)
+    assert Selection(since=moment).since == b"2026-10-24T10:00:00.000000"
+
+
+@pytest.mark.parametrize(
+    ("text", "ago"),
+    [
+        ("24h", timedelta(days=1)),
+        ("90s", timedelta(seconds=90)),
+        ("15min", timedelta(minutes=15)),
+        ("15m", timedelta(minutes=15)),
+        ("1.5 d", timedelta(hours=36)),
+        ("2w", timedelta(weeks=2)),
+        ("1h30m", timedelta(minutes=90)),
+        (timedelta(hours=2), timedelta(hours=2)),
+        (pd.Timedelta(hours=2), timedelta(hours=2)),
+        (np.timedelta64(2, "h"), timedelta(hours=2)),
+    ],
+)
+def test_durations_count_back_from_now(text: object, ago: timedelta) -> None:
+    before = datetime.now(timezone.utc)
+    found = moment_of("since", text)
+    assert before - ago <= found <= datetime.now(timezone.utc) - ago
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [0, 1_700_000_000, 1.5, True, "yesterday", "2026", "20261024", "24", "h", "24 hours ago", "1y", "-3h",
+     "2026-13-01", "2026-10-24T25:00", "", " ", "now", b"24h", np.datetime64("NaT"), pd.NaT, "1e3h"],
+)  # fmt: skip
+def test_times_that_mean_nothing_are_refused(wrong: object) -> None:
+    with pytest.raises(BadArgument, match="since is .*; expected a datetime or date"):
+        Client(MemoryProvider([record("F", 0)]), namespace=None).flow("F").runs(since=wrong)
+
+
+def test_run_is_selected_by_its_own_time(client: Client) -> None:
+    for run in client.flow("F"):
+        assert run in list(client.flow("F").runs(since=run.created_at))
+        assert run not in list(client.flow("F").runs(until=run.created_at))

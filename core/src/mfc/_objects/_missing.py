@@ -39,7 +39,7 @@ def _meant(scope: Scope, path: Pathspec) -> str:
             f"{place} holds no results; metadata('ADDRESS') or Client('ADDRESS') reads from "
             "another place"
         )
-    return f"{_suggested(path.name, found)} ({place})"
+    return _suggested(path.name, found, place)
 
 
 def _names(scope: Scope, above: Pathspec, wanted: str) -> Iterator[str]:
@@ -57,13 +57,13 @@ def _names(scope: Scope, above: Pathspec, wanted: str) -> Iterator[str]:
             yield record.path.name
 
 
-def _suggested(wanted: str, names: Iterable[str]) -> str:
+def _suggested(wanted: str, names: Iterable[str], place: str) -> str:
     by_lower = {name[:_LONGEST].lower(): name for name in reversed(list(names))}
     close = difflib.get_close_matches(wanted[:_LONGEST].lower(), by_lower, n=3)
     if close:
         return f"Did you mean {' or '.join(shown(by_lower[name]) for name in close)}?"
     listed = list(reversed(by_lower.values()))
     if not listed:
-        return "Nothing is there yet"
+        return f"{place} is empty so far"
     more = ", …" if len(listed) > _LISTED else ""
-    return f"There are {', '.join(map(shown, listed[:_LISTED]))}{more}"
+    return f"{place} has {', '.join(map(shown, listed[:_LISTED]))}{more}"
