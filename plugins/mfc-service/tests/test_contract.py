@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mfc.model import Pathspec
+from mfc.model import Pathspec, Record
 from mfc.testing import Backend, History, ProviderTests
 from mfc.testing.stateful import machine_of
 
@@ -42,3 +42,22 @@ def test_the_attempt_that_ended_last_counts_as_in_the_model(
     expected = sorted(map(str, machine.truth.artifacts(run, names)))
     assert len(expected) == 2
     assert sorted(map(str, machine.subject.artifacts(run, names))) == expected
+
+
+def test_tasks_of_one_name_in_two_steps_have_attempts_of_their_own(
+    new_backend: Callable[[], Backend],
+) -> None:
+    machine = machine_of(new_backend)()
+    machine.begin(history=History())
+    first = Pathspec(("Other", "7", "start", "2"))
+    run = first.parent.parent
+    second = run.child("train").child("2")
+    machine._put(History([Record(path, 1_700_000_009_000) for path in (second.parent, second)]))
+    # One step's task was retried, the other's was not.
+    machine._put(machine.finish(second))
+    machine._put(machine.finish(second))
+    for path in (run, first.parent, second.parent):
+        for names in (None, ("_task_ok", "name")):
+            expected = sorted(map(str, machine.truth.artifacts(path, names)))
+            assert expected
+            assert sorted(map(str, machine.subject.artifacts(path, names))) == expected
