@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
+import sys
 import time
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -76,6 +80,34 @@ def allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+class _Transport:
+    """A connection that is closed only when its client has read the answer, or its time is over.
+
+    To close while a client sends on would reset the connection, and the answer with it.
+    """
+
+    def __init__(self, transport: asyncio.Transport, is_mid_request: Callable[[], bool]) -> None:
+        self._transport, self._is_mid_request = transport, is_mid_request
+        self._ended = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return self._ended or self._transport.is_closing()
+
+    def close(self) -> None:
+        if self._transport.is_closing() or self._ended:
+            return
+        if self._is_mid_request() and self._transport.can_write_eof():
+            # The client sees the end; what it sends until it closes is read, and dropped.
+            self._ended = True
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        else:
+            self._transport.close()
+
+
 class _Protocol(H11Protocol):
     """One connection.
 
@@ -92,8 +124,11 @@ class _Protocol(H11Protocol):
         self._arriving_since: object = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(_Transport(transport, self._is_mid_request))  # type: ignore[arg-type]
         self._watch()
+
+    def _is_mid_request(self) -> bool:
+        return self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._arrival, self._writing):
@@ -103,8 +138,30 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        if not self.transport.is_closing():
+            super().data_received(data)
         self._watch()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's
+        """Refuse what is no HTTP, in a sentence; called while h11's error is handled."""
+        error = sys.exc_info()[1]
+        too_large = (
+            getattr(error, "error_status_hint", 400) == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        )
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
+        said = f"the head has more than {MAX_HEAD} bytes" if too_large else f"no HTTP/1.1: {error}"
+        headers = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
+        events = (
+            h11.Response(status_code=status, headers=headers, reason=status.phrase.encode()),
+            h11.Data(data=json.dumps(said).encode()),
+            h11.EndOfMessage(),
+        )
+        try:
+            for event in events:
+                self.transport.write(self.conn.send(event) or b"")
+        except h11.LocalProtocolError:
+            self.transport.abort()  # an answer is under way
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
