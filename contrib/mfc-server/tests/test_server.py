@@ -57,8 +57,8 @@ def test_what_was_acknowledged_survives_kill_9_under_load(db_url: str) -> None:
             row = {"field_name": name, "value": name, "type": "t"}
             try:
                 answer = requests.post(f"{url}{task}/metadata", json=[row, row], timeout=30)
-            except requests.ConnectionError:
-                return
+            except requests.RequestException:
+                return  # killed: in the midst of an answer, too
             assert answer.json() == {"metadata_created": 2}
             acknowledged.append(name)
 

@@ -4,14 +4,60 @@ from collections.abc import Callable
 
 import pytest
 
-from mfc.testing import Backend, ProviderTests
+from mfc.model import Pathspec, Record
+from mfc.testing import Backend, History, ProviderTests
+from mfc.testing.stateful import machine_of
 
 from .backend import Service
+
+
+@pytest.fixture
+def new_backend(services: object) -> Callable[[], Backend]:
+    return lambda: Service(*services.new())
 
 
 class TestServiceProvider(ProviderTests):
     module = "mfc_service"
 
     @pytest.fixture
-    def new_backend(self, services: object) -> Callable[[], Backend]:
-        return lambda: Service(*services.new())
+    def new_backend(self, new_backend: Callable[[], Backend]) -> Callable[[], Backend]:
+        return new_backend
+
+
+def test_the_attempt_that_ended_last_counts_as_in_the_model(
+    new_backend: Callable[[], Backend],
+) -> None:
+    machine = machine_of(new_backend)()
+    machine.begin(history=History())
+    task = Pathspec(("Other", "7", "start", "2"))  # of which attempt 0 has ended
+    machine._put(machine.finish(task))
+    for attempt in (None, 0, 1):
+        path = task.child("_task_ok")
+        expected = machine.truth.get(path, attempt)
+        assert expected is not None
+        assert machine.subject.get(path, attempt) == expected
+        assert expected.attempt == (1 if attempt is None else attempt)
+    run = task.parent.parent
+    names = ("_task_ok", "name")
+    expected = sorted(map(str, machine.truth.artifacts(run, names)))
+    assert len(expected) == 2
+    assert sorted(map(str, machine.subject.artifacts(run, names))) == expected
+
+
+def test_tasks_of_one_name_in_two_steps_have_attempts_of_their_own(
+    new_backend: Callable[[], Backend],
+) -> None:
+    machine = machine_of(new_backend)()
+    machine.begin(history=History())
+    first = Pathspec(("Other", "7", "start", "2"))
+    run = first.parent.parent
+    second = run.child("train").child("2")
+    machine._put(History([Record(path, 1_700_000_009_000) for path in (second.parent, second)]))
+    # One step's task was retried, the other's was not.
+    machine._put(machine.finish(second))
+    machine._put(machine.finish(second))
+    for path in (run, first.parent, second.parent):
+        for names in (None, ("_task_ok", "name")):
+            expected = sorted(map(str, machine.truth.artifacts(path, names)))
+            assert expected
+            assert sorted(map(str, machine.subject.artifacts(path, names))) == expected

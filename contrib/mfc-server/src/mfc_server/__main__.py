@@ -5,25 +5,32 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from mfc_server import __version__
 from mfc_server._database import Database, DatabaseUnusable
+from mfc_server._limits import USUAL_SECONDS
+from mfc_server._redaction import without_password
 
 #: The setting that names the database, and the one that holds the key.
 DB_VARIABLE, KEY_VARIABLE = "MFC_SERVER_DB", "MFC_SERVER_API_KEY"
 USUAL_DB, USUAL_PORT = "sqlite:///metaflow.db", 8080
-#: Seconds in which answers that are under way may end when the server is stopped.
-GRACE = 10
+#: Seconds at most between two threads' turns: a busy one lets the others answer.
+SWITCH = 0.001
+#: A path, as it stands in front of others.
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser(given).parse_args(given)
     try:
         if options.command == "import":
             from mfc_server._transfer import import_results  # only this command needs a client
@@ -38,11 +45,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DatabaseUnusable, OSError) as error:
         print(f"mfc-server: {error}", file=sys.stderr)  # noqa: T201, likewise
         return 1
+    except KeyboardInterrupt:
+        print("mfc-server: interrupted", file=sys.stderr)  # noqa: T201, likewise
+        return 130
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            # It may repeat any argument, a database's URL among them.
+            for text in given:
+                for spelt in (text, repr(text)):
+                    message = message.replace(spelt, without_password(spelt))
+            super().error(message)
+
+    parser = Parser(
         prog="mfc-server",
         description="A Metaflow metadata service. Metaflow uses it with METAFLOW_SERVICE_URL="
         "http://127.0.0.1:8080 and METAFLOW_DEFAULT_METADATA=service.",
@@ -51,9 +69,25 @@ def _parser() -> argparse.ArgumentParser:
     _database_option(parser, os.environ.get(DB_VARIABLE, USUAL_DB))
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument(
-        "--port", type=int, default=USUAL_PORT, help="port; 0: a free one (%(default)s)"
+        "--port", type=_port, default=USUAL_PORT, help="port; 0: a free one (%(default)s)"
     )
-    parser.add_argument("--prefix", default="", help="path in front of all, such as /metaflow")
+    parser.add_argument(
+        "--prefix", type=_prefix, default="", help="path in front of all, such as /metaflow"
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name by which clients reach the server, if it has no key; may be repeated, * is any",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=USUAL_SECONDS,
+        help="for a client to send a request, and to read the next part of an answer; for a read "
+        "of the database; for the wait for a turn (%(default)g)",
+    )
     parser.add_argument(
         "--api-key-file",
         help=f"file with the key that requests bring in x-api-key; or set {KEY_VARIABLE}",
@@ -77,25 +111,48 @@ def _database_option(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--db", default=default, help=text)
 
 
-def _serve(options: argparse.Namespace) -> int:
-    import uvicorn  # the other commands do without
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) < 2**16):
+        raise argparse.ArgumentTypeError(f"a port is a number of 0 to 65535, not {text!r:.80}")
+    return int(text)
 
-    from mfc_server._app import application
 
-    prefix = options.prefix.strip("/")
-    database = Database(options.db)
-    with contextlib.closing(database), _listening(options.host, options.port) as listening:
-        app = application(database, _key(options.api_key_file), f"/{prefix}" if prefix else "")
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            http="httptools",
-            timeout_graceful_shutdown=GRACE,
-            server_header=False,
+def _prefix(text: str) -> str:
+    prefix = f"/{text.strip('/')}" if text.strip("/") else ""
+    if not _PREFIX.fullmatch(prefix) or {".", ".."} & {*prefix.split("/")}:
+        raise argparse.ArgumentTypeError(
+            f"a prefix is a path of letters, digits and .-_~, such as /metaflow, not {text!r:.80}"
         )
-        server = uvicorn.Server(config)
+    return prefix
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 10**6:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds, not {text!r:.80}")
+    return seconds
+
+
+def _serve(options: argparse.Namespace) -> int:
+    # The other commands do without.
+    from mfc_server._app import Terms, application
+    from mfc_server._running import Ending, Server, allow_many_connections
+
+    sys.setswitchinterval(SWITCH)
+    allow_many_connections()
+    key = _key(options.api_key_file)
+    with (
+        contextlib.closing(Database(options.db, options.seconds)) as database,
+        _listening(options.host, options.port) as listening,
+    ):
+        ending = Ending()
+        hosts = [options.host, *options.allow_host]
+        terms = Terms(hosts, options.seconds, ending.is_near)
+        app = application(database, key, options.prefix, terms)
+        server = Server(app, options.seconds, ending)
 
         # uvicorn's own handlers come later, and hand what they got on to these when it has ended.
         def stop(*_: object) -> None:
@@ -107,14 +164,15 @@ def _serve(options: argparse.Namespace) -> int:
         shown = f"[{host}]" if ":" in host else host
         # A pipe wants it now: whoever started the server waits for this line.
         print(  # noqa: T201, likewise
-            f"mfc-server listening on http://{shown}:{port}{'/' + prefix if prefix else ''}",
-            flush=True,
+            f"mfc-server listening on http://{shown}:{port}{options.prefix}", flush=True
         )
         server.run([listening])
     return 0
 
 
 def _listening(host: str, port: int) -> socket.socket:
+    if not host:
+        raise OSError("--host is empty; say 127.0.0.1, or 0.0.0.0 for all addresses")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sends small answers at once only where it is told that this is TCP.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -122,16 +180,24 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         listening.bind((host, port))
         listening.listen(512)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         listening.close()
-        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        why = getattr(error, "strerror", None) or error
+        raise OSError(f"cannot listen on {host!r:.80}, port {port}: {why}") from error
     return listening
 
 
 def _key(path: str | None) -> str | None:
-    key = Path(path).read_text(encoding="utf-8").strip() if path else os.environ.get(KEY_VARIABLE)
+    try:
+        given = Path(path).read_text(encoding="utf-8") if path else os.environ.get(KEY_VARIABLE)
+    except ValueError as error:
+        raise OSError(f"{path} is no text; it has to hold the key") from error
+    key = (given or "").strip()
     if path and not key:
         raise OSError(f"{path} is empty; it has to hold the key")
+    if not key.isascii() or not key.isprintable():
+        where = path or f"${KEY_VARIABLE}"
+        raise OSError(f"{where} has to hold a key of one line of printable ASCII")
     return key or None
 
 

@@ -5,42 +5,38 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import secrets
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any
-from urllib.parse import unquote
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from typing import TypeVar
 
 import anyio.to_thread
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnection
+import attrs
 from starlette.applications import Starlette
-from starlette.concurrency import iterate_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from mfc_server import _reads, _writes
 from mfc_server._call import Answer, Call, Refused
 from mfc_server._database import Database
+from mfc_server._entrance import Bodies, Entrance, decoded, parameters
+from mfc_server._failures import answer_to
+from mfc_server._limits import MAX_PARAMS, THREADS, USUAL_SECONDS
+from mfc_server._openapi import description
+from mfc_server._schema import NAME_LENGTH
 
 #: The release of Metaflow's service that this one answers like.
 SERVICE_VERSION = "2.5.1"
 VERSION_HEADER = "METADATA_SERVICE_VERSION"
-#: Characters after which a listing is sent piece by piece.
-PIECE = 256 * 1024
-#: Requests that are answered at the same time; others wait.
-THREADS = 24
-#: PostgreSQL's class of errors that are the request's fault, such as a wrong regular expression.
-WRONG_DATA = "22"
 
 Endpoint = Callable[[Call], Answer]
+Handler = Callable[[Request], Awaitable[Response]]
+_Result = TypeVar("_Result")
 _log = logging.getLogger("mfc_server")
 
 
-def _table() -> dict[str, dict[str, Endpoint]]:
+def table() -> dict[str, dict[str, Endpoint]]:
     """Return the endpoints by path and method."""
     run = "/flows/{flow}/runs/{run}"
     step = f"{run}/steps/{{step}}"
@@ -73,144 +69,192 @@ def _table() -> dict[str, dict[str, Endpoint]]:
     }
 
 
-def application(database: Database, api_key: str | None = None, prefix: str = "") -> ASGIApp:
+@attrs.frozen
+class Terms:
+    """How a server deals with its clients.
+
+    Attributes:
+        hosts: names of this server that requests may be for, where no key is asked for.
+        seconds: for a body to arrive, and for a request to get its turn.
+        stopping: whether long listings should end, since the server ends.
+    """
+
+    hosts: Collection[str] = ()
+    seconds: float = USUAL_SECONDS
+    stopping: Callable[[], bool] = lambda: False
+
+
+def application(
+    database: Database, api_key: str | None = None, prefix: str = "", terms: Terms | None = None
+) -> ASGIApp:
     """Return the service as an ASGI application.
 
     Args:
         database: where everything is.
         api_key: what every request has to bring in `x-api-key`; None: nothing is asked for.
         prefix: path under which the service answers, `/metaflow` for example.
+        terms: how it deals with its clients; None: as usual.
     """
-    limiter = anyio.CapacityLimiter(THREADS)
+    terms = terms or Terms()
+    service = _Service(database, terms)
     routes = [
-        _route(path, {verb: partial(_answered, database, e, limiter) for verb, e in verbs.items()})
-        for path, verbs in _table().items()
+        _route(prefix + path, {verb: service.handler(each) for verb, each in verbs.items()})
+        for path, verbs in table().items()
     ]
-    routes += [_route("/ping", {"GET": _ping}), _route("/version", {"GET": _version})]
-    routes.append(_route("/healthcheck", {"GET": partial(_health, database)}))
-    if prefix:
-        routes = [Mount(prefix, routes=routes)]  # type: ignore[list-item]
+    for path, handler in service.about_itself(prefix).items():
+        routes.append(_route(prefix + path, {"GET": handler}))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _no_route})  # type: ignore[dict-item]
     app.router.redirect_slashes = False
-    return _Entrance(app, api_key)
+    return Entrance(app, api_key, prefix, terms.hosts)
 
 
-class _Entrance:
-    """Checks the key, and leaves the path encoded: a name may have a slash in it."""
-
-    def __init__(self, app: ASGIApp, api_key: str | None) -> None:
-        self._app, self._key = app, api_key and api_key.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope["path"] = scope["raw_path"].decode("latin-1")
-            if self._key and not self._admitted(scope):
-                refusal = PlainTextResponse(json.dumps("x-api-key is missing or wrong"), 401)
-                await refusal(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-    def _admitted(self, scope: Scope) -> bool:
-        # Whether it is alive may be asked by everybody, and tells nothing else.
-        if scope["path"].endswith(("/ping", "/healthcheck")):
-            return True
-        given = dict(scope["headers"]).get(b"x-api-key", b"")
-        return secrets.compare_digest(given, self._key or b"")
-
-
-def _route(path: str, verbs: dict[str, Any]) -> Route:
+def _route(path: str, verbs: dict[str, Handler]) -> Route:
     async def endpoint(request: Request) -> Response:
-        found: Response = await verbs[request.method](request)
-        return found
+        return await verbs[request.method](request)
 
     route = Route(path, endpoint, methods=list(verbs))
     route.methods = set(verbs)  # without the HEAD that GET would bring
     return route
 
 
-async def _answered(
-    database: Database, endpoint: Endpoint, limiter: anyio.CapacityLimiter, request: Request
-) -> Response:
-    try:
-        body = await request.body()
-    except ClientDisconnect:
-        return Response(status_code=400)
-    names = {key: unquote(value) for key, value in request.path_params.items()}
-    call = Call(database, names, request.query_params.multi_items(), body)
-    try:
-        return await anyio.to_thread.run_sync(_ask, endpoint, call, limiter=limiter)
-    except Refused as refused:
-        return _json(refused.body, refused.status)
-    except NoConnection:
-        busy = _json("every connection to the database is busy, please retry", 503)
-        busy.headers["Retry-After"] = "1"
-        return busy
-    except DBAPIError as error:
-        cause: Any = error.orig
-        if (getattr(cause, "sqlstate", None) or "").startswith(WRONG_DATA):
-            return _json(f"the database cannot use that: {cause.diag.message_primary}", 400)
-        # The statement and its values are for the log alone.
-        _log.exception("%s %s", request.method, request.url.path)
-        return _json(_failure("the database refused; the server's log says why"), 500)
+class _Service:
+    """Answers requests from one database, each kind of work in threads of its own."""
+
+    def __init__(self, database: Database, terms: Terms) -> None:
+        self._database, self._seconds, self._stopping = database, terms.seconds, terms.stopping
+        self._bodies = Bodies(terms.seconds)
+        self._reads, self._writes, self._pieces, self._patterns, self._health = (
+            anyio.Semaphore(count)
+            for count in (
+                THREADS.reads,
+                THREADS.writes,
+                THREADS.pieces,
+                THREADS.patterns,
+                THREADS.health,
+            )
+        )
+        #: For what has its turn already: this one never lets anything wait.
+        self._threads = anyio.CapacityLimiter(THREADS.connections)
+
+    def handler(self, endpoint: Endpoint) -> Handler:
+        """Return what answers requests by an endpoint."""
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await self._answer(endpoint, request)
+            except Exception as error:  # noqa: BLE001 - a client is told something, the log all
+                return answer_to(error, request, {VERSION_HEADER: SERVICE_VERSION})
+
+        return handle
+
+    async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
+        body = await self._bodies.read(request.scope, request.receive)
+        if body is None:
+            return Response(status_code=400)  # to a client that left
+        names = {key: decoded(value) for key, value in request.path_params.items()}
+        call = Call(
+            self._database, names, parameters(request.scope["query_string"], MAX_PARAMS), body
+        )
+        turn = self._writes if request.method != "GET" else self._reads
+        if call.param("pattern"):
+            turn = self._patterns
+        answer = await self._in_turn(turn, lambda: _ask(endpoint, call, request.method))
+        headers = {VERSION_HEADER: SERVICE_VERSION} if answer.versioned else {}
+        if answer.limit is not None:
+            headers["X-Limit"] = str(answer.limit)
+        if answer.next_cursor is not None:
+            headers["X-Next-Cursor"] = answer.next_cursor
+        if answer.parts is None:
+            return PlainTextResponse(json.dumps(answer.body), answer.status, headers)
+        texts = _listed(answer.parts)
+        pieces = self._pieces if answer.limit is None else self._reads
+        first, second = await self._in_turn(pieces, lambda: (next(texts), next(texts, None)))
+        if second is None:
+            return PlainTextResponse(first, answer.status, headers)
+        rest = self._streamed(itertools.chain([first, second], texts))
+        return StreamingResponse(rest, answer.status, headers, "text/plain; charset=utf-8")
+
+    async def _streamed(self, texts: Iterator[str]) -> AsyncIterator[str]:
+        """Yield a long listing; while a client reads a part, nothing but that part is held."""
+
+        def following() -> str | None:
+            return next(texts, None)
+
+        while True:
+            if self._stopping():
+                raise _Ended("a long listing was ended, since the server ends")
+            text = await self._in_turn(self._pieces, following)
+            if text is None:
+                return
+            yield text
+
+    async def _in_turn(self, turn: anyio.Semaphore, work: Callable[[], _Result]) -> _Result:
+        """Do something in a thread, when fewer than so many of its kind are at work.
+
+        Raises:
+            TimeoutError: its turn did not come.
+        """
+        with anyio.fail_after(self._seconds):
+            await turn.acquire()
+        try:
+            return await anyio.to_thread.run_sync(work, limiter=self._threads)
+        finally:
+            turn.release()
+
+    def about_itself(self, prefix: str) -> dict[str, Handler]:
+        """Return what answers questions about the service, by path."""
+        described = json.dumps(description(table(), prefix))
+
+        async def ping(_: Request) -> Response:
+            return PlainTextResponse("pong", headers={VERSION_HEADER: SERVICE_VERSION})
+
+        async def version(_: Request) -> Response:
+            return PlainTextResponse(SERVICE_VERSION)
+
+        async def openapi(_: Request) -> Response:
+            return Response(described, media_type="application/json")
+
+        async def health(_: Request) -> Response:
+            try:
+                up = await self._in_turn(self._health, self._database.alive)
+            except TimeoutError:
+                up = False
+            body = json.dumps(json.dumps({"status": "UP" if up else "DOWN"}))
+            headers = {VERSION_HEADER: SERVICE_VERSION}
+            return Response(body, 200 if up else 500, headers, "application/json")
+
+        return {
+            "/ping": ping,
+            "/version": version,
+            "/openapi.json": openapi,
+            "/healthcheck": health,
+        }
 
 
-def _ask(endpoint: Endpoint, call: Call) -> Response:
-    """Answer in a thread: wholly, or with the beginning of a long listing."""
+class _Ended(Exception):
+    """A listing was cut off; its client sees that, for the last chunk is missing."""
+
+
+def _ask(endpoint: Endpoint, call: Call, method: str) -> Answer:
     if any("\0" in name for name in call.names.values()):
         raise Refused(404, {})
-    answer = endpoint(call)
-    headers = {VERSION_HEADER: SERVICE_VERSION} if answer.versioned else {}
-    if answer.limit is not None:
-        headers["X-Limit"] = str(answer.limit)
-    if answer.next_cursor is not None:
-        headers["X-Next-Cursor"] = answer.next_cursor
-    if answer.rows is None:
-        return PlainTextResponse(json.dumps(answer.body), answer.status, headers)
-    pieces = _pieces(answer.rows)
-    first, second = next(pieces), next(pieces, None)
-    if second is None:
-        return PlainTextResponse(first, answer.status, headers)
-    rest = iterate_in_threadpool(itertools.chain((first, second), pieces))
-    return StreamingResponse(rest, answer.status, headers, "text/plain; charset=utf-8")
+    if method != "GET":
+        for name in call.names.values():
+            if len(name) > NAME_LENGTH:
+                raise Refused(
+                    400, f"{name!r:.80} in the path has more than {NAME_LENGTH} characters"
+                )
+    return endpoint(call)
 
 
-def _pieces(rows: Iterator[Any]) -> Iterator[str]:
-    """Write a listing as JSON, in pieces of about `PIECE` characters."""
-    encode = json.JSONEncoder().encode
-    buffer, size, before = ["["], 1, ""
-    for row in rows:
-        text = before + encode(row)
-        before = ", "
-        buffer.append(text)
-        size += len(text)
-        if size > PIECE:
-            yield "".join(buffer)
-            buffer, size = [], 0
-    yield "".join([*buffer, "]"])
-
-
-def _failure(detail: str) -> dict[str, Any]:
-    title = "Internal Server Error"
-    return {"traceback": "", "detail": detail, "status": 500, "title": title, "type": "about:blank"}
-
-
-def _json(body: object, status: int = 200) -> Response:
-    return PlainTextResponse(json.dumps(body), status, {VERSION_HEADER: SERVICE_VERSION})
-
-
-async def _ping(_: Request) -> Response:
-    return PlainTextResponse("pong", headers={VERSION_HEADER: SERVICE_VERSION})
-
-
-async def _version(_: Request) -> Response:
-    return PlainTextResponse(SERVICE_VERSION)
-
-
-async def _health(database: Database, _: Request) -> Response:
-    up = await anyio.to_thread.run_sync(database.alive)
-    body = json.dumps(json.dumps({"status": "UP" if up else "DOWN"}))
-    headers = {VERSION_HEADER: SERVICE_VERSION}
-    return Response(body, 200 if up else 500, headers, "application/json")
+def _listed(parts: Iterator[Sequence[str]]) -> Iterator[str]:
+    """Write a listing as JSON, part by part."""
+    before = "["
+    for texts in parts:
+        if texts:
+            yield before + ", ".join(texts)
+            before = ", "
+    yield "[]" if before == "[" else "]"
 
 
 async def _no_route(_: Request, error: HTTPException) -> Response:

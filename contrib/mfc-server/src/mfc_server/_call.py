@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from mfc_server._database import Database
-from mfc_server._rows import Kind, Object
+from mfc_server._json import NotJson, parse
+from mfc_server._limits import LARGE_BODY, MAX_ITEMS
+from mfc_server._rows import Kind
+from mfc_server._schema import MAX_SERIAL
 
 #: Rows of a page if the request does not say, and at most.
 USUAL_LIMIT, MAX_LIMIT = 50, 500
+_PARSING = threading.Lock()
 
 
 class Refused(Exception):
@@ -27,10 +33,11 @@ class Refused(Exception):
 
 @attrs.frozen
 class Answer:
-    """What goes back: `body` as JSON, or a listing row by row."""
+    """What goes back: `body` as JSON, or a listing part by part."""
 
     body: object = None
-    rows: Iterator[Object] | None = None
+    #: Objects as JSON, some at a time; while none is asked for, no connection is held.
+    parts: Iterator[Sequence[str]] | None = None
     status: int = 200
     #: Set where the listing is a page.
     limit: int | None = None
@@ -72,13 +79,18 @@ class Call:
         documents = self._json()
         if not isinstance(documents, list) or not all(isinstance(d, dict) for d in documents):
             raise Refused(400, f"the body has to be an array of objects, not {documents!r:.80}")
+        if len(documents) > MAX_ITEMS:
+            raise Refused(413, f"{len(documents)} objects are more than {MAX_ITEMS}; send several")
         return documents
 
     def _json(self) -> Any:
-        try:
-            return json.loads(self.body)
-        except ValueError as error:
-            raise Refused(400, f"the body is no JSON: {error}") from error
+        # To parse a large body takes the interpreter for itself: one at a time, and the others go
+        # on in between.
+        with _PARSING if len(self.body) >= LARGE_BODY else contextlib.nullcontext():
+            try:
+                return parse(self.body)
+            except NotJson as error:
+                raise Refused(400, f"the body is no JSON: {error}") from error
 
     def page(self, kind: Kind, *, filtered: bool = False) -> Page | None:
         """Return the page that the request wants, or None if it wants everything.
@@ -111,7 +123,16 @@ def cursor(kind: Kind, values: Sequence[Any]) -> str:
 
 def _after(text: str, kind: Kind) -> tuple[Any, ...]:
     try:
-        found = json.loads(base64.b64decode(text.encode("ascii")))
-        return tuple(key.type.python_type(found[key.name]) for key in kind.keys)
+        found = parse(base64.b64decode(text.encode("ascii")))
+        return tuple(_key(key.type.python_type, found[key.name]) for key in kind.keys)
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
         raise Refused(400, "Invalid cursor") from error
+
+
+def _key(kind: type, value: object) -> Any:
+    """Return a value that a column of a cursor can have."""
+    if kind is int and type(value) is int and abs(value) <= MAX_SERIAL:
+        return value
+    if kind is str and isinstance(value, str) and "\0" not in value:
+        return value
+    raise ValueError(value)

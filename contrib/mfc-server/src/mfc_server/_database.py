@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,14 +24,21 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from mfc_server import _sqlite
+from mfc_server._limits import THREADS
+from mfc_server._redaction import reason, without_password
 from mfc_server._schema import NUMBERED, SEQUENCES, TABLES, creation, serials
 
-#: Connections at most, and seconds to wait for one.
-CONNECTIONS, WAIT = 32, 10
+#: Seconds to wait for a connection; there are as many as there are threads that use one.
+WAIT = 10
+#: Seconds after which a PostgreSQL that does not answer at all counts as gone.
+GONE = 10
+#: Any number, the same in every process: who holds it creates the tables.
+CREATING = 7_633_173
 
 
 class DatabaseUnusable(Exception):
@@ -42,22 +51,26 @@ class Database:
     Args:
         url: `sqlite:///meta.db` (relative), `sqlite:////srv/meta.db` (absolute), or
             `postgresql://user:password@host/name`.
+        seconds: for which a reading block may go on, and for which a writing one may wait for
+            others; None: for ever.
+        create: whether a SQLite file that does not exist is made.
 
     Raises:
         DatabaseUnusable: no such database, no driver for it, or foreign tables in it.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+    def __init__(self, url: str, seconds: float | None = None, *, create: bool = True) -> None:
+        self._seconds = seconds
+        self._engine = _engine(url, create=create)
         #: `sqlite` or `postgresql`.
         self.dialect = self._engine.dialect.name
         # Within the process, writers of a SQLite file queue; its own waiting is by polling.
-        self._writer = threading.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
+        self._writer = threading.Lock() if self.dialect == "sqlite" else None
         try:
             self._create()
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             self.close()
-            raise DatabaseUnusable(f"{self.name}: {_reason(error)}") from error
+            raise DatabaseUnusable(f"{self.name}: {reason(error, url)}") from error
         except DatabaseUnusable:
             self.close()
             raise
@@ -65,7 +78,7 @@ class Database:
     @property
     def name(self) -> str:
         """The URL without its password."""
-        return self._engine.url.render_as_string(hide_password=True)
+        return without_password(self._engine.url.render_as_string(hide_password=False))
 
     def close(self) -> None:
         """Give back every connection."""
@@ -76,24 +89,49 @@ class Database:
         """Give a connection that sees one state of the database until the end of the block."""
         with self._engine.connect() as connection:
             if self.dialect == "sqlite":
+                connection.info["clock"].set(self._seconds)
                 connection.exec_driver_sql("BEGIN")
+            elif self._seconds is not None:
+                self._limit(connection, "statement_timeout")
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Give a connection whose changes are durable when the block has ended, or undone."""
-        with self._writer, self._engine.connect() as connection:
+        """Give a connection whose changes are durable when the block has ended, or undone.
+
+        What has begun is finished, however long it takes; only the wait for others has an end.
+        """
+        with self._turn(), self._engine.connect() as connection:
             if self.dialect == "sqlite":
+                connection.info["clock"].set(None)
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
+            elif self._seconds is not None:
+                self._limit(connection, "lock_timeout")
             yield connection
             connection.commit()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._writer is None:
+            yield
+            return
+        if not self._writer.acquire(timeout=-1 if self._seconds is None else self._seconds):
+            raise NoConnection("other writes go on for too long")
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+    def _limit(self, connection: Connection, setting: str) -> None:
+        milliseconds = max(int((self._seconds or 0) * 1000), 1)
+        connection.exec_driver_sql(f"SET LOCAL {setting} = {milliseconds}")
 
     def alive(self) -> bool:
         """Tell whether the database answers."""
         try:
             with self.reading() as connection:
                 return bool(connection.scalar(text("SELECT 1")))
-        except DBAPIError:
+        except (DBAPIError, NoConnection):
             return False
 
     def add(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,6 +173,9 @@ class Database:
 
     def _create(self) -> None:
         with self.writing() as connection:
+            if self.dialect == "postgresql":
+                # Two servers that start on an empty database do not create it twice.
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CREATING})
             present = set(inspect(connection).get_table_names())
             missing = [table.name for table in TABLES if table.name not in present]
             if missing and len(missing) < len(TABLES):
@@ -144,11 +185,23 @@ class Database:
                 )
             for statement in creation(self.dialect) if missing else ():
                 connection.exec_driver_sql(statement)
+            self._check_columns(connection)
             if self.dialect == "sqlite":
                 known = set(connection.scalars(select(serials.c.name)))
                 rows = [{"name": name, "last": 0} for name in {*SEQUENCES.values()} - known]
                 if rows:
                     connection.execute(insert(serials), rows)
+
+    def _check_columns(self, connection: Connection) -> None:
+        for table in TABLES:
+            found = {column["name"] for column in inspect(connection).get_columns(table.name)}
+            missing = [column.name for column in table.c if column.name not in found]
+            if missing:
+                raise DatabaseUnusable(
+                    f"{table.name} in {self.name} has no {', '.join(missing)}: it is of an older "
+                    "release of Metaflow's service. Let that service migrate it first "
+                    "(goose up), then start again."
+                )
 
 
 def retrying(task: Callable[[], Any], times: int = 3) -> Any:
@@ -166,36 +219,64 @@ def retrying(task: Callable[[], Any], times: int = 3) -> Any:
     return None
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, *, create: bool) -> Engine:
+    shown = without_password(url)
     try:
         parsed = make_url(url)
-        if parsed.drivername == "postgresql":
+        if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername="postgresql+psycopg")
-        settings: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0}
-        if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
-            raise DatabaseUnusable(f"{url!r} names no file; say for example sqlite:///meta.db")
+        backend = parsed.get_backend_name()
+        if backend == "sqlite":
+            _check_file(parsed, shown, create=create)
+        elif backend != "postgresql":
+            raise DatabaseUnusable(
+                f"{shown!r}: only SQLite and PostgreSQL have the service's tables; say "
+                "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+            )
+        # What the URL says itself holds.
+        patience = {name: value for name, value in _PATIENCE.items() if name not in parsed.query}
         engine = create_engine(
             parsed,
+            connect_args={} if backend == "sqlite" else patience,
+            pool_size=THREADS.connections,
+            max_overflow=0,
             pool_timeout=WAIT,
-            pool_pre_ping=parsed.get_backend_name() != "sqlite",
+            pool_pre_ping=backend != "sqlite",
             json_serializer=_compact,
-            **settings,
+            json_deserializer=_known,
         )
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError, TypeError) as error:
         raise DatabaseUnusable(
-            f"{url!r} is no database that mfc-server can use ({error}); say sqlite:///FILE or, "
-            "with `pip install mfc-server[postgres]`, postgresql://USER:PASSWORD@HOST/NAME"
+            f"{shown!r} is no database that mfc-server can use ({reason(error, url)}); say "
+            "sqlite:///FILE or, with `pip install mfc-server[postgres]`, "
+            "postgresql://USER:PASSWORD@HOST/NAME"
         ) from error
-    if engine.dialect.name == "sqlite":
+    if backend == "sqlite":
         event.listen(engine, "connect", _sqlite.prepare)
-    elif engine.dialect.name != "postgresql":
-        raise DatabaseUnusable(f"{url!r}: only SQLite and PostgreSQL have the service's tables")
     return engine
+
+
+#: What libpq is told where the URL does not say it: to notice that a server is gone.
+_PATIENCE = {
+    "connect_timeout": GONE,
+    "tcp_user_timeout": GONE * 1000,
+    "keepalives_idle": GONE,
+    "keepalives_interval": GONE // 2,
+    "keepalives_count": 2,
+}
+
+
+def _check_file(url: URL, shown: str, *, create: bool) -> None:
+    if url.database in (None, "", ":memory:"):
+        raise DatabaseUnusable(f"{shown!r} names no file; say for example sqlite:///meta.db")
+    if not create and not os.path.isfile(str(url.database)):
+        raise DatabaseUnusable(f"{shown!r}: there is no such file")
 
 
 def _compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _reason(error: DBAPIError) -> str:
-    return str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else str(error)
+def _known(stored: str) -> Any:
+    """Return the value of a JSON column; what is no number of JSON was stored by others: null."""
+    return json.loads(stored, parse_constant=lambda _: None)

@@ -9,7 +9,7 @@ Source:
 
 from __future__ import annotations
 
-import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,11 +28,14 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union,
 )
 from sqlalchemy import Text as TextType
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from mfc_server._call import Refused
+from mfc_server._json import NotJson, parse
+from mfc_server._limits import MAX_LIKE_VALUES, MAX_PATTERN, MAX_VALUES
 from mfc_server._schema import MAX_SERIAL, metadata, runs, tasks
 
 #: Seconds after its last heartbeat in which a run counts as running.
@@ -51,6 +54,8 @@ _COMPARISONS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "gt": lambda column, value: column > value,
     "ge": lambda column, value: column >= value,
 }
+#: An odd number of backslashes.
+_ENDS_IN_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\\Z")
 _PATTERNS = {"co": "%{}%", "sw": "{}%", "ew": "%{}", "li": "{}"}
 OPERATORS = (*_COMPARISONS, *_PATTERNS, "is")
 
@@ -148,10 +153,32 @@ def _conditions(
             continue
         operator = operator or "eq"
         if operator not in OPERATORS:
-            raise Refused(400, f"unsupported operator '{operator}' for field '{name}'")
-        any_of = [_condition(dialect, name, fields[name], operator, v) for v in text.split(",")]
+            raise Refused(400, f"unsupported operator '{operator:.80}' for field '{name}'")
+        values = sorted({*text.split(",")})
+        field = fields[name]
+        if operator == "eq" and field.kind != "json":
+            conditions.append(_among(name, field, values))
+            continue
+        _check_count(key, values, MAX_LIKE_VALUES)
+        any_of = [_condition(dialect, name, field, operator, value) for value in values]
         conditions.append(or_(*any_of))
     return conditions
+
+
+def _among(name: str, field: Field, values: Sequence[str]) -> ColumnElement[bool]:
+    """Return whether a field is one of some values: one look-up, however many they are."""
+    _check_count(name, values, MAX_VALUES)
+    known = [_value(name, field.kind, value) for value in values if value != "null"]
+    held = [value for value in known if not isinstance(value, int) or abs(value) <= MAX_SERIAL]
+    found = [field.column.is_(None)] if "null" in values else []
+    return or_(*found, field.column.in_(held))
+
+
+def _check_count(key: str, values: Sequence[str], most: int) -> None:
+    if len(values) > most:
+        raise Refused(
+            400, f"{key[:80]} has {len(values)} values, and may have {most}; ask several times"
+        )
 
 
 def _condition(
@@ -171,14 +198,14 @@ def _condition(
 
 def _value(name: str, kind: str, value: str) -> str | int:
     if kind == "status" and value not in STATUSES:
-        raise Refused(400, f"unsupported status filter: {value}")
+        raise Refused(400, f"unsupported status filter: {value:.80}")
     if kind not in ("time", "number"):
         return value
     try:
         return int(value)
     except ValueError as error:
         expected = "integer epoch milliseconds" if kind == "time" else "an integer"
-        message = f"invalid {name}: expected {expected}, got '{value}'"
+        message = f"invalid {name}: expected {expected}, got '{value:.80}'"
         raise Refused(400, message) from error
 
 
@@ -194,9 +221,11 @@ def _equals_json(
     dialect: str, name: str, column: ColumnElement[Any], operator: str, value: str
 ) -> ColumnElement[bool]:
     try:
-        wanted = json.loads(value)
-    except ValueError as error:
-        raise Refused(400, f"invalid {name}: expected JSON, got '{value}'; use _tags") from error
+        wanted = parse(value)
+    except NotJson as error:
+        raise Refused(
+            400, f"invalid {name}: expected JSON, got {value!r:.80}; use _tags"
+        ) from error
     if operator not in ("eq", "ne"):
         raise Refused(400, f"operator '{operator}' does not go with field '{name}'; use _tags")
     if dialect == "postgresql":
@@ -212,19 +241,25 @@ def _is_tags(key: str) -> bool:
 
 def _tagged(dialect: str, key: str, value: str) -> ColumnElement[bool]:
     operator = key.partition(":")[2]
-    wanted = value.split(",")
+    wanted = sorted({*value.split(",")})
     if operator in ("likeany", "likeall"):
+        _check_count(key, wanted, MAX_LIKE_VALUES)
         text = _tags_text(dialect)
         found = [_like(dialect, text, f"%{part}%", fold=False) for part in wanted]
         return or_(*found) if operator == "likeany" else and_(*found)
+    _check_count(key, wanted, MAX_VALUES)
     if dialect == "postgresql":
         both = runs.c.tags.op("||")(runs.c.system_tags)
         return both.op("?|" if operator == "any" else "?&")(cast(wanted, ARRAY(TextType)))
     each = [
-        or_(_has(dialect, runs.c.tags, literal(t)), _has(dialect, runs.c.system_tags, literal(t)))
-        for t in wanted
+        func.json_each(cast(column, TextType)).table_valued("value")
+        for column in (runs.c.tags, runs.c.system_tags)
     ]
-    return or_(*each) if operator == "any" else and_(*each)
+    found_in = union(
+        *(select(tag.c.value).where(tag.c.value.in_(wanted)) for tag in each)
+    ).subquery()
+    count = select(func.count()).select_from(found_in).scalar_subquery()
+    return count > 0 if operator == "any" else count == len(wanted)
 
 
 def _has(dialect: str, column: ColumnElement[Any], tag: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -246,6 +281,10 @@ def _tags_text(dialect: str) -> ColumnElement[Any]:
 def _like(
     dialect: str, column: ColumnElement[Any], pattern: str, *, fold: bool
 ) -> ColumnElement[bool]:
+    if len(pattern) > MAX_PATTERN:
+        raise Refused(400, f"{pattern!r:.80} has more than {MAX_PATTERN} characters")
+    if _ENDS_IN_ESCAPE.search(pattern):
+        raise Refused(400, f"{pattern!r:.80} ends in a backslash, which escapes nothing")
     if dialect == "postgresql":
         return column.ilike(pattern) if fold else column.like(pattern)
     return func.mfc_like(column, pattern, int(fold))

@@ -1,13 +1,16 @@
 """What the service answers to GET: single objects, listings, pages of listings.
 
-A listing that is not a page is read row by row while it is sent, from one state of the database. It
-has the order of pages, newest first: clients sort by time only, and what is of one time should
-come in the same order from either. The listing of a parent that does not exist is empty.
+A listing that is not a page is read part by part while it is sent: each part begins behind the last
+row of the one before, and no connection is held in between. So a client that reads slowly keeps
+nothing from others. Listings have the order of pages, newest first: clients sort by time only, and
+objects of one time should come in the same order from either. Rows that are recorded meanwhile are
+newer, and not in the listing. The listing of a parent that does not exist is empty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -21,23 +24,25 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     tuple_,
 )
 
-from mfc_server import _filters, _sqlite
-from mfc_server._call import Answer, Call, Page, Refused, cursor
+from mfc_server import _filters
+from mfc_server._call import Answer, Call, Refused, cursor
 from mfc_server._find import find_run, find_task, serial, within
-from mfc_server._rows import ARTIFACTS, FLOWS, METADATA, RUNS, STEPS, TASKS, Kind, Object
+from mfc_server._limits import FETCHED, MAX_PATTERN, PAGE, PIECE, PIECE_ROWS
+from mfc_server._patterns import CannotMatch, compiled
+from mfc_server._rows import ARTIFACTS, FLOWS, METADATA, OF_TASKS, RUNS, STEPS, TASKS, Kind
 from mfc_server._schema import MAX_ATTEMPT, artifacts, flows, metadata
 
-#: Rows that are taken from the database at a time.
-BATCH = 500
 #: The artifact whose newest attempt is the attempt that counts: Metaflow always stores it.
 ALWAYS_STORED = "name"
 #: An attempt that no artifact has.
 NO_ATTEMPT = -1
 
 Conditions = Sequence[ColumnElement[bool]]
+_encode = json.JSONEncoder().encode
 
 
 def all_flows(call: Call) -> Answer:
@@ -68,7 +73,7 @@ def one_run(call: Call) -> Answer:
 
 def all_steps(call: Call) -> Answer:
     """GET /flows/F/runs/R/steps: never in pages."""
-    return _everything(call, STEPS)
+    return _everything(call, STEPS, lambda _: true())
 
 
 def one_step(call: Call) -> Answer:
@@ -102,7 +107,16 @@ def all_artifacts(call: Call) -> Answer:
     of_task = [other.c[name] == artifacts.c[name] for name in task]
     if call.page(ARTIFACTS) is None:
         superseded = exists().where(*of_task, other.c.attempt_id > artifacts.c.attempt_id)
-        return _everything(call, ARTIFACTS, ~superseded, first=[artifacts.c.attempt_id.desc()])
+
+        def counting(after: Sequence[Any] | None) -> ColumnElement[bool]:
+            if after is None:
+                return ~superseded
+            # A task whose artifacts were given in part keeps its attempt, whatever comes meanwhile.
+            task_id, attempt, _ = after
+            begun = and_(artifacts.c.task_id == task_id, artifacts.c.attempt_id == attempt)
+            return or_(~superseded, begun)
+
+        return _everything(call, OF_TASKS, counting)
     # Not as a comparison of tuples: SQLite would then go through all newer rows of the step.
     age, same = artifacts.c.ts_epoch, other.c.ts_epoch == artifacts.c.ts_epoch
     later = or_(other.c.ts_epoch > age, and_(same, other.c.attempt_id > artifacts.c.attempt_id))
@@ -112,8 +126,9 @@ def all_artifacts(call: Call) -> Answer:
 
 def attempt_artifacts(call: Call) -> Answer:
     """GET .../tasks/T/attempt/N/artifacts: never in pages."""
-    answer = _everything(call, ARTIFACTS, artifacts.c.attempt_id == _attempt(call))
-    return Answer(rows=answer.rows, versioned=False)
+    attempt = _attempt(call)
+    answer = _everything(call, ARTIFACTS, lambda _: artifacts.c.attempt_id == attempt)
+    return Answer(parts=answer.parts, versioned=False)
 
 
 def one_artifact(call: Call) -> Answer:
@@ -135,6 +150,8 @@ def filtered_tasks(call: Call) -> Answer:
     name, pattern = call.param("metadata_field_name"), call.param("pattern")
     matches = [metadata.c.field_name == name] if name else []
     if pattern:
+        if len(pattern) > MAX_PATTERN:
+            raise Refused(400, f"pattern {pattern!r:.80} has more than {MAX_PATTERN} characters")
         matches.append(_found(call.database.dialect, pattern))
     with call.database.reading() as connection:
         run, own = _own(connection, call, METADATA)
@@ -148,9 +165,11 @@ def filtered_tasks(call: Call) -> Answer:
 def _found(dialect: str, pattern: str) -> ColumnElement[bool]:
     if dialect == "postgresql":
         return metadata.c.value.regexp_match(pattern)
-    reason = _sqlite.invalid(pattern)
-    if reason is not None:
-        raise Refused(400, f"pattern {pattern!r:.80} is no regular expression: {reason}")
+    try:
+        compiled(pattern)
+    except CannotMatch as error:
+        message = f"pattern {pattern!r:.80} is no regular expression that can be used: {error}"
+        raise Refused(400, message) from error
     return func.mfc_search(pattern, metadata.c.value)
 
 
@@ -193,36 +212,62 @@ def _listing(
 ) -> Answer:
     page = call.page(kind, filtered=bool(filters))
     if page is None:
-        return _everything(call, kind, *conditions)
+        return _everything(call, kind, lambda _: and_(true(), *conditions))
     with call.database.reading() as connection:
         run, own = _own(connection, call, kind)
-        statement = select(*kind.columns, *kind.keys).where(*own, *conditions, *filters)
-        rows = connection.execute(_behind(statement, kind, page)).all()
-    next_cursor = None
-    if len(rows) > page.limit > 0:
-        next_cursor = cursor(kind, rows[page.limit - 1][len(kind.columns) :])
-    objects = [kind.object(row, run) for row in rows[: page.limit]]
-    return Answer(objects, limit=page.limit, next_cursor=next_cursor)
-
-
-def _behind(statement: Select[Any], kind: Kind, page: Page) -> Select[Any]:
-    """Return the statement for one page and a row more, newest first."""
-    if page.after is not None:
-        statement = statement.where(tuple_(*kind.keys) < tuple_(*page.after))
-    return statement.order_by(*(key.desc() for key in kind.keys)).limit(page.limit + 1)
+        statement = _behind(kind, [*own, *conditions, *filters], page.after)
+        texts, last = _read(connection, statement, kind, run, (page.limit, PAGE))
+    next_cursor = None if last is None else cursor(kind, last)
+    return Answer(parts=iter([texts]), limit=page.limit, next_cursor=next_cursor)
 
 
 def _everything(
-    call: Call, kind: Kind, *conditions: ColumnElement[bool], first: Sequence[Any] = ()
+    call: Call, kind: Kind, condition: Callable[[Sequence[Any] | None], ColumnElement[bool]]
 ) -> Answer:
-    order = [*first, *(key.desc() for key in kind.keys)]
-
-    def rows() -> Iterator[Object]:
+    def parts() -> Iterator[list[str]]:
+        after: Sequence[Any] | None = None
         with call.database.reading() as connection:
             run, own = _own(connection, call, kind)
-            statement = select(*kind.columns).where(*own, *conditions).order_by(*order)
-            statement = statement.execution_options(yield_per=BATCH)
-            for row in connection.execute(statement):
-                yield kind.object(row, run)
+            statement = _behind(kind, [*own, condition(None)], None)
+            texts, after = _read(connection, statement, kind, run, (PIECE_ROWS, PIECE))
+        yield texts
+        while after is not None:
+            statement = _behind(kind, [*own, condition(after)], after)
+            with call.database.reading() as connection:
+                texts, after = _read(connection, statement, kind, run, (PIECE_ROWS, PIECE))
+            yield texts
 
-    return Answer(rows=rows())
+    return Answer(parts=parts())
+
+
+def _behind(kind: Kind, conditions: Conditions, after: Sequence[Any] | None) -> Select[Any]:
+    """Return the statement for what is behind a row with the keys `after`, newest first."""
+    statement = select(*kind.columns, *kind.keys).where(*conditions)
+    if after is not None:
+        statement = statement.where(tuple_(*kind.keys) < tuple_(*after))
+    return statement.order_by(*(key.desc() for key in kind.keys))
+
+
+def _read(
+    connection: Connection,
+    statement: Select[Any],
+    kind: Kind,
+    run: RowMapping | None,
+    most: tuple[int, int],
+) -> tuple[list[str], Sequence[Any] | None]:
+    """Return objects as JSON, up to so many, and about so many characters.
+
+    Returns:
+        The objects, and the keys of the last one if more follow.
+    """
+    count, characters = most
+    texts: list[str] = []
+    size, last = 0, None
+    limited = statement.limit(count + 1).execution_options(yield_per=FETCHED)
+    for row in connection.execute(limited):
+        if len(texts) == count or size > characters:
+            return texts, last
+        texts.append(_encode(kind.object(row, run)))
+        size += len(texts[-1])
+        last = row[len(kind.columns) :]
+    return texts, None

@@ -45,8 +45,9 @@ def created_run(found: Object, _: OfRun = None) -> Object:
 
 
 def _run(found: Object, _: OfRun) -> Object:
-    owner = found["user_name"]
-    if owner is not None and f"user:{owner}" in (found["system_tags"] or ()):
+    owner, tags = found["user_name"], found["system_tags"]
+    # Another service may have stored anything for tags.
+    if owner is not None and isinstance(tags, list) and f"user:{owner}" in tags:
         found["user"] = owner
     return created_run(found)
 
@@ -102,4 +103,11 @@ ARTIFACTS = _kind(
     f"{_TASK} name location ds_type sha type content_type user_name attempt_id ts_epoch",
     "ts_epoch task_id name",
     _tagged,
+)
+#: The same, task by task: what is read in several parts has each task of one attempt.
+OF_TASKS = Kind(
+    artifacts,
+    ARTIFACTS.columns,
+    [artifacts.c.task_id, artifacts.c.attempt_id, artifacts.c.name],
+    ARTIFACTS.shape,
 )

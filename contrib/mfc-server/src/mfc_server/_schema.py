@@ -173,7 +173,7 @@ CREATE INDEX tasks_v3_idx_flow_run_step_ts_task_desc
 CREATE INDEX metadata_v3_idx_flow_run_ts_id_desc
     ON metadata_v3 (flow_id, run_number, ts_epoch DESC, id DESC);
 """
-# What the real service's queries use and ours do not; it may run on the same database.
+# Used by queries of the real service alone; it may run on the same database.
 _FOR_THE_REAL_SERVICE = """
 CREATE INDEX runs_v3_idx_ts_epoch ON runs_v3 (ts_epoch);
 CREATE INDEX runs_v3_idx_gin_tags_combined ON runs_v3 USING gin ((tags || system_tags));
@@ -196,6 +196,30 @@ CREATE INDEX artifact_v3_idx_str_ids_primary_key_v2
 CREATE INDEX artifact_v3_idx_str_ids_primary_key_with_task_id
     ON artifact_v3 (flow_id, run_id, step_name, task_id, attempt_id, name);
 """
+# The migrations of the real service whose result is created, as its tool (goose) notes them.
+_GOOSE = """
+CREATE TABLE goose_db_version (
+    id SERIAL PRIMARY KEY,
+    version_id BIGINT NOT NULL,
+    is_applied BOOLEAN NOT NULL,
+    tstamp TIMESTAMP DEFAULT now()
+);
+INSERT INTO goose_db_version (version_id, is_applied) VALUES
+    (0, true),
+    (1, true),
+    (20200603104139, true),
+    (20201002000616, true),
+    (20210202145952, true),
+    (20210260056859, true),
+    (20211202100726, true),
+    (20220503175500, true),
+    (20230118020300, true),
+    (20260615000000, true),
+    (20260706000000, true),
+    (20260706000001, true),
+    (20260706000002, true),
+    (20260706000003, true);
+"""
 _SERIALS = "CREATE TABLE mfc_serials (name TEXT PRIMARY KEY, last BIGINT NOT NULL);"
 
 
@@ -208,6 +232,7 @@ def creation(dialect: str) -> list[str]:
     if dialect == "postgresql":
         # The real one numbers runs in 32 bits; the ids of local runs need more.
         script = _CREATE.format(json="JSONB", serial="BIGSERIAL") + _FOR_THE_REAL_SERVICE
+        script += _GOOSE
     else:
         script = _CREATE.format(json="TEXT", serial="INTEGER") + _SERIALS
     return [statement for statement in script.split(";\n") if statement.strip()]

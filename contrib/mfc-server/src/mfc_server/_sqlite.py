@@ -1,17 +1,16 @@
-"""What PostgreSQL has and SQLite has not: durability, LIKE of its kind, regular expressions."""
+"""What PostgreSQL has and SQLite has not: durability, patterns, deadlines of statements."""
 
 from __future__ import annotations
 
-import functools
-import re
+import time
 from typing import Any
 
-import regex
+from mfc_server import _patterns
 
 #: Seconds that a write waits for another process's; within one, they queue.
-BUSY = 30
-#: Seconds that one match of a regular expression may take.
-MATCH = 2.0
+BUSY = 20
+#: Steps of SQLite's machine between two looks at the clock.
+STEPS = 20_000
 # FULL: an acknowledged write survives the power too, as with PostgreSQL's default. WAL: readers
 # and the writer do not wait for each other.
 _SETTINGS = (
@@ -19,79 +18,43 @@ _SETTINGS = (
     "synchronous = FULL",
     "foreign_keys = ON",
     f"busy_timeout = {BUSY * 1000}",
-    "cache_size = -65536",
+    "cache_size = -16384",
 )
 
 
-def prepare(connection: Any, _: object = None) -> None:
+class Clock:
+    """The time until which the statements of one connection may run."""
+
+    def __init__(self) -> None:
+        self._until: float | None = None
+
+    def set(self, seconds: float | None) -> None:
+        """Let statements end after so many seconds; None: never."""
+        self._until = None if seconds is None else time.monotonic() + seconds
+
+    def is_over(self) -> bool:
+        """Tell whether the time is over; true interrupts SQLite."""
+        return self._until is not None and time.monotonic() > self._until
+
+
+def prepare(connection: Any, record: Any) -> None:
     """Set up a new connection: durable, with our functions, transactions begun by us alone."""
+    clock = record.info["clock"] = Clock()
+
+    def search(pattern: str, text: str) -> bool:
+        # One call is bounded; SQLite counts none of its time.
+        if clock.is_over():
+            raise TimeoutError
+        return _patterns.search(pattern, text)
+
+    def like(text: Any, pattern: str, fold: int) -> bool | None:
+        if clock.is_over():
+            raise TimeoutError
+        return _patterns.like(text, pattern, fold)
+
     connection.isolation_level = None
     for setting in _SETTINGS:
         connection.execute(f"PRAGMA {setting}")
     connection.create_function("mfc_like", 3, like, deterministic=True)
     connection.create_function("mfc_search", 2, search, deterministic=True)
-
-
-def like(text: Any, pattern: str, fold: int) -> bool | None:
-    r"""Tell whether `text` is LIKE `pattern` as PostgreSQL means it, without trying twice.
-
-    Args:
-        text: a column's value; NULL gives NULL.
-        pattern: `%` for any characters, `_` for one, a backslash before either for itself.
-        fold: 1 for ILIKE: case does not matter, in any script.
-
-    >>> like("production:Ada", "%:ada", 1), like("ab", "a_b", 0), like("a%", r"a\%", 0)
-    (True, False, True)
-    """
-    if text is None:
-        return None
-    head, *rest = _pieces(pattern, fold)
-    text = str(text)
-    if not rest:
-        return head.fullmatch(text) is not None
-    found = head.match(text)
-    # The leftmost place for each piece leaves most to the next.
-    for piece in rest[:-1]:
-        found = found and piece.search(text, found.end())
-    return bool(found and _ends(rest[-1]).search(text, found.end()))
-
-
-@functools.lru_cache(maxsize=256)
-def _pieces(pattern: str, fold: int) -> list[re.Pattern[str]]:
-    """Return what stands between the `%` of a pattern: each matches texts of one length."""
-    flags = re.DOTALL | (re.IGNORECASE if fold else 0)
-    pieces = [""]
-    for part in re.findall(r"\\.|.", pattern, re.DOTALL):
-        if part == "%":
-            pieces.append("")
-        else:
-            pieces[-1] += "." if part == "_" else re.escape(part[-1])
-    return [re.compile(piece, flags) for piece in pieces]
-
-
-@functools.lru_cache(maxsize=256)
-def _ends(piece: re.Pattern[str]) -> re.Pattern[str]:
-    return re.compile(rf"{piece.pattern}\Z", piece.flags)
-
-
-def search(pattern: str, text: str) -> bool:
-    """Tell whether a regular expression is found anywhere in `text`.
-
-    Raises:
-        TimeoutError: it took longer than `MATCH`; SQLite makes an error of the statement of it.
-    """
-    return _compiled(pattern).search(text, timeout=MATCH) is not None
-
-
-@functools.lru_cache(maxsize=256)
-def _compiled(pattern: str) -> Any:
-    return regex.compile(pattern)
-
-
-def invalid(pattern: str) -> str | None:
-    """Return why a regular expression cannot be understood, or None."""
-    try:
-        _compiled(pattern)
-    except regex.error as error:
-        return str(error)
-    return None
+    connection.set_progress_handler(clock.is_over, STEPS)

@@ -7,7 +7,9 @@ ever addressed by either.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +24,7 @@ from mfc.model import MetadataRecord, Pathspec, Record
 from mfc.query import Query
 from mfc_server._database import Database, DatabaseUnusable
 from mfc_server._find import serial
+from mfc_server._redaction import reason, without_password
 from mfc_server._schema import TABLES, artifacts, flows, metadata, runs, steps, tasks
 
 Row = dict[str, Any]
@@ -43,16 +46,27 @@ def import_results(source: str, db_url: str) -> str:
     Raises:
         DatabaseUnusable: no such results, or a database that cannot hold them.
     """
+    shown = without_password(source)
     try:
         # Nothing is hidden: a namespace would leave out other people's runs.
-        provider = Client(source, namespace=None).provider
-        database = Database(db_url)
-        try:
+        provider = Client(_results(source), namespace=None).provider
+        # Results that do not exist make no database.
+        next(provider.children(Pathspec(), Query(limit=1)), None)
+        with contextlib.closing(Database(db_url)) as database:
             return _import(provider, database)
-        finally:
-            database.close()
-    except MetaflowException as error:
-        raise DatabaseUnusable(f"{source} cannot be imported: {error}") from error
+    except (MetaflowException, OSError) as error:
+        raise DatabaseUnusable(f"{shown} cannot be imported: {reason(error, source)}") from error
+
+
+def _results(source: str) -> str:
+    """Return the directory that has `.metaflow`, where it is named itself; else the source."""
+    if "://" in source or not source:
+        return source
+    path = os.path.abspath(os.path.expanduser(source))
+    inner = os.path.isdir(os.path.join(path, ".metaflow"))
+    if os.path.basename(path) == ".metaflow" and os.path.isdir(path) and not inner:
+        return os.path.dirname(path)
+    return path if os.path.isdir(path) else source
 
 
 def _import(provider: MetadataProvider, database: Database) -> str:
@@ -64,10 +78,9 @@ def _import(provider: MetadataProvider, database: Database) -> str:
             with database.writing() as connection:
                 try:
                     added = load.add(connection)
-                except DBAPIError as error:
-                    reason = str(error.orig).strip()
+                except (DBAPIError, UnicodeError, OverflowError) as error:
                     raise DatabaseUnusable(
-                        f"{run.path} cannot be stored in {database.name}: {reason}"
+                        f"{run.path} cannot be stored in {database.name}: {reason(error)}"
                     ) from error
             counts["imported" if added else "there already"] += 1
     with database.writing() as connection:
@@ -164,7 +177,12 @@ def copy(source: str, target: str) -> str:
     Raises:
         DatabaseUnusable: one of them cannot be opened, or the target holds something.
     """
-    old, new = Database(source), Database(target)
+    old = Database(source, create=False)
+    try:
+        new = Database(target)
+    except DatabaseUnusable:
+        old.close()
+        raise
     try:
         with old.reading() as reading, new.writing() as writing:
             for table in TABLES:
@@ -175,7 +193,7 @@ def copy(source: str, target: str) -> str:
             counts = [_copied(reading, writing, table) for table in TABLES]
             new.renumber(writing)
     except DBAPIError as error:
-        raise DatabaseUnusable(f"{new.name}: {str(error.orig).strip()}") from error
+        raise DatabaseUnusable(f"{new.name}: {reason(error, target)}") from error
     finally:
         old.close()
         new.close()

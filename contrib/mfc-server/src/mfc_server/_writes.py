@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, or_, select, update
@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from mfc_server._call import Answer, Call, Refused
 from mfc_server._database import retrying
 from mfc_server._find import find_run, find_task
+from mfc_server._limits import MAX_TAG_TEXT, MAX_TAGS
 from mfc_server._rows import FLOWS, RUNS, STEPS, TASKS, Kind, Object, created_run
 from mfc_server._schema import (
     MAX_ATTEMPT,
@@ -83,8 +84,7 @@ def create_metadata(call: Call) -> Answer:
 
     def row(item: Mapping[str, Any]) -> Object:
         texts = {name: item.get(name, MISSING) for name in ("field_name", "value", "type")}
-        own = {name: item.get(name) for name in ("user_name", "tags", "system_tags")}
-        return {**texts, **own}
+        return {**texts, "user_name": item.get("user_name"), **_tags(item)}
 
     return _add_rows(call, metadata, "metadata_created", row)
 
@@ -95,8 +95,7 @@ def create_artifacts(call: Call) -> Answer:
 
     def row(item: Mapping[str, Any]) -> Object:
         found = {name: item.get(name, MISSING) for name in texts}
-        tags = {name: item.get(name) for name in ("tags", "system_tags")}
-        return {**found, **tags, "attempt_id": item.get("attempt_id", 0)}
+        return {**found, **_tags(item), "attempt_id": item.get("attempt_id", 0)}
 
     return _add_rows(call, artifacts, "artifacts_created", row)
 
@@ -116,16 +115,22 @@ def _mutate(call: Call, add: set[str], remove: set[str]) -> list[str]:
         at = (runs.c.flow_id == run["flow_id"], runs.c.run_number == run["run_number"])
         # The lock makes every writer of this run wait, whichever service it comes through.
         locked = select(runs.c.tags, runs.c.system_tags).where(*at).with_for_update()
-        tags, system = ({*(found or ())} for found in connection.execute(locked).one())
+        tags, system = map(_known_tags, connection.execute(locked).one())
         if remove & system:
             kept = sorted(remove & system)
             raise Refused(
                 422, f"Cannot remove tags that are existing system tags {{{kept!r:.200}}}"
             )
         changed = (tags - remove) | (add - system)
+        _check_size("the run's tags", changed)
         if changed != tags:
             connection.execute(update(runs).where(*at).values(tags=sorted(changed)))
     return sorted(changed)
+
+
+def _known_tags(found: object) -> set[str]:
+    """Return the tags of a list as it is stored, perhaps by another service: null, or anything."""
+    return {tag for tag in found if isinstance(tag, str)} if isinstance(found, list) else set()
 
 
 def run_heartbeat(call: Call) -> Answer:
@@ -272,12 +277,30 @@ def _attempt(value: object) -> int | None:
 
 def _own(body: Mapping[str, Any]) -> Object:
     """Return what every object is made with: its user and tags."""
-    found: Object = {"user_name": _text(body.get("user_name"), "user_name")}
+    return {"user_name": _text(body.get("user_name"), "user_name"), **_tags(body)}
+
+
+def _tags(body: Mapping[str, Any]) -> Object:
+    """Return both lists of tags, or None where there is none."""
+    found: Object = {}
     for name in ("tags", "system_tags"):
-        found[name] = body.get(name)
-        if "\\u0000" in json.dumps(found[name]):
+        found[name] = tags = body.get(name)
+        if tags is None:
+            continue
+        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+            raise Refused(400, f"{name} has to be a list of texts, not {tags!r:.80}")
+        if any("\0" in tag for tag in tags):
             raise Refused(400, f"{name} has a NUL character, which no database stores")
+        _check_size(name, tags)
     return found
+
+
+def _check_size(name: str, tags: Collection[str]) -> None:
+    characters = sum(map(len, tags))
+    if len(tags) > MAX_TAGS or characters > MAX_TAG_TEXT:
+        have = f"{len(tags)} and {characters} characters"
+        most = f"at most {MAX_TAGS} and {MAX_TAG_TEXT} characters"
+        raise Refused(400, f"{name} may be {most}, not {have}")
 
 
 def _text(value: object, name: str) -> str | None:
@@ -306,7 +329,7 @@ def _first_heartbeat(body: Mapping[str, Any]) -> int | None:
     if not told:
         # Without any tags it is no Metaflow that is known to be old.
         return None if isinstance(tags, list) else int(time.time())
-    found = re.match(r"\d+(\.\d+)*", told[0][len(prefix) :])
+    found = re.match(r"[0-9]{1,9}(\.[0-9]{1,9})*", told[0][len(prefix) :])
     version = tuple(map(int, found[0].split("."))) if found else HEARTBEATS_SINCE_2
     beats = version >= HEARTBEATS_SINCE.get(version[0], HEARTBEATS_SINCE_2)
     return int(time.time()) if beats else None

@@ -21,7 +21,7 @@ from mfc.model import ArtifactRecord, Level, Pathspec, Record
 from mfc.query import Query
 from mfc.testing import strategies
 from mfc.testing._contract import ask, equal, holds
-from mfc.testing._example import STEP, example, finished
+from mfc.testing._example import STEP, T, example, finished
 from mfc.testing.history import Backend, History, recordable
 from mfc.testing.memory import MemoryProvider
 from mfc.testing.provider._asking import ReadMeter, paths, shown_listing
@@ -53,6 +53,8 @@ class _Histories(RuleBasedStateMachine):
         self.paths[Level.ROOT].append(Pathspec())
         self.seen: set[tuple[Any, ...]] = set()
         self.ends: Counter[Pathspec] = Counter()
+        #: When the last attempt of each task ended, in milliseconds after T.
+        self.ended: dict[Pathspec, int] = {}
         provider = self.backend.provider(ReadMeter())
         self.can_retag = provider.capabilities.useful("retag")
         self.subject, self.truth = completed(provider), completed(self.model)
@@ -69,7 +71,10 @@ class _Histories(RuleBasedStateMachine):
         self.seen.update((r.path, r.attempt) for r in history.artifacts)
         self.seen.update((r.task, r.name, r.created) for r in history.metadata)
         for noted in history.metadata:
-            self.ends[noted.task] += noted.name == "attempt-done"
+            if noted.name == "attempt-done":
+                self.ends[noted.task] += 1
+                ended = max(noted.created - T, self.ended.get(noted.task, 0))
+                self.ended[noted.task] = ended
 
     def _some(self, data: st.DataObject, *levels: Level) -> Pathspec:
         known = [path for level in levels for path in self.paths[level]]
@@ -100,11 +105,14 @@ class _Histories(RuleBasedStateMachine):
         if (task, noted.name, noted.created) not in self.seen:
             history += History((), (), (noted,))
         if self.ends[task] < 6 and data.draw(st.booleans()):  # noqa: PLR2004 - attempts end at 5
-            number = self.ends[task]
-            marks = finished(task, 1_000 + 100 * number, number)
+            marks = self.finish(task)
             kept = [r for r in marks.artifacts if (r.path, r.attempt) not in self.seen]
             history += History((), kept, marks.metadata)
         self._put(history)
+
+    def finish(self, task: Pathspec) -> History:
+        """Return the end of a task's next attempt: attempts end in the order of their numbers."""
+        return finished(task, max(1_000, self.ended.get(task, 0)) + 100, self.ends[task])
 
     @precondition(lambda self: self.can_retag and self.paths[Level.RUN])
     @rule(data=st.data(), tags=strategies.tags())

@@ -252,12 +252,12 @@ class ServiceProvider:
             for task in self._tasks(path):
                 yield from self._of_attempt(task, names, attempt)
             return
-        last: dict[str, int] = {}
+        last: dict[tuple[str, str], int] = {}
         kept: list[Row] = []
         # Pages have the newest row of each name, of whatever attempt: what the last attempt did
         # not write again has to go, and which it is is known at the end.
         for row in self._rows(path, "artifacts"):
-            of_task = str(row.get("task_id"))
+            of_task = _task_of(row)
             last[of_task] = max(_attempt(row), last.get(of_task, 0))
             if _among(row.get("name"), names):
                 kept.append(row)
@@ -267,7 +267,7 @@ class ServiceProvider:
             for task in self._tasks(path):
                 yield from self._of_many(task, names, None)
             return
-        of_last = (r for r in kept if _attempt(r) == last[str(r.get("task_id"))])
+        of_last = (r for r in kept if _attempt(r) == last[_task_of(r)])
         yield from _made(artifact_of, of_last)
 
     @functools.cached_property
@@ -330,6 +330,11 @@ def _made(make: Callable[[Row], Any], rows: Iterable[Row]) -> Iterator[Any]:
 def _among(name: object, names: frozenset[str] | None) -> bool:
     """Tell whether something is wanted; what has no name is, to be told that it is left out."""
     return names is None or not isinstance(name, str) or name in names
+
+
+def _task_of(row: Row) -> tuple[str, str]:
+    """Return what tells the tasks of a run apart: a name may be of a task in each step."""
+    return str(row.get("step_name")), str(row.get("task_id"))
 
 
 def _attempt(row: Row) -> int:

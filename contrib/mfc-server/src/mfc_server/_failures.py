@@ -1,0 +1,76 @@
+"""What is answered when something raises: the client's fault, a database that is away, or ours."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from mfc_server._call import Refused
+
+#: Seconds after which a client may try again.
+AGAIN = 1
+#: PostgreSQL's classes of errors that are the request's fault: values, and limits of the program.
+WRONG_DATA = ("22", "54")
+#: Those that pass: connection, resources, an operator's intervention, a lock that was held; and
+#: what a standby answers to a write.
+PASSING = ("08", "53", "57", "55", "58", "40", "25006")
+#: PostgreSQL ended a statement at its deadline, or SQLite did.
+TOO_LONG = "57014"
+_INTERRUPTED = ("interrupted", "user-defined function raised exception")
+
+_log = logging.getLogger("mfc_server")
+
+
+def answer_to(error: Exception, request: Request, headers: Mapping[str, str]) -> Response:
+    """Return what is answered in place of what raised an error; what it was is for the log."""
+    if isinstance(error, Refused):
+        return _json(error.body, error.status, headers)
+    if isinstance(error, (NoConnection, TimeoutError)):
+        return _later("the server is busy, please retry", headers)
+    said = _of_database(error, request) if isinstance(error, DBAPIError) else None
+    if said is not None and said[0] < 500:  # noqa: PLR2004
+        return _json(said[1], said[0], headers)
+    # The statement and its values are for the log alone.
+    _log.error("%s %s", request.method, request.url.path, exc_info=error)
+    if said is not None:
+        return _later(said[1], headers)
+    detail = "the server failed; its log says why"
+    title = "Internal Server Error"
+    body = {"traceback": "", "detail": detail, "status": 500, "title": title, "type": "about:blank"}
+    return _json(body, 500, headers)
+
+
+def _of_database(error: DBAPIError, request: Request) -> tuple[int, str] | None:
+    """Return the status and the message for what a database refused; None if it is our fault."""
+    cause: Any = error.orig
+    state = getattr(cause, "sqlstate", None) or ""
+    of_sqlite = isinstance(cause, sqlite3.Error)
+    if state == TOO_LONG or (of_sqlite and str(cause) in _INTERRUPTED):
+        if request.url.query:
+            return 400, "the database takes too long for that: ask for less, or more simply"
+        return 503, "the database takes too long; please retry"
+    if state.startswith(WRONG_DATA) or isinstance(cause, sqlite3.DataError):
+        why = cause if of_sqlite else cause.diag.message_primary
+        return 400, f"the database cannot use that: {why}"
+    # Neither database has a code where no connection came about.
+    away = not state and type(cause).__name__ == "OperationalError"
+    if away or state.startswith(PASSING) or error.connection_invalidated:
+        why = f" ({cause})" if of_sqlite else ""
+        return 503, f"the database does not answer as it should{why}; please retry"
+    return None
+
+
+def _later(message: str, headers: Mapping[str, str]) -> Response:
+    return _json(message, 503, {**headers, "Retry-After": str(AGAIN)})
+
+
+def _json(body: object, status: int, headers: Mapping[str, str]) -> Response:
+    return PlainTextResponse(json.dumps(body), status, dict(headers))

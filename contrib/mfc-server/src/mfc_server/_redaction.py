@@ -1,0 +1,44 @@
+"""Addresses and messages without the secrets in them: what is printed or logged."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+#: Characters of the shortest text that is taken for a secret where it stands in a message.
+SHORTEST = 3
+#: A parameter of a URL that is a secret.
+_PARAMETER = re.compile(r"(?i)([?&;][^=&;]*(?:pass|secret|token|key)[^=&;]*=)([^&;]*)")
+
+
+def without_password(url: str) -> str:
+    """Return a URL, or what should be one, without the secrets in it.
+
+    >>> without_password("postgresql://ada:p@ss/word@db/meta?sslpassword=x&a=b")
+    'postgresql://ada:***@db/meta?sslpassword=***&a=b'
+    """
+    head, marks, rest = url.partition("//")
+    user, at, host = rest.rpartition("@")
+    if at and ":" in user:
+        url = f"{head}{marks}{user.partition(':')[0]}:***@{host}"
+    elif at and not marks and ":" in head:
+        url = f"***@{url.rpartition('@')[2]}"
+    return _PARAMETER.sub(r"\1***", url)
+
+
+def _secrets(url: str) -> set[str]:
+    """Return every spelling of the secrets in a URL."""
+    user = url.partition("//")[2].rpartition("@")[0] or url.rpartition("@")[0]
+    found = {user.partition(":")[2], *(match[2] for match in _PARAMETER.finditer(url))}
+    # A library that divides the URL elsewhere may show a part of one.
+    found |= {part for each in found for part in re.split(r"[:@/?#]", each)}
+    return {spelt for each in found for spelt in (each, unquote(each)) if len(spelt) >= SHORTEST}
+
+
+def reason(error: BaseException, url: str = "") -> str:
+    """Return what a library said, in one line, without the secrets of a URL."""
+    said = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+    said = said.splitlines()[0]
+    for secret in sorted(_secrets(url), key=len, reverse=True):
+        said = said.replace(secret, "***")
+    return said
