@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 PATH_FIELD = "foreach-execution-path"
 _FOREACH = ("split-foreach", "split-parallel")
 _SWITCH = "split-switch"
+#: Attempts that Metaflow makes only to record what `catch` caught.
+_FALLBACKS = 3
+#: A decorator whose tasks Metaflow never tries again.
+_NEVER_AGAIN = "parallel"
 #: Metaflow's decorators of steps but for `catch`.
 _CATCH_NOTHING = frozenset((
     "timeout", "environment", "secrets", "parallel", "retry", "resources", "batch", "kubernetes",
@@ -118,7 +122,12 @@ class Graph(NamedTuple):
 
     def retry_of(self, step: str) -> tuple[int, int]:
         """Return how often a step is tried again, and how many minutes later."""
-        return self.steps.get(step, _NO_NODE).retry
+        node = self.steps.get(step, _NO_NODE)
+        return (0, 0) if _NEVER_AGAIN in (node.decorators or ()) else node.retry
+
+    def fallbacks_of(self, step: str) -> int:
+        """Return how many more attempts `catch` makes of a step that failed from the outside."""
+        return _FALLBACKS if "catch" in (self.steps.get(step, _NO_NODE).decorators or ()) else 0
 
     def joins_foreach(self, step: str) -> bool:
         """Tell whether `step` is the join of a foreach, rather than of branches."""

@@ -9,10 +9,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mfc._logs import Line, lines_in, merge, moment
-from mfc._objects._graph import graph_of, parameters_of
 from mfc._objects._log_ends import LogEnd, LogFile, selected
 from mfc._objects._log_selection import Selection
-from mfc._objects._status import standing
+from mfc._objects._status import due_after, graph_around, standing
 from mfc._objects._task_logs import TaskLogs
 from mfc.model import MAX_ATTEMPTS
 
@@ -26,8 +25,6 @@ SHORTEST, LONGEST = 1.0, 5.0
 _GROWTH = 1.5
 #: Seconds after its end in which a task's log may still come.
 _LATE = 10.0
-#: Seconds that the next attempt may take to start once it is due.
-_START = 60.0
 
 
 class GrowingFile:
@@ -176,12 +173,9 @@ class FollowedTask:
         """Return the seconds within which another attempt starts; 0 if none will."""
         if self._task._attempt is not None or stand.attempt is None:
             return 0.0
-        path = self._task._record.path
-        graph = graph_of(self._task._scope, path, parameters_of(path))
-        if graph is None:
-            return 0.0
-        times, minutes = graph.retry_of(path.components[2])
-        return 60.0 * minutes + _START if stand.attempt < times else 0.0
+        step = self._task._record.path.components[2]
+        due = due_after(graph_around(self._task), step, stand.attempt)
+        return 0.0 if due is None else due.seconds
 
     def _scheduler_wrote(self) -> bool:
         """Tell whether the scheduler's part is there, which is written once, after the end."""

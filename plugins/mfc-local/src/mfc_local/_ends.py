@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Iterator
 
 from mfc.errors import UnreadableRecord
 from mfc.hookspecs import Meter
 from mfc_local._json import names_in, parsed, read_bytes
+from mfc_local._paths import exists
 
 _META, _PARAMETERS, _START, _END = "_meta", "_parameters", "start", "end"
 _OUTCOMES = ("_artifact__task_ok.json", "_artifact__success.json")
@@ -27,7 +27,7 @@ def may_be_completed(run: str, meter: Meter) -> bool:
     """
     look = _Look(run, meter)
     try:
-        if os.access(f"{run}/{_END}", os.F_OK):
+        if exists(f"{run}/{_END}"):
             return look.ended_well(_END)
         # Flows may call their last step otherwise: the run recorded how, unless it was resumed.
         noted = look.value(look.first_task(_PARAMETERS), _END_STEP)
