@@ -8,10 +8,11 @@ moments is read again.
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
@@ -41,6 +42,17 @@ START = 60.0
 _SETTLING = 10.0
 #: Looks at a task that changes all the while.
 _LOOKS = 4
+#: What goes wrong where the scheduler noted nothing, or something else.
+_NOT_NOTED = (
+    DatastoreError,
+    PluginError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 #: What Metaflow's scheduler does not try again.
 _FINAL = 202
 
@@ -135,25 +147,40 @@ class _Marks(NamedTuple):
         return max((*self.started, *self.done, *self.ok), default=None)
 
 
+class _End(NamedTuple):
+    """What the scheduler noted of the end of an attempt."""
+
+    return_code: int
+    #: The scheduler ended it, and does not try it again.
+    killed: bool
+
+
+class _Seen(NamedTuple):
+    """What one look at a task found."""
+
+    marks: _Marks
+    end: _End | None
+
+
 def standing(task: Task) -> Standing:
     """Return where a task stands.
 
     Raises:
         MetaflowException: what it recorded cannot be read.
     """
-    found, known = _look(task, None)
+    found, seen = _look(task, None)
     for _ in range(_LOOKS):
         if found is not None:
             return found
         # Without its siblings: what others were told about it is of the past.
         alone = type(task)._of(task._scope, task._record, task._attempt)
-        found, known = _look(alone, known)
-    latest = known.latest
-    return Standing(Status("running", f"attempt {latest} is ending"), latest, known.newest / 1000)
+        found, seen = _look(alone, seen)
+    marks, latest = seen.marks, seen.marks.latest
+    return Standing(Status("running", f"attempt {latest} is ending"), latest, marks.newest / 1000)
 
 
-def _look(task: Task, before: _Marks | None) -> tuple[Standing | None, _Marks]:
-    """Look once; None where what was found is not of one moment, unless it was found `before`."""
+def _look(task: Task, before: _Seen | None) -> tuple[Standing | None, _Seen]:
+    """Look once; None where an attempt may be ending, unless all was so `before`."""
     marks, records = _marks(task)
     latest = marks.latest
     if latest is None:
@@ -161,11 +188,14 @@ def _look(task: Task, before: _Marks | None) -> tuple[Standing | None, _Marks]:
             status = Status("unknown", f"attempt {task._attempt} recorded nothing")
         else:
             status = _quiet(task._record.created, "it was created, no attempt has started")
-        return Standing(status, task._attempt, marks.newest / 1000), marks
-    found = _Attempt(task, latest, marks).status(records)
-    if found is None and marks == before:
-        found = _Attempt(task, latest, marks).settled(records)
-    return (None if found is None else Standing(found, latest, marks.newest / 1000)), marks
+        return Standing(status, task._attempt, marks.newest / 1000), _Seen(marks, None)
+    attempt = _Attempt(task, latest, marks, records)
+    found, seen = attempt.status(), _Seen(marks, None)
+    if found is None:
+        # What the scheduler notes comes last, so all else has to be looked at after that.
+        seen = _Seen(marks, attempt.noted_end)
+        found = attempt.settled() if seen == before else None
+    return (None if found is None else Standing(found, latest, marks.newest / 1000)), seen
 
 
 def _marks(task: Task) -> tuple[_Marks, list[MetadataRecord]]:
@@ -195,15 +225,17 @@ def _numbered(records: list[MetadataRecord], field: str) -> Iterator[tuple[int, 
 class _Attempt:
     """The attempt of a task that started last, or was chosen."""
 
-    def __init__(self, task: Task, number: int, marks: _Marks) -> None:
-        self._task, self._number, self._marks = task, number, marks
+    def __init__(
+        self, task: Task, number: int, marks: _Marks, records: list[MetadataRecord]
+    ) -> None:
+        self._task, self._number, self._marks, self._records = task, number, marks, records
         self._scope, self._path = task._scope, task._record.path
 
-    def status(self, records: list[MetadataRecord]) -> Status | None:
+    def status(self) -> Status | None:
         """Return where it stands; None where a second look has to tell, as it may be ending."""
         number, ended = self._number, self._marks.done.get(self._number)
         if ended is None:
-            if self._noted_code(records) is not None or self._marks.ok.get(number) is False:
+            if self.noted_end is not None or self._marks.ok.get(number) is False:
                 return None
             return _quiet(self._marks.newest, f"attempt {number} has started and not ended")
         if self._known_well(ended):
@@ -215,22 +247,19 @@ class _Attempt:
             return self._failed(f"attempt {number}{self._raised()}")
         return self._completed() if self._all_there(outcome, ended) else None
 
-    def settled(self, records: list[MetadataRecord]) -> Status:
+    def settled(self) -> Status:
         """Return where an attempt stands of which nothing more came between two looks."""
-        number, noted = self._number, self._noted_code(records)
-        code = None if noted is None else noted.get("return_code")
-        ended = self._marks.done.get(number)
-        done = "unfinished" if ended is None else "before all that it recorded was registered"
-        if code:
-            final = bool(noted and noted.get("killed")) or code == _FINAL
-            return self._failed(f"attempt {number} ended with return code {code}, {done}", final)
-        if code == 0:
+        number, end = self._number, self.noted_end
+        done = "unfinished" if number not in self._marks.done else "its artifacts are not all there"
+        if end is not None and end.return_code:
+            final = end.killed or end.return_code == _FINAL
+            reason = f"attempt {number} ended with return code {end.return_code}, {done}"
+            return self._failed(reason, final=final)
+        if end is not None:
             return Status("unknown", f"attempt {number} ended with return code 0, {done}")
         if self._marks.ok.get(number) is False:
-            return self._failed(f"attempt {number}, which recorded no more")
-        return _quiet(
-            self._marks.newest, f"attempt {number} has ended, its artifacts are not all registered"
-        )
+            return self._failed(f"attempt {number} failed, {done}")
+        return _quiet(self._marks.newest, f"attempt {number} is done, {done} yet")
 
     def _known_well(self, ended: int) -> bool:
         """Tell whether the attempt went well by what all of a listing were asked at once.
@@ -293,7 +322,7 @@ class _Attempt:
             exception = unreadable
         return "" if exception is None else f" raised {_described(exception)}"
 
-    def _failed(self, reason: str, final: bool = False) -> Status:  # noqa: FBT001, FBT002
+    def _failed(self, reason: str, *, final: bool = False) -> Status:
         """Return `failed`, or `running` while another attempt is due."""
         if self._task._attempt is None and not final:
             ended = self._marks.done.get(self._number)
@@ -305,30 +334,23 @@ class _Attempt:
                     return Status("running", due.reason)
         return Status("failed", reason)
 
-    def _noted_code(self, records: list[MetadataRecord]) -> dict[str, Any] | None:
-        """Return what the scheduler noted of the end of the attempt, None if it noted nothing."""
+    @functools.cached_property
+    def noted_end(self) -> _End | None:
+        """What the scheduler noted of the end of the attempt, None if it noted nothing."""
+        records = self._records
+        if not self._scope.remote:
+            records = self._task._own_metadata(_STORE)
         try:
-            found = records
-            if not self._scope.remote:
-                found = self._task._own_metadata(_STORE)
-            where = recorded_store(self._scope, self._path, newest(found))
+            where = recorded_store(self._scope, self._path, newest(records))
             if where is None:
                 return None
             store = self._scope.reader.datastore
             for name in (f"{self._number}.runtime", f"{self._number}.runtime.json"):  # before 2.4
-                noted = store.task_file(where, self._path, name)
-                if noted is not None:
-                    read = json.loads(noted)
-                    return {**read, "return_code": int(read["return_code"])}
-        except (
-            DatastoreError,
-            PluginError,
-            ValueError,
-            KeyError,
-            TypeError,
-            OverflowError,
-            RecursionError,
-        ):
+                found = store.task_file(where, self._path, name)
+                if found is not None:
+                    noted = json.loads(found)
+                    return _End(int(noted["return_code"]), noted.get("killed") is True)
+        except _NOT_NOTED:
             pass
         return None
 
