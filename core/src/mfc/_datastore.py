@@ -252,15 +252,30 @@ class Datastore:
         Raises:
             CorruptBlob: the note is not JSON.
         """
+        return self._attempt_note(where, task, attempt, "info")
+
+    def attempt_names(self, where: Place, task: Pathspec, attempt: int) -> list[str]:
+        """Return the names of what an attempt produced, in the order in which they are registered.
+
+        No note: `[]`.
+
+        Raises:
+            CorruptBlob: the note is not JSON.
+        """
+        return list(self._attempt_note(where, task, attempt, "objects"))
+
+    def _attempt_note(
+        self, where: Place, task: Pathspec, attempt: int, part: str
+    ) -> dict[str, Any]:
         name = f"{attempt}.data.json"
         found = self.task_file(where, task, name)
         if found is None:
             return {}
         try:
-            info = json.loads(found)["info"]
+            noted = json.loads(found)[part]
         except (ValueError, KeyError, TypeError, RecursionError) as cause:
             raise CorruptBlob(f"Task {task}", name, "it is not the JSON of an attempt") from cause
-        return info if isinstance(info, dict) else {}
+        return noted if isinstance(noted, dict) else {}
 
     def file(self, where: Place, subject: str) -> bytes:
         """Return a file by its full path, the first of the roots that exists.

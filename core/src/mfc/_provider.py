@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: What needs more than a record and a provider to be told: the objects complete it.
 _OF_OBJECTS = frozenset({"status"})
+#: Seconds that a backend may be away unless it says otherwise.
+_PATIENCE = 60.0
 
 
 class Counter:
@@ -43,6 +45,14 @@ class Counter:
         """Return all that was counted so far."""
         with self._lock:
             return Stats(self._calls, self._reads, self._bytes, self._hits)
+
+
+def patience_of(provider: MetadataProvider) -> float:
+    """Return the seconds that a backend may be away before what follows it gives up."""
+    from mfc.hookspecs import Patient  # pluggy takes its time, and few follow logs
+
+    completed = provider._provider if isinstance(provider, CompletedProvider) else provider
+    return completed.patience if isinstance(completed, Patient) else _PATIENCE
 
 
 class CompletedProvider:

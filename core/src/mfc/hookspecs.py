@@ -212,6 +212,14 @@ class MetadataProvider(Protocol):
         """
 
 
+@runtime_checkable
+class Patient(Protocol):
+    """A metadata provider that says how long its backend may be away; optional."""
+
+    #: Seconds without an answer after which `loglines(follow=True)` gives up; 60 without this.
+    patience: float
+
+
 #: Given a run's user and system tags, the user tags that it shall have; `mfc.tags.TagEdit` is one.
 TagChange = Callable[[frozenset[str], frozenset[str]], frozenset[str]]
 

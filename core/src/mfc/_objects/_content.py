@@ -7,13 +7,18 @@ import os
 from typing import BinaryIO
 
 from mfc._files import Progress
-from mfc._objects._included_file import included_content, is_included
+from mfc._objects._included_file import (
+    TEXT_MARK,
+    included_content,
+    is_included,
+    is_included_text,
+)
 from mfc._scope import Scope
 from mfc._spool import Held, Spool
 from mfc.model import ArtifactRecord
 
-#: Bytes that the note of an included file has at most, and what is in each of them.
-_NOTE, _MARK = 1 << 16, b"IncludedFile"
+#: Bytes that the note of an included file has at most, and of what each has something.
+_NOTE, _MARKS = 1 << 16, (b"IncludedFile", TEXT_MARK)
 
 
 def opened(scope: Scope, record: ArtifactRecord) -> BinaryIO:
@@ -73,7 +78,9 @@ def _included(
     scope: Scope, record: ArtifactRecord, content: bytes, tell: Progress | None = None
 ) -> Held | None:
     """Return the content of the included file that an artifact is the note of, if it is one."""
-    if len(content) > _NOTE or _MARK not in content:
+    if len(content) > _NOTE or not any(mark in content for mark in _MARKS):
         return None
     value = scope.reader.plain(record, scope.provider, lambda: Held(content))
-    return included_content(scope, value, str(record.path), tell) if is_included(value) else None
+    if is_included(value) or is_included_text(value):
+        return included_content(scope, value, str(record.path), tell)
+    return None

@@ -21,6 +21,7 @@ from mfc._scope import Scope
 from mfc.errors import (
     ChildNotFound,
     DatastoreError,
+    MetaflowException,
     MetaflowNotFound,
     MfcWarning,
     Unanswered,
@@ -134,6 +135,20 @@ def _answer(thing: Any, question: Callable[[Any], bool]) -> bool:
         return False
 
 
+def _stands(run: Run, word: str) -> bool:
+    """Tell whether that is a run's status; one that cannot be read is `unknown`, with a warning."""
+    from mfc._objects._status import run_standing  # few ask for it
+
+    try:
+        return run_standing(run) == word
+    except Unanswered:
+        raise
+    except MetaflowException as unreadable:
+        if word != "unknown":
+            warnings.warn(f"Left out of a listing: {run}: {unreadable}", MfcWarning, stacklevel=4)
+        return word == "unknown"
+
+
 class Flow(MetaflowObject):
     """All runs of one flow. `Flow("Name")`; it is in a namespace if one of its runs is."""
 
@@ -233,5 +248,5 @@ class Flow(MetaflowObject):
         if query.status is None or self._scope.provider.capabilities.full("status"):
             return self._listed(self._child_records(query))
         runs: Iterator[Run] = self._listed(self._child_records(attrs.evolve(query, limit=None)))
-        matching = (run for run in runs if run.status == query.status)
+        matching = (run for run in runs if _stands(run, query.status))
         return itertools.islice(matching, query.limit)

@@ -1,24 +1,21 @@
-"""The graph of a run as its tasks recorded it, and which tasks are parents and children."""
+"""The graph of a run as its tasks recorded it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from mfc._objects._metadata import ORIGIN_RUN, field_by_task, origin_name
 from mfc._scope import Scope
 from mfc.errors import DatastoreError
-from mfc.model import ArtifactRecord, Level, Pathspec, Record, is_name, whole_number
+from mfc.model import ArtifactRecord, Level, Pathspec, is_name, whole_number
 from mfc.query import Query
 
-if TYPE_CHECKING:
-    from mfc._objects._task import Task
-
-#: Metadata field: the position in each foreach around a task, `stepA:3,stepB:0`.
-PATH_FIELD = "foreach-execution-path"
-_FOREACH = ("split-foreach", "split-parallel")
-_SWITCH = "split-switch"
+FOREACH = ("split-foreach", "split-parallel")
+SWITCH = "split-switch"
+#: Attempts that Metaflow makes only to record what `catch` caught.
+_FALLBACKS = 3
+#: A decorator whose tasks Metaflow never tries again.
+_NEVER_AGAIN = "parallel"
 #: Metaflow's decorators of steps but for `catch`.
 _CATCH_NOTHING = frozenset((
     "timeout", "environment", "secrets", "parallel", "retry", "resources", "batch", "kubernetes",
@@ -118,7 +115,12 @@ class Graph(NamedTuple):
 
     def retry_of(self, step: str) -> tuple[int, int]:
         """Return how often a step is tried again, and how many minutes later."""
-        return self.steps.get(step, _NO_NODE).retry
+        node = self.steps.get(step, _NO_NODE)
+        return (0, 0) if _NEVER_AGAIN in (node.decorators or ()) else node.retry
+
+    def fallbacks_of(self, step: str) -> int:
+        """Return how many more attempts `catch` makes of a step that failed from the outside."""
+        return _FALLBACKS if "catch" in (self.steps.get(step, _NO_NODE).decorators or ()) else 0
 
     def joins_foreach(self, step: str) -> bool:
         """Tell whether `step` is the join of a foreach, rather than of branches."""
@@ -126,14 +128,26 @@ class Graph(NamedTuple):
             return False
         splits = [node for node in self.steps.values() if node.matching_join == step]
         if splits:
-            return any(node.type in _FOREACH for node in splits)
+            return any(node.type in FOREACH for node in splits)
         return len(self.before(step)) == 1  # recorded before matching_join was
+
+    def depth_of(self, step: str) -> int | None:
+        """Return how many foreaches are around a step; None if the graph does not tell."""
+        depth, seen = 0, {step}
+        while step != self.start:
+            before = next((name for name in self.before(step) if name not in seen), None)
+            if before is None:
+                return None
+            depth += (self.type_of(before) in FOREACH) - self.joins_foreach(step)
+            seen.add(before)
+            step = before
+        return depth
 
 
 def graph_of(scope: Scope, *places: Pathspec) -> Graph | None:
     """Return the graph of a run, from the first of these tasks or steps that has it.
 
-    None where it was not recorded (flows of Metaflow before 2.5).
+    None where it was not recorded (Metaflow before 2.4).
     """
     for path in places:
         for record in scope.provider.artifacts(path, ("_graph_info",)):
@@ -156,131 +170,47 @@ def parameters_of(path: Pathspec) -> Pathspec:
     return path.up(Level.RUN).child("_parameters")
 
 
-def parents_of(task: Task) -> Iterator[Record]:
-    """Yield the tasks whose results `task` took in, step by step, newest first."""
-    lineage = _Lineage.of(task)
-    return iter(()) if lineage is None else lineage.parents()
+def graph_by_tasks(scope: Scope, run: Pathspec) -> Graph:
+    """Return the graph of a run that did not record it, by what its tasks did.
 
-
-def children_of(task: Task) -> Iterator[Record]:
-    """Yield the tasks that took in the results of `task`, step by step, newest first."""
-    lineage = _Lineage.of(task)
-    return iter(()) if lineage is None else lineage.children()
-
-
-#: Matches the foreach paths that fit; None if every one does.
-_Fitting: TypeAlias = "str | None"
-
-
-class _Lineage:
-    """Where one task stands in the graph, and who stands around it.
-
-    Args:
-        scope: where it is.
-        graph: of its run.
-        task: its path.
-        position: of the task in each foreach around it; empty outside of any.
-        resumed: the run resumes another one: what was cloned has its position in its origin's
-            metadata.
+    A task that went well says in `_transition` which steps follow, and by a foreach over what, and
+    in `_foreach_stack` how many foreaches are around it. Of steps that follow one that has not
+    ended, there is nothing yet.
     """
+    steps: dict[str, _Node] = {}
+    depths: dict[str, int] = {}
+    for step in scope.provider.children(run, Query()):
+        name = step.path.name
+        steps[name] = _NO_NODE
+        for task in scope.provider.children(step.path, Query()):
+            if internal(scope, task.path, "_task_ok") is True:
+                after, foreach = _transition(internal(scope, task.path, "_transition"))
+                kind = FOREACH[0] if foreach else "linear" if len(after) == 1 else "split-static"
+                steps[name] = _Node(after, kind if after else "end")
+                stack = internal(scope, task.path, "_foreach_stack")
+                depths[name] = len(stack) if isinstance(stack, list) else 0
+                break
+    for name, node in steps.items():
+        before = [other for other in steps if name in steps[other].next]
+        leaves = any(depths.get(name, 0) < depths.get(other, 0) for other in before)
+        if (len(before) > 1 or leaves) and node.type == "linear":
+            steps[name] = node._replace(type="join")
+    return Graph(steps)
 
-    def __init__(
-        self, scope: Scope, graph: Graph, task: Pathspec, position: str, *, resumed: bool
-    ) -> None:
-        self._scope, self._graph, self._task = scope, graph, task
-        self._position, self._resumed = position, resumed
 
-    @classmethod
-    def of(cls, task: Task) -> _Lineage | None:
-        """Return the lineage of `task`; None where no graph was recorded."""
-        path = task._record.path
-        graph = graph_of(task._scope, path, parameters_of(path))
-        if graph is None:
-            return None
-        fields = task._fields((PATH_FIELD,))
-        cloned = origin_name(fields.get(ORIGIN_RUN)) is not None
-        return cls(task._scope, graph, path, str(fields.get(PATH_FIELD) or ""), resumed=cloned)
+def _transition(value: object) -> tuple[tuple[str, ...], bool]:
+    """Return the steps that follow, and whether by a foreach, of what a task recorded."""
+    if not isinstance(value, tuple) or not value or not isinstance(value[0], list):
+        return (), False
+    return tuple(filter(is_name, value[0])), len(value) > 1 and value[1] is not None
 
-    def parents(self) -> Iterator[Record]:
-        mine = self._task.components[2]
-        for step in self._graph.before(mine):
-            if self._graph.joins_foreach(mine):
-                fits = self._deeper()
-            else:
-                fits = self._equal(outer=self._graph.type_of(step) in _FOREACH)
-            for other in self._tasks(step, fits):
-                if self._went(other.path, self._task):
-                    yield other
 
-    def children(self) -> Iterator[Record]:
-        mine = self._task.components[2]
-        for step in self._graph.after(mine):
-            if self._graph.type_of(mine) in _FOREACH:
-                fits = self._deeper()
-            else:
-                fits = self._equal(outer=self._graph.joins_foreach(step))
-            for other in self._tasks(step, fits):
-                if self._went(self._task, other.path):
-                    yield other
-
-    def _deeper(self) -> _Fitting:
-        """Accept positions in a foreach inside of ours."""
-        return f"{re.escape(self._position)},[^,]*" if self._position else None
-
-    def _equal(self, *, outer: bool) -> _Fitting:
-        """Accept our own position, or the one that the innermost foreach around us is in."""
-        mine = self._position.rpartition(",")[0] if outer else self._position
-        return re.escape(mine) or None
-
-    def _tasks(self, step: str, fitting: _Fitting) -> Iterator[Record]:
-        path, provider = self._task.up(Level.RUN).child(step), self._scope.provider
-        if fitting is None:
-            yield from provider.children(path, Query())
-            return
-        # All tasks of a run record their position, or none does: one Metaflow made them.
-        if provider.capabilities.full("metadata") and not self._resumed:
-            yield from provider.children(path, Query(metadata=(PATH_FIELD, fitting)))
-            return
-        fits = re.compile(fitting).fullmatch
-        positions = field_by_task(self._scope, path, PATH_FIELD)
-        for task in provider.children(path, Query()):
-            # One that recorded no position (Metaflow before 2.16) may be anywhere.
-            if task.path not in positions or fits(str(positions[task.path])):
-                yield task
-
-    def _went(self, parent: Pathspec, child: Pathspec) -> bool:
-        """Tell whether results went from one task to the other, where the graph cannot.
-
-        After a switch only the step that was chosen follows; a recursive step passes them from
-        one turn to the next.
-        """
-        above, below = parent.components[2], child.components[2]
-        if self._graph.type_of(above) == _SWITCH and not self._chose(parent, below):
-            return False
-        if below not in self._graph.after(below):
-            return True
-        turn = self._turn(child)
-        if above != below:
-            return turn in (None, 0)
-        before = self._turn(parent)
-        return turn is None or before is None or turn == before + 1
-
-    def _chose(self, switch: Pathspec, step: str) -> bool:
-        """Tell whether a switch went on to `step`; if it recorded nothing, it may have."""
-        transition = self._internal(switch, "_transition")
-        taken = transition[0] if isinstance(transition, tuple) and transition else None
-        return not isinstance(taken, list) or step in filter(_text, taken)
-
-    def _turn(self, task: Pathspec) -> int | None:
-        """Return which turn of a recursive step a task is, from 0; None if not recorded."""
-        stack = self._internal(task, "_iteration_stack")
-        return whole_number(stack[-1]) if isinstance(stack, list) and stack else None
-
-    def _internal(self, task: Pathspec, name: str) -> object:
-        record = self._scope.provider.get(task.child(name))
-        if not isinstance(record, ArtifactRecord):
-            return None
-        try:
-            return self._scope.reader.plain(record, self._scope.provider)
-        except DatastoreError:
-            return None
+def internal(scope: Scope, task: Pathspec, name: str) -> object:
+    """Return what Metaflow recorded for itself; None if it did not, or it cannot be read."""
+    record = scope.provider.get(task.child(name))
+    if not isinstance(record, ArtifactRecord):
+        return None
+    try:
+        return scope.reader.plain(record, scope.provider)
+    except DatastoreError:
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import reprlib
 from types import NoneType
@@ -16,6 +17,9 @@ from mfc._spool import Held
 from mfc.errors import CorruptBlob, DatastoreError
 
 _SHA1 = re.compile("[0-9a-f]{40}")
+#: The type of notes that are text, what each of them says, and characters that it has at most.
+TEXT_MARK, _IN_TEXT = b"uploader-v1", {"type", "url", "is_text", "encoding"}
+_LONGEST = 1 << 16
 #: What a descriptor may say besides the URL, and as what.
 _KINDS = {"type": str, "sub-type": str, "encoding": str, "is_text": bool, "size": int}
 
@@ -23,6 +27,25 @@ _KINDS = {"type": str, "sub-type": str, "encoding": str, "is_text": bool, "size"
 def is_included(value: object) -> bool:
     """Tell whether a value is the note of an included file."""
     return isinstance(value, IncludedFile)
+
+
+def is_included_text(value: object) -> bool:
+    """Tell whether a value is the note of an included file as text, as Metaflow 2.2 to 2.5 made it.
+
+    As a value, such a text is what it is, in Metaflow, too.
+    """
+    return _by_text(value) is not None
+
+
+def _by_text(value: object) -> dict[str, Any] | None:
+    if type(value) is not str or len(value) > _LONGEST:
+        return None
+    try:
+        noted = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    of_note = isinstance(noted, dict) and set(noted) == _IN_TEXT
+    return noted if of_note and noted["type"] == TEXT_MARK.decode() else None
 
 
 def included_file(scope: Scope, value: Any, subject: str) -> str | bytes:
@@ -69,7 +92,7 @@ def included_size(scope: Scope, value: Any, subject: str) -> int:
 
 def _descriptor(value: Any, subject: str) -> dict[str, Any]:
     # A pickle may leave out the descriptor, or put anything into it.
-    noted = getattr(value, "_descriptor", None) if is_included(value) else None
+    noted = getattr(value, "_descriptor", None) if is_included(value) else _by_text(value)
     descriptor = noted if type(noted) is dict else {}
     if not isinstance(descriptor.get("url"), str):
         raise DatastoreError(

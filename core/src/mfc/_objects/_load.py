@@ -201,9 +201,11 @@ class _Finder:
         if problem is not None and not isinstance(problem, MetaflowException):
             raise problem
         for name in self._names:
-            record = found.get(name)
-            if problem is not None:
-                yield Slot(None, problem)
+            record, trouble = found.get(name), problem
+            if record is None and trouble is None and not scope.remote:
+                record, trouble = _asked_alone(scope, _where(task), name)
+            if trouble is not None:
+                yield Slot(None, trouble)
             elif record is None:
                 yield Slot(None, ArtifactNotFound(str(task), name))
             elif not scope.sees(record):
@@ -228,6 +230,17 @@ class _Finder:
         self._given.add(where)
         problems = (self._learned.get(at) for at in (where, where.up(), where.up().up()))
         return self._found.pop(where, {}), next(filter(None, problems), None)
+
+
+def _asked_alone(
+    scope: Scope, where: _Where, name: str
+) -> tuple[ArtifactRecord | None, MetaflowException | None]:
+    """Ask for an artifact that is not among those of its task: it may be unreadable."""
+    try:
+        record = scope.provider.get(where.path.child(name), where.attempt)
+    except MetaflowException as unreadable:
+        return None, unreadable
+    return record if isinstance(record, ArtifactRecord) else None, None
 
 
 def _wide(scope: Scope) -> bool:

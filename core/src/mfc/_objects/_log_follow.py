@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mfc._logs import Line, lines_in, merge, moment
-from mfc._objects._graph import graph_of, parameters_of
 from mfc._objects._log_ends import LogEnd, LogFile, selected
 from mfc._objects._log_selection import Selection
-from mfc._objects._status import standing
+from mfc._objects._status import due_after, graph_around, standing
 from mfc._objects._task_logs import TaskLogs
+from mfc._provider import patience_of
+from mfc.errors import Unanswered
 from mfc.model import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ SHORTEST, LONGEST = 1.0, 5.0
 _GROWTH = 1.5
 #: Seconds after its end in which a task's log may still come.
 _LATE = 10.0
-#: Seconds that the next attempt may take to start once it is due.
-_START = 60.0
 
 
 class GrowingFile:
@@ -100,9 +99,16 @@ class FollowedTask:
         #: When it was seen to run, and when its attempt ended, in seconds since 1970.
         self._alive, self._ended = 0.0, 0.0
         self._attempt, self._patience = 0, 0.0
+        self._is_over = False
+        #: Since when the metadata has not been answered, by the monotonic clock.
+        self._unanswered: float | None = None
 
     def lines(self) -> Iterator[tuple[datetime | None, bytes]]:
-        """Yield the lines that there are, then those that come, until the task has ended."""
+        """Yield the lines that there are, then those that come, until the task has ended.
+
+        Raises:
+            Unanswered: the metadata's backend has not answered for as long as a question may take.
+        """
         stand = standing(self._task)
         self._attempt = stand.attempt or 0
         logs = self._logs()
@@ -123,31 +129,48 @@ class FollowedTask:
         return selected(ends, self._selection)
 
     def _coming(self) -> Iterator[Line]:
-        over, quiet, delay = False, True, SHORTEST
-        while not over:
+        quiet, delay = True, SHORTEST
+        while not self._is_over:
             time.sleep(delay)
             if quiet or not self._files:
                 # Before the log: what is written until the end is not missed then.
-                stand = standing(self._task)
-                yield from self._next_attempts(stand)
-                over = self._over(stand)
-            lines, changed = self._look(ended=over)
+                yield from self._asked()
+            lines, changed = self._look(ended=self._is_over)
             yield from lines
             quiet = not changed
             delay = min(delay * _GROWTH, LONGEST) if quiet else SHORTEST
 
+    def _asked(self) -> Iterator[Line]:
+        """Ask where the task stands; yield what is left of attempts that others follow."""
+        try:
+            stand = standing(self._task)
+            yield from self._next_attempts(stand)
+            self._is_over = self._over(stand)
+        except Unanswered:
+            # It may be away for a moment: what it does not say now, it says when it is back.
+            now = time.monotonic()
+            self._unanswered = now if self._unanswered is None else self._unanswered
+            if now - self._unanswered >= patience_of(self._task._scope.provider):
+                raise
+        else:
+            self._unanswered = None
+
     def _next_attempts(self, stand: Standing) -> Iterator[Line]:
         """Yield what is left of the log of an attempt once another one has started; open that."""
         if not self._files:
-            self._open(self._attempt)
+            self._open(self._attempt, self._files_of(self._attempt))
         latest = stand.attempt or 0
         for attempt in range(max(self._attempt + 1, latest - MAX_ATTEMPTS), latest + 1):
+            files = self._files_of(attempt)
             yield from self._look(ended=True)[0]
-            self._open(attempt)
+            self._open(attempt, files)
 
-    def _open(self, attempt: int) -> None:
-        self._attempt, self._ended = attempt, 0.0
-        self._files = [GrowingFile(file) for file in self._logs().files()]
+    def _open(self, attempt: int, files: list[GrowingFile]) -> None:
+        self._attempt, self._ended, self._files = attempt, 0.0, files
+
+    def _files_of(self, attempt: int) -> list[GrowingFile]:
+        logs = TaskLogs.of(self._task, self._stream).at_attempt(attempt, self._stream)
+        return [GrowingFile(file) for file in logs.files()]
 
     def _logs(self) -> TaskLogs:
         return TaskLogs.of(self._task, self._stream).at_attempt(self._attempt, self._stream)
@@ -176,12 +199,9 @@ class FollowedTask:
         """Return the seconds within which another attempt starts; 0 if none will."""
         if self._task._attempt is not None or stand.attempt is None:
             return 0.0
-        path = self._task._record.path
-        graph = graph_of(self._task._scope, path, parameters_of(path))
-        if graph is None:
-            return 0.0
-        times, minutes = graph.retry_of(path.components[2])
-        return 60.0 * minutes + _START if stand.attempt < times else 0.0
+        step = self._task._record.path.components[2]
+        due = due_after(graph_around(self._task), step, stand.attempt)
+        return 0.0 if due is None else due.seconds
 
     def _scheduler_wrote(self) -> bool:
         """Tell whether the scheduler's part is there, which is written once, after the end."""

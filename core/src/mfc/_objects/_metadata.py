@@ -37,7 +37,8 @@ def of_attempt(records: Iterable[MetadataRecord], attempt: int | None) -> list[M
     """Return the metadata of one attempt; of all if it is None.
 
     Where a record does not say its attempt (Metaflow before 2.4), those between the start of the
-    attempt and the start of the next one count.
+    attempt and the start of the next one count. A clone has no start: it is what was recorded
+    until its end.
 
     Source:
         Metaflow 2.19, `MetadataProvider._reconstruct_metadata_for_attempt`.
@@ -52,13 +53,21 @@ def of_attempt(records: Iterable[MetadataRecord], attempt: int | None) -> list[M
         for record in known
         if record.name == "attempt" and (number := whole_number(record.value)) is not None
     }
-    if attempt not in starts:
-        return []
+    begin = starts.get(attempt)
+    if begin is None:
+        ends = {
+            number: record.created
+            for record in known
+            if record.name == "attempt-done" and (number := whole_number(record.value)) is not None
+        }
+        if attempt not in ends:
+            return []
+        begin = 1 + max((end for number, end in ends.items() if number < attempt), default=-1)
     end = starts.get(attempt + 1)
     return [
         record
         for record in known
-        if starts[attempt] <= record.created and (end is None or record.created < end)
+        if begin <= record.created and (end is None or record.created < end)
     ]
 
 

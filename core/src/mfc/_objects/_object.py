@@ -274,7 +274,7 @@ class MetaflowObject:
             for record in records:
                 yield make(scope, record, attempt, self)
             return
-        siblings = Siblings(records)
+        siblings = Siblings(records, whole=scope.remote)
         for position, record in siblings:
             child = make(scope, record, attempt, self)
             child._walk = siblings, position

@@ -28,6 +28,8 @@ Item = TypeVar("Item")
 WIDTH = 8
 #: Objects that are asked alone before all are asked at once.
 _ALONE = 2
+#: Records that stay known behind the last one given out, where a listing is not kept whole.
+_BEHIND = 10_000
 #: Seconds for which an answer that came ahead is good; it is used once.
 _FRESH = 60.0
 
@@ -53,16 +55,17 @@ class Siblings:
 
     Args:
         records: the listing.
+        whole: keep all records that were read; else only the latest, so that memory stays flat.
     """
 
-    def __init__(self, records: Iterator[Record]) -> None:
-        self._records = records
+    def __init__(self, records: Iterator[Record], *, whole: bool) -> None:
+        self._records, self._whole = records, whole
         #: What ended the listing: whoever looked ahead heard it first, and once.
         self._error: Exception | None = None
         self._lock = fork_safe(threading.RLock())
-        #: All records that were read, and how many of them were given out.
-        self._read: list[Record] = []
-        self._given = 0
+        #: The records that were read, by position, and how many of them were given out.
+        self._read: dict[int, Record] = {}
+        self._reached = self._given = 0
         self._asked: dict[Hashable, _Progress[Any]] = {}
         #: What one of them told that holds for all.
         self.notes: dict[str, Any] = {}
@@ -80,11 +83,13 @@ class Siblings:
                     return
                 self._given += 1
                 record = self._read[position]
+                if not self._whole:
+                    self._read.pop(position - _BEHIND, None)
             yield position, record
 
     def _reach(self, position: int) -> bool:
         """Read the listing up to `position`; tell whether it goes so far."""
-        while len(self._read) <= position:
+        while self._reached <= position:
             try:
                 record = None if self._error else next(self._records, None)
             except Exception as error:  # noqa: BLE001 - raised where the listing ends
@@ -92,7 +97,8 @@ class Siblings:
                 return False
             if record is None:
                 return False
-            self._read.append(record)
+            self._read[self._reached] = record
+            self._reached += 1
         return True
 
     def answer(self, position: int, question: Question[T]) -> T:
@@ -133,19 +139,20 @@ class Siblings:
             return progress.peeked(self._read[position].path)
 
     def path(self, position: int) -> Pathspec | None:
-        """Return the path of the object at `position`, None if there are not so many."""
+        """Return the path of the object at `position`, None if it is not known (any more)."""
         with self._lock:
-            return self._read[position].path if self._reach(position) else None
+            record = self._read.get(position) if self._reach(position) else None
+            return None if record is None else record.path
 
     def _ahead(self, position: int, number: int) -> list[Pathspec]:
         """Return the paths of some objects from `position`; not beyond those given out, if any."""
         with self._lock:
             if position + 1 == self._given:
                 self._reach(position + number - 1)
-                last = len(self._read)
+                last = self._reached
             else:
                 last = self._given
-            return [r.path for r in self._read[position : min(position + number, last)]]
+            return [self._read[at].path for at in range(position, min(position + number, last))]
 
 
 class _Progress(Generic[T]):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from mfc._arguments import texts
 from mfc._objects._graph import Graph, graph_of, parameters_of
+from mfc._objects._lineage import graph_around
 from mfc._objects._listing import Listing
 from mfc._objects._object import MetaflowObject, local_time
-from mfc.errors import NoTasks
+from mfc.errors import NoTasks, UnreadableRecord
 from mfc.model import Level, Pathspec, Record
 from mfc.query import Query
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mfc._objects._run import Run
     from mfc._objects._task import Task
 
-_CONTROL = "control_task"
+_CONTROL, _PARAMETERS = "control_task", "_parameters"
 
 
 def _is_control(task: Task) -> bool:
@@ -123,24 +124,33 @@ class Step(MetaflowObject):
 
     @property
     def parent_steps(self) -> Iterator[Step]:
-        """The steps before this one that exist: a branch that was not taken does not."""
+        """The steps before this one that exist: a branch that was not taken does not.
+
+        Raises:
+            UnreadableRecord: what was recorded does not tell.
+        """
         graph = self._graph()
-        if graph is not None and self.id != graph.start:
-            yield from self._existing(graph.before(self.id))
+        if self.id in (_PARAMETERS, graph.start):
+            return
+        before = graph.before(self.id)
+        if not before:
+            reason = "its run recorded no graph, nor what led to it"
+            raise UnreadableRecord(f"parents of {self}", reason)
+        yield from self._existing(before)
 
     @property
     def child_steps(self) -> Iterator[Step]:
         """The steps after this one that exist (so far)."""
         graph = self._graph()
-        if graph is not None and self.id != graph.end:
+        if self.id != graph.end:
             yield from self._existing(graph.after(self.id))
 
-    def _graph(self) -> Graph | None:
-        parameters = parameters_of(self._record.path)
-        if (graph := graph_of(self._scope, parameters)) is not None:
+    def _graph(self) -> Graph:
+        path = self._record.path
+        if (graph := graph_of(self._scope, parameters_of(path))) is not None:
             return graph
         task = self.task
-        return graph_of(self._scope, task._record.path) if task else None
+        return graph_around(self._scope, path.parent, task._record.path if task else None)
 
     def _existing(self, names: list[str]) -> Iterator[Step]:
         run, scope = self._record.path.parent, self._scope.unchecked()

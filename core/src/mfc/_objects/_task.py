@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from mfc._arguments import flag, one_of
 from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
 from mfc._objects._code_package import MetaflowCode, environment_of
-from mfc._objects._graph import PATH_FIELD, children_of, parents_of
+from mfc._objects._lineage import PATH_FIELD, children_of, parents_of
 from mfc._objects._metadata import Metadata, newest, of_attempt, origin_of, with_origins
 from mfc._objects._object import MetaflowObject, local_time
 from mfc._objects._questions import artifact_of, metadata_of, outcome_of
-from mfc.errors import BadArgument
+from mfc.errors import BadArgument, MfcWarning, Unanswered, UnreadableRecord
 from mfc.model import (
     ArtifactRecord,
     Level,
@@ -103,7 +104,13 @@ class Task(MetaflowObject):
         if self._siblings is not None:
             siblings, _ = self._siblings
             return self._ask(outcome_of(self._scope, self._record, name, siblings.notes))
-        return self._internal(name) is True  # what else stands there may refuse to be a truth
+        try:
+            return self._internal(name) is True  # what else stands there may refuse to be a truth
+        except Unanswered:
+            raise
+        except UnreadableRecord as unreadable:
+            warnings.warn(f"{self}: {unreadable}; taken for False", MfcWarning, stacklevel=3)
+            return False
 
     @property
     def successful(self) -> bool:

@@ -16,11 +16,13 @@ __version__ = "0.1.0"
 
 #: The version of the plugin contract that this is written for.
 MFC_CONTRACT = 1
-#: What can be told from the names and files of a directory; to match metadata saves nothing.
+#: What can be told from the names and files of a directory; to match metadata saves nothing. Runs
+#: that have not completed are told from few names, others by the client.
 MFC_CAPABILITIES = Capabilities(
     tags=Support.FULL,
     since=Support.FULL,
     until=Support.FULL,
+    status=Support.PARTIAL,
     user=Support.FULL,
     names=Support.FULL,
     limit=Support.FULL,

@@ -7,6 +7,8 @@ import os
 import stat
 from typing import BinaryIO
 
+from mfc_local._paths import opened
+
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has no FIFOs in directories
 
 
@@ -34,7 +36,13 @@ class LocalFiles:
 
     def size(self, path: str) -> int:
         """Return the size of a file in bytes."""
-        status = os.stat(path)
+        try:
+            status = os.stat(path)
+        except OSError as cause:
+            if cause.errno != errno.ENAMETOOLONG:
+                raise
+            with self.open(path) as file:
+                return os.fstat(file.fileno()).st_size
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a file", path)
         return status.st_size
@@ -52,7 +60,7 @@ def _opened(path: str, flags: int) -> int:
     Raises:
         OSError: it is something else.
     """
-    descriptor = os.open(path, flags | _NONBLOCK)
+    descriptor = opened(path, flags | _NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a file", path)

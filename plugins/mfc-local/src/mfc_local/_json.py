@@ -12,6 +12,7 @@ import warnings
 from typing import Any
 
 from mfc.errors import MfcWarning, UnreadableRecord
+from mfc_local._paths import names, opened, reachable
 
 _parse = json.JSONDecoder().raw_decode
 _CHUNK = 1 << 16
@@ -19,6 +20,7 @@ _CHUNK = 1 << 16
 _WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if os.name == "nt" else ()
 #: Bytes of the largest file that can be a record.
 _LIMIT = 1 << 28
+_STALE = getattr(errno, "ESTALE", None)
 # Windows translates line ends without O_BINARY; a FIFO blocks who opens it without O_NONBLOCK.
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -30,8 +32,19 @@ def read_bytes(path: str) -> bytes | None:
         UnreadableRecord: no permission, or the disk failed.
     """
     try:
-        # Listings read thousands of these: os.open is half the price of open().
-        descriptor = os.open(path, _FLAGS)
+        return _content(path)
+    except UnreadableRecord as unreadable:
+        # On network disks, a file that was replaced meanwhile has to be looked up again.
+        cause = unreadable.__cause__
+        if isinstance(cause, OSError) and cause.errno == _STALE:
+            return _content(path)
+        raise
+
+
+def _content(path: str) -> bytes | None:
+    try:
+        # Listings read thousands of these: a descriptor is half the price of open().
+        descriptor = opened(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
         return None
     except PermissionError as cause:
@@ -80,7 +93,7 @@ def names_in(directory: str) -> list[str]:
         UnreadableRecord: no permission, or the disk failed.
     """
     try:
-        return os.listdir(directory)
+        return names(directory)
     except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
         return []
     except OSError as cause:
@@ -102,17 +115,21 @@ def replace(path: str, fields: dict[str, Any]) -> None:
     """
     import tempfile  # few clients change tags
 
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix="tmp")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(fields, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, os.stat(path).st_mode & 0o7777)
-        _put(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with reachable(os.path.dirname(path)) as directory:
+        target = f"{directory}/{os.path.basename(path)}"
+        descriptor, temporary = tempfile.mkstemp(dir=directory, prefix="tmp")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(fields, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, os.stat(target).st_mode & 0o7777)
+            _put(temporary, target)
+        except BaseException:
+            # Where it came after the file was renamed, it is not here any more.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
 
 
 def _put(temporary: str, path: str) -> None:

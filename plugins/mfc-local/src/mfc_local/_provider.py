@@ -53,8 +53,7 @@ class LocalProvider:
         level = path.level
         if level is Level.ARTIFACT:
             run = self._run(path.up(Level.RUN))
-            found = self._task(path.parent).named((path.name,), attempt, run)
-            return found[0] if found else None
+            return self._task(path.parent).one(path.name, attempt, run)
         if level is Level.RUN:
             return self._run(path)
         run = self._run(path.up(Level.RUN)) if level > Level.RUN else None

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mfc.config import Config
 from mfc.errors import BadAddress
+from mfc_local._paths import is_directory
 
 #: The directory with the results, by kind of provider.
 DIRECTORIES = {"local": ".metaflow", "spin": ".metaflow_spin"}
@@ -54,7 +55,7 @@ def place_of(address: str, config: Config) -> Place | None:
         root = os.path.realpath(os.path.join(home, DIRECTORIES[kind]))
     except ValueError as cause:  # a NUL, or what no file system can spell
         raise BadAddress(f"{directory!r} cannot be a directory") from cause
-    if not os.path.isdir(root):
+    if not is_directory(root):
         raise BadAddress(f"Could not find directory {DIRECTORIES[kind]} in directory {directory}")
     return Place(kind, f"{kind}@{home}", root)
 

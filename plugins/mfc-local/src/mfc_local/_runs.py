@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
-from operator import attrgetter, itemgetter
+from collections.abc import Iterator
+from operator import attrgetter
 
 from mfc.errors import UnreadableRecord
 from mfc.hookspecs import Meter
 from mfc.model import Pathspec, Record
 from mfc.query import Query
+from mfc_local._ends import may_be_completed
 from mfc_local._json import left_out, names_in, parsed, read_bytes
 
 #: What else lies in the directory of a flow.
 _NO_RUNS = frozenset({"_meta", "data", "latest_run"})
 #: Digits of a run id that is a time in µs: from the year 2001 to 2286.
 _TIME_DIGITS = 16
-#: A run's record is written within this time, in ms, of its id. One that claims to be younger
-#: was written again when Metaflow changed its tags.
-_REWRITTEN = 60_000
+#: A run's record is written within this time, in ms, of its id. One that claims another time was
+#: written again when Metaflow changed its tags, or copied from elsewhere.
+_AT_ONCE = 1000
 #: Runs that are put in order before all others.
-_FIRST = 64
+_SORTED_FIRST = 64
 
 
 def created_at(run_id: str, recorded: int) -> int:
@@ -29,13 +30,13 @@ def created_at(run_id: str, recorded: int) -> int:
     Metaflow changes the recorded time when it changes tags; the id of a local run is the time
     of its creation, and stays.
 
-    >>> created_at("1700000000000000", 1700000000004), created_at("1700000000000000", 1800000000000)
+    >>> created_at("1700000000000000", 1700000000004), created_at("1700000000000000", 1700000001004)
     (1700000000004, 1700000000000)
     """
     if not _is_time(run_id):
         return recorded
     identified = int(run_id) // 1000
-    return identified if recorded - identified > _REWRITTEN else recorded
+    return recorded if -_AT_ONCE <= recorded - identified <= _AT_ONCE else identified
 
 
 def _is_time(run_id: str) -> bool:
@@ -56,7 +57,10 @@ def run_record(run: Pathspec, content: bytes, file: str) -> Record:
 
 
 def runs(directory: str, flow: Pathspec, query: Query, meter: Meter) -> Iterator[Record]:
-    """Yield the runs of a flow that match, newest first; limit and status are not looked at.
+    """Yield the runs of a flow that match, newest first.
+
+    A limit is not looked at. Of those that are asked for because they completed, some that did not
+    are left out at little cost, not all.
 
     Args:
         directory: the flow's.
@@ -71,69 +75,90 @@ def runs(directory: str, flow: Pathspec, query: Query, meter: Meter) -> Iterator
     meter.add(reads=1)
     if query.names is not None:
         names = [name for name in names if name in query.names]
-    timed = [name for name in names if len(name) == _TIME_DIGITS and name.isdecimal()]
-    in_order = _newest_first(_in_window(timed, query))
+    timed = [name for name in names if _is_time(name)]
+    others = sorted({*names}.difference(timed, _NO_RUNS)) if len(timed) < len(names) else []
+    del names  # listings are long, and so is the reading of them
+    wanted = _Wanted(directory, flow, query, meter)
+    by_time = filter(None, map(wanted.run, _newest_first(_in_window(timed, query))))
     # Other ids, of schedulers, say nothing: those runs must be read to be put in order.
-    others = list(
-        _read(directory, flow, sorted({*names}.difference(timed, _NO_RUNS)), query, meter)
+    unordered = sorted(
+        filter(None, map(wanted.run, others)), key=attrgetter("created"), reverse=True
     )
-    if not others:
-        yield from _read(directory, flow, in_order, query, meter)
-        return
-    others.sort(key=attrgetter("created"), reverse=True)
-    keyed_others = ((record.created, record) for record in others)
-    keyed_timed = (
-        (int(record.path.name) // 1000, record)
-        for record in _read(directory, flow, in_order, query, meter)
-    )
-    for _, record in heapq.merge(keyed_timed, keyed_others, key=itemgetter(0), reverse=True):
-        yield record
+    try:
+        if unordered:
+            yield from heapq.merge(by_time, unordered, key=_age, reverse=True)
+        else:
+            yield from by_time
+    finally:
+        wanted.count()
+
+
+def _age(run: Record) -> int:
+    """Return what orders a run among others: the time that its id is, or that was recorded."""
+    name = run.path.name
+    return int(name) // 1000 if _is_time(name) else run.created
 
 
 def _newest_first(timed: list[str]) -> Iterator[str]:
     """Yield ids that are times, newest first; a few of them before all are sorted."""
     # Of equal length, so as text they sort as the times do.
-    first = heapq.nlargest(_FIRST, timed)
+    first = heapq.nlargest(_SORTED_FIRST, timed)
     yield from first
-    if len(timed) > _FIRST:
+    if len(timed) > _SORTED_FIRST:
         yield from sorted({*timed}.difference(first), reverse=True)
 
 
 def _in_window(names: list[str], query: Query) -> list[str]:
     """Return the ids that may have been created in the time asked for, without reading them."""
     if query.since is not None:
-        earliest = (query.since - _REWRITTEN) * 1000
+        earliest = (query.since - _AT_ONCE) * 1000
         names = [name for name in names if int(name) >= earliest]
     if query.until is not None:
-        end = query.until * 1000
+        end = (query.until + _AT_ONCE) * 1000
         names = [name for name in names if int(name) < end]
     return names
 
 
-def _read(
-    directory: str, flow: Pathspec, names: Iterable[str], query: Query, meter: Meter
-) -> Iterator[Record]:
-    tests, child = query.tests(), flow.child
-    reads = size = 0
-    try:
-        for name in names:
-            file = f"{directory}/{name}/_meta/_self.json"
-            reads += 1
-            try:
-                content = read_bytes(file)
-                if content is None:
-                    continue
-                size += len(content)
-                record = run_record(child(name), content, file)
-            except UnreadableRecord as unreadable:
-                left_out(unreadable)
-                continue
-            for test in tests:
-                if not test(record):
-                    break
-            else:
-                meter.add(reads=reads, size=size)  # who gets it may look, and stop
-                reads = size = 0
-                yield record
-    finally:
-        meter.add(reads=reads, size=size)
+class _Wanted:
+    """Reads runs of a flow, one after the other, and passes over what is not wanted.
+
+    Args:
+        directory: the flow's.
+        flow: its path.
+        query: what is wanted.
+        meter: where reads are counted: a lot of them at once.
+    """
+
+    def __init__(self, directory: str, flow: Pathspec, query: Query, meter: Meter) -> None:
+        self._directory, self._flow, self._meter = directory, flow.components, meter
+        self._tests = query.tests()
+        self._completed = query.status == "completed"
+        self._reads = self._size = 0
+
+    def run(self, name: str) -> Record | None:
+        """Return the run's record, None if there is none that is wanted."""
+        run = f"{self._directory}/{name}"
+        if self._completed and not may_be_completed(run, self._meter):
+            return None
+        file = f"{run}/_meta/_self.json"
+        self._reads += 1
+        try:
+            content = read_bytes(file)
+            if content is None:
+                return None
+            self._size += len(content)
+            record = run_record(Pathspec((*self._flow, name)), content, file)
+        except UnreadableRecord as unreadable:
+            left_out(unreadable)
+            return None
+        for test in self._tests:
+            if not test(record):
+                return None
+        self._meter.add(reads=self._reads, size=self._size)  # who gets it may look, and stop
+        self._reads = self._size = 0
+        return record
+
+    def count(self) -> None:
+        """Count what was read since the last time."""
+        self._meter.add(reads=self._reads, size=self._size)
+        self._reads = self._size = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -9,10 +11,12 @@ from filelock import FileLock, Timeout
 from mfc.errors import MetaflowNotFound, MetaflowTaggingError, UnreadableRecord
 from mfc.hookspecs import TagChange
 from mfc.model import Pathspec
+from mfc_local._interrupts import uninterrupted
 from mfc_local._json import parsed, read_bytes, replace
+from mfc_local._paths import reachable
 
-#: Seconds to wait for others who change the tags of the same run.
-PATIENCE = 30.0
+#: Seconds to wait for others who change the tags of the same run, and between two tries.
+PATIENCE, _PAUSE = 30.0, 0.02
 #: How often to write again what a writer without a lock (Metaflow itself) overwrote.
 _TRIES = 10
 
@@ -20,38 +24,59 @@ _TRIES = 10
 def retag(file: str, run: Pathspec, change: TagChange) -> frozenset[str]:
     """Change the tags in a run's file and return the user tags that it has then.
 
-    Everything else in the file stays: when it was created, and by whom.
+    Everything else in the file stays: when it was created, and by whom. Ctrl-C leaves the tags as
+    they were or as they should be, and no other file.
 
     Raises:
         MetaflowNotFound: the run is gone.
         MetaflowTaggingError: refused by `change`, no permission, or no end to others' changes.
     """
+    deadline = time.monotonic() + PATIENCE
     try:
-        with FileLock(f"{file}.lock", timeout=PATIENCE):
-            return _changed(file, run, change)
-    except Timeout as cause:
-        raise MetaflowTaggingError(
-            f"The tags of {run} were being changed by others for {PATIENCE:.0f} s; try again"
-        ) from cause
+        while True:
+            with uninterrupted():
+                fields = _fields(file, run)
+                if (before := _tags(fields)) == _changed(fields, change):
+                    return before  # nothing to write: no lock, and no permission, is needed
+                with reachable(os.path.dirname(file)) as directory:
+                    lock = FileLock(f"{directory}/{os.path.basename(file)}.lock", blocking=False)
+                    try:
+                        with lock:
+                            return _written(file, run, change)
+                    except Timeout:
+                        pass
+            if time.monotonic() >= deadline:
+                raise MetaflowTaggingError(
+                    f"The tags of {run} were being changed by others for {PATIENCE:.0f} s; "
+                    "try again"
+                )
+            time.sleep(_PAUSE)
     # filelock raises NotImplementedError where a filesystem has no locks.
     except (OSError, NotImplementedError, RecursionError) as cause:
         raise MetaflowTaggingError(f"The tags of {run} cannot be written: {cause}") from cause
 
 
-def _changed(file: str, run: Pathspec, change: TagChange) -> frozenset[str]:
+def _written(file: str, run: Pathspec, change: TagChange) -> frozenset[str]:
     for _ in range(_TRIES):
         fields = _fields(file, run)
-        before = frozenset(fields.get("tags") or ())
-        after = change(before, frozenset(fields.get("system_tags") or ()))
-        if after == before:
+        after = _changed(fields, change)
+        if after == _tags(fields):
             return after
         fields["tags"] = sorted(after)
         replace(file, fields)
-        if frozenset(_fields(file, run).get("tags") or ()) == after:
+        if _tags(_fields(file, run)) == after:
             return after
     raise MetaflowTaggingError(
         f"The tags of {run} were overwritten {_TRIES} times by a writer without a lock; try again"
     )
+
+
+def _changed(fields: dict[str, Any], change: TagChange) -> frozenset[str]:
+    return change(_tags(fields), frozenset(fields.get("system_tags") or ()))
+
+
+def _tags(fields: dict[str, Any]) -> frozenset[str]:
+    return frozenset(fields.get("tags") or ())
 
 
 def _fields(file: str, run: Pathspec) -> dict[str, Any]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from mfc.errors import UnreadableRecord
 from mfc.hookspecs import Meter
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record, whole_number
 from mfc_local._json import left_out, names_in, parsed, read_bytes
+from mfc_local._paths import exists
 
 META = "_meta"
 _FIELD = "sysmeta_"
 _DONE = "sysmeta_attempt-done_"
 _ARTIFACT = "_artifact_"
 _created = attrgetter("created")
+#: Is told of a record that cannot be read.
+Tell: TypeAlias = Callable[[UnreadableRecord], None]
 _Made = TypeVar("_Made", bound="Record | MetadataRecord")
 
 
@@ -47,17 +49,40 @@ class TaskFiles(NamedTuple):
         found.sort(key=_created)
         return found
 
+    def one(self, name: str, attempt: int | None, run: Record | None) -> ArtifactRecord | None:
+        """Return an artifact of an attempt, by default of the one done last.
+
+        Raises:
+            UnreadableRecord: its record, or what says which attempt counts, cannot be read.
+        """
+        unreadable: list[UnreadableRecord] = []
+        found = self.named((name,), attempt, run, unreadable.append)
+        if unreadable:
+            raise unreadable[0]
+        return found[0] if found else None
+
     def named(
-        self, names: Collection[str], attempt: int | None, run: Record | None
+        self,
+        names: Collection[str],
+        attempt: int | None,
+        run: Record | None,
+        tell: Tell = left_out,
     ) -> list[ArtifactRecord]:
-        """Return some artifacts of an attempt, by default of the one done last, newest first."""
-        found = self._of_attempt(names, attempt or 0, run)
+        """Return some artifacts of an attempt, by default of the one done last, newest first.
+
+        What cannot be read is left out and told.
+        """
+        told: list[UnreadableRecord] = []
+        found = self._of_attempt(names, attempt or 0, run, told.append)
         if attempt is None and not (found and self._first_attempt_counts(found[0])):
             last = self._done_last(self._entries())
             if last is None:
                 return []
             if last:
-                return self._of_attempt(names, last, run)
+                told = []
+                found = self._of_attempt(names, last, run, told.append)
+        for unreadable in told:
+            tell(unreadable)
         return found
 
     def artifacts(self, attempt: int | None, run: Record | None) -> list[ArtifactRecord]:
@@ -75,13 +100,13 @@ class TaskFiles(NamedTuple):
         return self._artifacts(wanted, len(start), run)
 
     def _of_attempt(
-        self, names: Collection[str], attempt: int, run: Record | None
+        self, names: Collection[str], attempt: int, run: Record | None, tell: Tell
     ) -> list[ArtifactRecord]:
         start = f"{attempt}{_ARTIFACT}"
-        return self._artifacts([f"{start}{name}.json" for name in names], len(start), run)
+        return self._artifacts([f"{start}{name}.json" for name in names], len(start), run, tell)
 
     def _artifacts(
-        self, files: Collection[str], skip: int, run: Record | None
+        self, files: Collection[str], skip: int, run: Record | None, tell: Tell = left_out
     ) -> list[ArtifactRecord]:
         """Return the artifacts in some files, newest first; their names begin at `skip`."""
         found = self._read(
@@ -89,6 +114,7 @@ class TaskFiles(NamedTuple):
             lambda fields, file: ArtifactRecord.of_json(
                 self.path.child(file[skip:-5]), fields, run
             ),
+            tell,
         )
         if len(found) > 1:
             found.sort(key=_created, reverse=True)
@@ -101,7 +127,7 @@ class TaskFiles(NamedTuple):
         file in the datastore; so this can be told where the datastore is this tree.
         """
         second = f"{self.directory}/1.attempt.json"
-        return found.location == self.own_location and not os.access(second, os.F_OK)
+        return found.location == self.own_location and not exists(second)
 
     def _done_last(self, entries: list[str]) -> int | None:
         """Return the attempt that was done last, None if none is."""
@@ -124,9 +150,12 @@ class TaskFiles(NamedTuple):
         return names_in(f"{self.directory}/{META}")
 
     def _read(
-        self, files: Collection[str], make: Callable[[dict[str, Any], str], _Made]
+        self,
+        files: Collection[str],
+        make: Callable[[dict[str, Any], str], _Made],
+        tell: Tell = left_out,
     ) -> list[_Made]:
-        """Return the records in some files; what is unreadable is left out, with a warning."""
+        """Return the records in some files; what is unreadable is left out, and told."""
         found, size = [], 0
         for name in files:
             file = f"{self.directory}/{META}/{name}"
@@ -136,6 +165,6 @@ class TaskFiles(NamedTuple):
                     size += len(content)
                     found.append(make(parsed(content, file), name))
             except UnreadableRecord as unreadable:
-                left_out(unreadable)
+                tell(unreadable)
         self.meter.add(reads=len(files), size=size)
         return found

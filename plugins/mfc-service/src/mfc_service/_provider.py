@@ -63,6 +63,8 @@ class ServiceProvider:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.address = f"service@{connection.settings.base.url}"
+        #: Seconds that one question may take, and the service may be away while a log is followed.
+        self.patience = connection.settings.timeout
         self._completed = Completed(self._listed, self._ends_at)
 
     def root(self, ds_type: str) -> str | None:  # noqa: ARG002, the contract's
