@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import hypothesis
 import pytest
 from sybil import Sybil
 from sybil.document import PythonDocStringDocument
@@ -23,6 +24,11 @@ from sybil.sybil import SybilCollection
 
 from mfc import Client
 
+# A machine may be busy: no example fails for the time that it takes.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 #: Prints the contract, clause by clause, also where tests run in several processes.
 pytest_plugins = ["mfc.testing.report", "tests.servers.fixtures"]
 ROOT = Path(__file__).parent

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ SETTINGS = settings(
     max_examples=12,
     phases=[Phase.explicit, Phase.generate],  # to shrink takes minutes of walks
     print_blob=True,
-    deadline=timedelta(seconds=30),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 FIELDS = [

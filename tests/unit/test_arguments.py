@@ -367,7 +367,7 @@ ELSEWHERE = {
     "Client.use": "tested as `metadata`",
     "Client.provider_at": "tested as `metadata`",
     "Client.within": "for the client itself",
-    "Client.root": "for the client itself",
+    "Client.roots": "for the client itself",
     "Client.place": "for the client itself",
     "Client.filesystem": "for the client itself",
     "Client.wanted": "for the client itself",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import pytest
 
@@ -26,6 +28,12 @@ class Files:
         if isinstance(found, OSError):
             raise found
         return found[start:end]
+
+    def size(self, path: str) -> int:
+        return len(self.cat_file(path))
+
+    def open(self, path: str, mode: str = "rb") -> BinaryIO:
+        return io.BytesIO(self.cat_file(path))
 
 
 def client_of(provider: MemoryProvider, ds_type: str, files: Files) -> Client:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 from mfc import hookspecs
@@ -106,6 +107,14 @@ class GuardedProvider(_Guarded):
         super().__init__(provider, plugin)
         self.address = self._attribute("address", str, "text")
         self.capabilities = self._attribute("capabilities", Capabilities, "a Capabilities")
+
+    def __getattr__(self, name: str) -> Any:
+        # Optional powers: those that the provider has.
+        if name == "patience" and isinstance(self._inner, hookspecs.Patient):
+            return float(self._inner.patience)
+        if name == "recent" and isinstance(self._inner, hookspecs.Recent):
+            return partial(self._each, "recent", MetadataRecord)
+        raise AttributeError(name)
 
     def root(self, ds_type: str) -> str | None:
         """See `MetadataProvider`."""

@@ -18,8 +18,23 @@ if TYPE_CHECKING:
 
 #: What needs more than a record and a provider to be told: the objects complete it.
 _OF_OBJECTS = frozenset({"status"})
+
+
 #: Seconds that a backend may be away unless it says otherwise.
 _PATIENCE = 60.0
+
+
+def recent_of(
+    provider: MetadataProvider, run: Pathspec, since: int
+) -> Iterator[MetadataRecord] | None:
+    """Return what was registered for a run at `since` (ms) or later; None if that is not told."""
+    return provider.recent(run, since) if isinstance(provider, CompletedProvider) else None
+
+
+def patience_of(provider: MetadataProvider) -> float:
+    """Return the seconds that a backend may be away before what follows it gives up."""
+    found: float = getattr(provider, "patience", _PATIENCE)
+    return found
 
 
 class Counter:
@@ -47,14 +62,6 @@ class Counter:
             return Stats(self._calls, self._reads, self._bytes, self._hits)
 
 
-def patience_of(provider: MetadataProvider) -> float:
-    """Return the seconds that a backend may be away before what follows it gives up."""
-    from mfc.hookspecs import Patient  # pluggy takes its time, and few follow logs
-
-    completed = provider._provider if isinstance(provider, CompletedProvider) else provider
-    return completed.patience if isinstance(completed, Patient) else _PATIENCE
-
-
 class CompletedProvider:
     """A provider with every capability, whatever the one behind it lacks.
 
@@ -69,6 +76,20 @@ class CompletedProvider:
         self._newest_first = self.capabilities.full("order")
         self._bulk = self.capabilities.full("bulk")
         self._attempts = self.capabilities.full("attempts")
+
+    def recent(self, run: Pathspec, since: int) -> Iterator[MetadataRecord] | None:
+        """Return the metadata that was registered lately; None where that is not cheap to tell."""
+        ask = getattr(self._provider, "recent", None)
+        if ask is None:
+            return None
+        self._counter.call()
+        found: Iterator[MetadataRecord] = ask(run, since)
+        return (record for record in found if record.created >= since)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the backend may be away before what follows it gives up; see `Patient`."""
+        return patience_of(self._provider)
 
     def get(self, path: Pathspec, attempt: int | None = None) -> Record | None:
         """Return the record at `path`; see the contract."""

@@ -213,6 +213,22 @@ class MetadataProvider(Protocol):
 
 
 @runtime_checkable
+class Recent(Protocol):
+    """A metadata provider that finds what was registered lately without reading the rest; optional.
+
+    The client then tells the states of all tasks of a step by a few questions.
+    """
+
+    def recent(self, run: Pathspec, since: int) -> Iterator[MetadataRecord]:
+        """Yield the metadata of all tasks of a run that was registered at `since` or later.
+
+        Args:
+            run: path of a run; nothing comes of one that does not exist.
+            since: milliseconds since 1970 UTC.
+        """
+
+
+@runtime_checkable
 class Patient(Protocol):
     """A metadata provider that says how long its backend may be away; optional."""
 

@@ -13,7 +13,7 @@ from mfc._scope import Scope
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.query import Query
 
-_GRAPH = "_graph_info"
+_GRAPH, _CANNOT_CATCH = "_graph_info", "cannot catch"
 #: Metadata that says how an attempt ended; since this version of Metaflow.
 _OUTCOME, _OUTCOME_SINCE = "attempt_ok", (2, 2, 5)
 _created = attrgetter("created")
@@ -59,7 +59,7 @@ def outcome_of(scope: Scope, like: Record, name: str, notes: dict[str, Any]) -> 
         notes: what one of the tasks told of all of them.
     """
     step = like.path.parent
-    by_metadata = scope.provider.capabilities.full("metadata") and _leaves_outcome(like)
+    by_metadata = scope.provider.capabilities.full("metadata") and leaves_outcome(like)
 
     def one(task: Pathspec) -> bool:
         if not by_metadata:
@@ -70,7 +70,7 @@ def outcome_of(scope: Scope, like: Record, name: str, notes: dict[str, Any]) -> 
         return _is_true(scope, found.get(name))
 
     def every() -> Mapping[Pathspec, bool]:
-        if by_metadata and (name == "_task_ok" or _cannot_catch(scope, step.name, notes)):
+        if by_metadata and (name == "_task_ok" or cannot_catch(scope, step.name, notes)):
             return _outcomes(scope, step, one)
         return {
             record.path.parent: _is_true(scope, record)
@@ -90,15 +90,16 @@ def _outcomes(
         step: path of the step.
         one: asks a task; needed where its attempts ended in different ways.
     """
-
-    def noted(value: str) -> set[Pathspec]:
-        query = Query(metadata=(_OUTCOME, value))
-        return {record.path for record in scope.provider.children(step, query)}
-
-    well, badly = side_by_side(noted, ["True", "False"])
+    marks = [(_OUTCOME, "True"), (_OUTCOME, "False")]
+    well, badly = side_by_side(lambda mark: noted(scope, step, mark), marks)
     unclear = sorted(well & badly, key=str)
     looked_at = zip(unclear, side_by_side(one, unclear), strict=True)
     return {**dict.fromkeys(well, True), **dict(looked_at)}
+
+
+def noted(scope: Scope, step: Pathspec, mark: tuple[str, str]) -> set[Pathspec]:
+    """Return the tasks of a step for which a value of a metadata field matches a pattern."""
+    return {record.path for record in scope.provider.children(step, Query(metadata=mark))}
 
 
 def _is_true(scope: Scope, record: Record | None) -> bool:
@@ -107,14 +108,25 @@ def _is_true(scope: Scope, record: Record | None) -> bool:
     return scope.reader.plain(record, scope.provider) is True
 
 
-def _leaves_outcome(record: Record) -> bool:
+def leaves_outcome(record: Record) -> bool:
     """Tell whether the Metaflow that made a task notes at the end of an attempt how it went."""
     found = filter(None, map(_VERSION.match, record.system_tags))
     return any(tuple(map(int, match.groups())) >= _OUTCOME_SINCE for match in found)
 
 
-def _cannot_catch(scope: Scope, step: str, notes: Mapping[str, Any]) -> bool:
-    """Tell whether nothing around a step can turn an exception into an attempt that is fine."""
-    record = notes.get(_GRAPH)
-    graph: Graph | None = graph_in(scope, record) if record is not None else None
-    return graph is not None and graph.cannot_catch(step)
+def cannot_catch(scope: Scope, step: str, notes: dict[str, Any]) -> bool:
+    """Tell whether nothing around a step turns an exception into an attempt that went well.
+
+    Args:
+        scope: where the graph is read.
+        step: name of the step that `notes` are about.
+        notes: what one of its tasks told of all of them.
+    """
+    if _CANNOT_CATCH not in notes:
+        record = notes.get(_GRAPH)
+        graph: Graph | None = graph_in(scope, record) if record is not None else None
+        if graph is None:
+            return False
+        notes[_CANNOT_CATCH] = graph.cannot_catch(step)
+    found: bool = notes[_CANNOT_CATCH]
+    return found

@@ -18,6 +18,7 @@ import attrs
 
 from mfc._objects._graph import Graph, graph_of, parameters_of
 from mfc._objects._metadata import newest, of_attempt, recorded_store
+from mfc._objects._settled import asked_singly, completed, own_fields
 from mfc.errors import (
     DatastoreError,
     MetaflowException,
@@ -66,7 +67,7 @@ def task_status(task: Task) -> Status:
         Unanswered: the metadata's backend does not answer.
     """
     try:
-        return standing(task).status
+        return completed(task) or standing(task).status
     except Unanswered:
         raise
     except MetaflowException as unreadable:
@@ -105,7 +106,7 @@ def run_standing(run: Run) -> Status:
         for task in step:
             latest = max(latest, task._record.created)
             try:
-                status = standing(task).status
+                status = completed(task) or standing(task).status
             except Unanswered:
                 raise
             except MetaflowException as error:
@@ -175,8 +176,8 @@ def standing(task: Task) -> Standing:
         # Without its siblings: what others were told about it is of the past.
         alone = type(task)._of(task._scope, task._record, task._attempt)
         found, seen = _look(alone, seen)
-    marks, latest = seen.marks, seen.marks.latest
-    return Standing(Status("running", f"attempt {latest} is ending"), latest, marks.newest / 1000)
+    latest, newest_mark = seen.marks.latest, seen.marks.newest / 1000
+    return Standing(Status("running", f"attempt {latest} is ending"), latest, newest_mark)
 
 
 def _look(task: Task, before: _Seen | None) -> tuple[Standing | None, _Seen]:
@@ -201,7 +202,9 @@ def _look(task: Task, before: _Seen | None) -> tuple[Standing | None, _Seen]:
 def _marks(task: Task) -> tuple[_Marks, list[MetadataRecord]]:
     # Where each question waits for a network, one brings all.
     wanted = (*_MARKS, *_STORE) if task._scope.remote else _MARKS
-    everything = task._own_metadata(wanted)
+    everything = own_fields(task, wanted)
+    if everything is None:
+        everything = task._own_metadata(wanted)
     records = of_attempt(everything, task._attempt)
     marks = _Marks(
         frozenset(number for number, _ in _numbered(records, "attempt")),
@@ -279,7 +282,8 @@ class _Attempt:
             UnreadableRecord: there is one, but it cannot be read.
         """
         path, provider = self._path.child(name), self._scope.provider
-        if self._task._siblings is not None or (self._scope.remote and self._task._attempt is None):
+        together = self._task._siblings is not None and not asked_singly(self._task)
+        if together or (self._scope.remote and self._task._attempt is None):
             found = self._task._child_record(path)
             if isinstance(found, ArtifactRecord) and found.attempt == self._number:
                 return found

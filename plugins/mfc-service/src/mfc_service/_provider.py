@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from http import HTTPStatus
@@ -40,6 +41,8 @@ _CANNOT_MATCH = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
 _NEWEST = {"tags", "limit"}
 #: Objects that are asked for one by one rather than found in a listing.
 _FEW = 2
+#: Metadata that is asked for first where only the newest is wanted; of most runs it is old.
+_LATELY = 8
 #: Objects that are asked for besides those wanted, where some may not match.
 _SPARE = 8
 
@@ -124,6 +127,15 @@ class ServiceProvider:
         if path.level is not Level.TASK:
             return found
         return iter(list(found)[::-1])
+
+    def recent(self, run: Pathspec, since: int) -> Iterator[MetadataRecord]:
+        """Yield the metadata of a run that was registered at `since` (ms) or later; see `Recent`.
+
+        Pages come newest first, so that the first row that is older ends them.
+        """
+        rows = self._rows(run, "metadata", first=_LATELY)
+        lately = itertools.takewhile(lambda row: _time(row) >= since, rows)
+        return _made(metadata_of, lately)
 
     def artifacts(
         self, path: Pathspec, names: Collection[str] | None = None, attempt: int | None = None
@@ -342,6 +354,11 @@ def _task_of(row: Row) -> tuple[str, str]:
 def _attempt(row: Row) -> int:
     number = row.get("attempt_id")
     return number if isinstance(number, int) else 0
+
+
+def _time(row: Row) -> float:
+    created = row.get("ts_epoch")
+    return created if isinstance(created, int) else math.inf
 
 
 def _without(query: Query) -> Query:
