@@ -32,6 +32,7 @@ demo: .venv-demo/installed
 
 ## test: everything that can fail, from nothing
 test: $(VENV)/installed $(METAFLOW)/installed $(AZURITE)/installed
+	@echo "Running all tests, two at a time (about 12 minutes on two cores); Ctrl-C ends them and their servers …"
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 ## check: style, types, layers, documents
@@ -59,27 +60,31 @@ format: $(VENV)/installed
 	$(BIN)/ruff format
 
 $(VENV)/installed: $(call manifests,$(DISTRIBUTIONS))
-	$(PYTHON) -m venv $(VENV)
-	$(PIP_QUIET) $(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	$(PIP_QUIET) $(BIN)/pip install --quiet --constraint constraints.txt --group test --group check $(DISTRIBUTIONS:%=--editable %)
-	touch $@
+	@echo "Installing mfc and the tools that test and check it into $(VENV), once (1 to 3 minutes) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP_QUIET) $(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	@$(PIP_QUIET) $(BIN)/pip install --quiet --constraint constraints.txt --group test --group check $(DISTRIBUTIONS:%=--editable %)
+	@touch $@
 
 $(METAFLOW)/installed: constraints.txt pyproject.toml
-	$(PYTHON) -m venv $(METAFLOW)
-	$(PIP_QUIET) $(METAFLOW)/bin/pip install --quiet --upgrade "pip>=25.1"
-	$(PIP_QUIET) $(METAFLOW)/bin/pip install --quiet --group metaflow
-	touch $@
+	@echo "Installing real Metaflow into $(METAFLOW), to compare with, once (about a minute) …"
+	@$(PYTHON) -m venv $(METAFLOW)
+	@$(PIP_QUIET) $(METAFLOW)/bin/pip install --quiet --upgrade "pip>=25.1"
+	@$(PIP_QUIET) $(METAFLOW)/bin/pip install --quiet --group metaflow
+	@touch $@
 
 # Not editable, as users have it: how long a process takes to start depends on that.
 $(ALONE)/installed: $(call manifests,$(STORED)) $(shell find $(STORED:%=%/src) -name '*.py')
-	$(PYTHON) -m venv --clear $(ALONE)
-	$(PIP_QUIET) $(ALONE)/bin/pip install --quiet --constraint constraints.txt $(STORED:%=./%)
+	@echo "Installing what a user of S3 has into $(ALONE), for the benchmark …"
+	@$(PYTHON) -m venv --clear $(ALONE)
+	@$(PIP_QUIET) $(ALONE)/bin/pip install --quiet --constraint constraints.txt $(STORED:%=./%)
 	touch $@
 
 # A server of Azure, for tests alone; what needs it is skipped where npm is not installed.
 $(AZURITE)/installed: Makefile
-	mkdir -p $(AZURITE)
-	if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(AZURITE) azurite@3.37.0; fi
+	@echo "Installing azurite, a server of Azure's protocol, into $(AZURITE), once …"
+	@mkdir -p $(AZURITE)
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(AZURITE) azurite@3.37.0; fi
 	touch $@
 
 clean:

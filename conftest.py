@@ -21,6 +21,7 @@ from sybil.document import PythonDocStringDocument
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 from sybil.parsers.rest import DocTestParser
 from sybil.sybil import SybilCollection
+from tests.servers import reaper
 
 from mfc import Client
 
@@ -96,6 +97,12 @@ docstrings = [
 ]
 
 pytest_collect_file = SybilCollection([documents, *docstrings]).pytest()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the servers of this process end when it does, whatever ends it."""
+    if not config.option.collectonly:
+        reaper.start()
 
 
 @pytest.fixture(autouse=True)
