@@ -100,7 +100,7 @@ def flows_and_runs(prompt: Prompt, found: Found) -> None:
     prompt.run(
         """
         for flow in islice(client.flows(), 3):
-            print(f"{flow.id:9} {flow.created_at:%Y-%m-%d %H:%M}  {flow.latest_run}")
+            print(f"{flow.id:9} {flow.created_at:%Y-%m-%d}  {flow.latest_run}")
         """
     )
     for flow in found.flows:
