@@ -37,6 +37,8 @@ from mfc_server._schema import NUMBERED, SEQUENCES, TABLES, creation, serials
 WAIT = 10
 #: Seconds after which a PostgreSQL that does not answer at all counts as gone.
 GONE = 10
+#: PostgreSQL's classes of errors that are the request's fault: values, and limits of the program.
+WRONG_DATA = ("22", "54")
 #: Any number, the same in every process: who holds it creates the tables.
 CREATING = 7_633_173
 
@@ -78,7 +80,9 @@ class Database:
     @property
     def name(self) -> str:
         """The URL without its password."""
-        return without_password(self._engine.url.render_as_string(hide_password=False))
+        url = self._engine.url
+        shown = url.set(drivername=url.get_backend_name())
+        return without_password(shown.render_as_string(hide_password=False))
 
     def close(self) -> None:
         """Give back every connection."""
@@ -204,6 +208,12 @@ class Database:
                 )
 
 
+def is_wrong_data(error: DBAPIError) -> bool:
+    """Tell whether a database refused values, rather than that it failed."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return state.startswith(WRONG_DATA) or isinstance(error.orig, sqlite3.DataError)
+
+
 def retrying(task: Callable[[], Any], times: int = 3) -> Any:
     """Do a transaction; do it again when PostgreSQL ended it in favour of another one."""
     for attempt in range(times):
@@ -269,6 +279,8 @@ _PATIENCE = {
 def _check_file(url: URL, shown: str, *, create: bool) -> None:
     if url.database in (None, "", ":memory:"):
         raise DatabaseUnusable(f"{shown!r} names no file; say for example sqlite:///meta.db")
+    if url.query or "\0" in str(url.database):
+        raise DatabaseUnusable(f"{shown!r}: a file has a name alone, as in sqlite:///meta.db")
     if not create and not os.path.isfile(str(url.database)):
         raise DatabaseUnusable(f"{shown!r}: there is no such file")
 
