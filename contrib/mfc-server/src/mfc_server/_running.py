@@ -17,7 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mfc_server._limits import MAX_HEAD
+from mfc_server._limits import MAX_HEAD, SEND_BUFFER
 
 #: Seconds that a request has beyond the deadline of its body, for the answer that says so.
 GRACE = 5.0
@@ -124,6 +124,9 @@ class _Protocol(H11Protocol):
         self._arriving_since: object = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        # What is written ahead for clients that do not read is work that others wait for.
+        own = transport.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         super().connection_made(_Transport(transport, self._is_mid_request))  # type: ignore[arg-type]
         self._watch()
 

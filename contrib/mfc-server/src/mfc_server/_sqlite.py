@@ -18,7 +18,7 @@ _SETTINGS = (
     "synchronous = FULL",
     "foreign_keys = ON",
     f"busy_timeout = {BUSY * 1000}",
-    "cache_size = -16384",
+    "cache_size = -4096",
 )
 
 
