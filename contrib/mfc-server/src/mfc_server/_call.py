@@ -41,7 +41,7 @@ class Part:
 
 @attrs.frozen
 class Answer:
-    """What goes back: `body` as JSON, or a listing part by part."""
+    """An answer: `body` as JSON, or a listing part by part."""
 
     body: object = None
     #: Of a listing; while none is asked for, no connection is held.
@@ -98,7 +98,7 @@ class Call:
             try:
                 return parse(self.body)
             except NotJson as error:
-                raise Refused(400, f"the body is no JSON: {error}") from error
+                raise Refused(400, f"the body is not JSON: {error}") from error
 
     def page(self, kind: Kind, *, filtered: bool = False) -> Page | None:
         """Return the page that the request wants, or None if it wants everything.

@@ -103,7 +103,7 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """Give a connection whose changes are durable when the block has ended, or undone.
 
-        What has begun is finished, however long it takes; only the wait for others has an end.
+        A write that has begun is finished, however long it takes; only the wait for others ends.
         """
         with self._turn(), self._engine.connect() as connection:
             if self.dialect == "sqlite":
@@ -257,7 +257,7 @@ def _engine(url: str, *, create: bool) -> Engine:
         )
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError, TypeError) as error:
         raise DatabaseUnusable(
-            f"{shown!r} is no database that mfc-server can use ({reason(error, url)}); say "
+            f"{shown!r} is not a database that mfc-server can use ({reason(error, url)}); say "
             "sqlite:///FILE or, with `pip install mfc-server[postgres]`, "
             "postgresql://USER:PASSWORD@HOST/NAME"
         ) from error
@@ -266,7 +266,7 @@ def _engine(url: str, *, create: bool) -> Engine:
     return engine
 
 
-#: What libpq is told where the URL does not say it: to notice that a server is gone.
+#: Settings of libpq, unless the URL has them: to notice that a server is gone.
 _PATIENCE = {
     "connect_timeout": GONE,
     "tcp_user_timeout": GONE * 1000,
@@ -282,7 +282,7 @@ def _check_file(url: URL, shown: str, *, create: bool) -> None:
     if url.query or "\0" in str(url.database):
         raise DatabaseUnusable(f"{shown!r}: a file has a name alone, as in sqlite:///meta.db")
     if not create and not os.path.isfile(str(url.database)):
-        raise DatabaseUnusable(f"{shown!r}: there is no such file")
+        raise DatabaseUnusable(f"{shown!r}: no such file")
 
 
 def _compact(value: object) -> str:
@@ -290,5 +290,5 @@ def _compact(value: object) -> str:
 
 
 def _known(stored: str) -> Any:
-    """Return the value of a JSON column; what is no number of JSON was stored by others: null."""
+    """Return the value of a JSON column; NaN and its like, stored by others, become null."""
     return json.loads(stored, parse_constant=lambda _: None)

@@ -1,4 +1,4 @@
-"""What is answered when something raises: the client's fault, a database that is away, or ours."""
+"""Answers to errors: the client's, those of a database that is away, and our own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one request may cost: sizes, counts and seconds, so that the others go on being answered."""
+"""Limits of one request: sizes, counts and seconds, so that the others go on being answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the service answers to GET: single objects, listings, pages of listings.
+"""Answers to GET: single objects, listings, pages of listings.
 
 A listing that is not a page is read part by part while it is sent: each part begins behind the last
 row of the one before, and no connection is held in between. So a client that reads slowly keeps
@@ -168,7 +168,7 @@ def _found(dialect: str, pattern: str) -> ColumnElement[bool]:
     try:
         compiled(pattern)
     except CannotMatch as error:
-        message = f"pattern {pattern!r:.80} is no regular expression that can be used: {error}"
+        message = f"pattern {pattern!r:.80} cannot be used as a regular expression: {error}"
         raise Refused(400, message) from error
     return func.mfc_search(pattern, metadata.c.value)
 

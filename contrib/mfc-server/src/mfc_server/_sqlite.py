@@ -1,4 +1,4 @@
-"""What PostgreSQL has and SQLite has not: durability, patterns, deadlines of statements."""
+"""SQLite with durability, patterns and deadlines, as PostgreSQL has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the service does on POST and PATCH: creations, tag changes, heartbeats.
+"""Answers to POST and PATCH: creations, tag changes, heartbeats.
 
 Each request is one transaction: when it is answered, what it wrote is durable.
 """
@@ -36,7 +36,7 @@ HEARTBEAT = 10
 #: The first Metaflow that sends heartbeats, by major version; what older ones make starts without.
 HEARTBEATS_SINCE = {1: (1, 14, 0)}
 HEARTBEATS_SINCE_2 = (2, 2, 12)
-#: What may not be NULL, of what a client sends.
+#: Fields of a client's rows that may not be NULL.
 _REQUIRED = {
     metadata: {"field_name", "value", "type"},
     artifacts: {"name", "location", "ds_type"},
@@ -247,7 +247,7 @@ def _insert(call: Call, connection: Connection, table: Table, rows: list[Object]
         except DBAPIError as error:
             if not is_wrong_data(error):
                 raise
-            # What the database cannot take is left out: a trigger may allow less than the columns.
+            # Rows that it cannot take are left out: triggers may allow less than columns.
             count += sum(_insert_if_fit(call, connection, table, row) for row in some)
     return count
 
@@ -349,7 +349,7 @@ def _first_heartbeat(body: Mapping[str, Any]) -> int | None:
     prefix = "metaflow_version:"
     told = [t for t in tags or () if isinstance(t, str) and t.startswith(prefix)]
     if not told:
-        # Without any tags it is no Metaflow that is known to be old.
+        # A client that sends no tags is not known to be old.
         return None if isinstance(tags, list) else int(time.time())
     found = re.match(r"[0-9]{1,9}(\.[0-9]{1,9})*", told[0][len(prefix) :])
     version = tuple(map(int, found[0].split("."))) if found else HEARTBEATS_SINCE_2
