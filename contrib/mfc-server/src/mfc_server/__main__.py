@@ -191,7 +191,7 @@ def _key(path: str | None) -> str | None:
     try:
         given = Path(path).read_text(encoding="utf-8") if path else os.environ.get(KEY_VARIABLE)
     except ValueError as error:
-        raise OSError(f"{path} is no text; it has to hold the key") from error
+        raise OSError(f"{path} is not a text; it has to hold the key") from error
     key = (given or "").strip()
     if path and not key:
         raise OSError(f"{path} is empty; it has to hold the key")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from typing import TypeVar
 
 import anyio.to_thread
@@ -18,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from mfc_server import _reads, _writes
-from mfc_server._call import Answer, Call, Refused
+from mfc_server._call import Answer, Call, Part, Refused
 from mfc_server._database import Database
 from mfc_server._entrance import Bodies, Entrance, decoded, parameters
 from mfc_server._failures import answer_to
@@ -166,27 +165,25 @@ class _Service:
             headers["X-Next-Cursor"] = answer.next_cursor
         if answer.parts is None:
             return PlainTextResponse(json.dumps(answer.body), answer.status, headers)
-        texts = _listed(answer.parts)
-        pieces = self._pieces if answer.limit is None else self._reads
-        first, second = await self._in_turn(pieces, lambda: (next(texts), next(texts, None)))
-        if second is None:
-            return PlainTextResponse(first, answer.status, headers)
-        rest = self._streamed(itertools.chain([first, second], texts))
+        parts = answer.parts
+        first = await self._in_turn(turn, lambda: next(parts))
+        if first.is_last:
+            return PlainTextResponse(f"[{first.text}]", answer.status, headers)
+        rest = self._streamed(first.text, parts)
         return StreamingResponse(rest, answer.status, headers, "text/plain; charset=utf-8")
 
-    async def _streamed(self, texts: Iterator[str]) -> AsyncIterator[str]:
+    async def _streamed(self, first: str, parts: Iterator[Part]) -> AsyncIterator[str]:
         """Yield a long listing; while a client reads a part, nothing but that part is held."""
-
-        def following() -> str | None:
-            return next(texts, None)
-
-        while True:
+        yield f"[{first}"
+        del first
+        is_last = False
+        while not is_last:
             if self._stopping():
                 raise _Ended("a long listing was ended, since the server ends")
-            text = await self._in_turn(self._pieces, following)
-            if text is None:
-                return
-            yield text
+            part = await self._in_turn(self._pieces, lambda: next(parts))
+            is_last = part.is_last
+            yield f", {part.text}" if part.text else ""
+        yield "]"
 
     async def _in_turn(self, turn: anyio.Semaphore, work: Callable[[], _Result]) -> _Result:
         """Do something in a thread, when fewer than so many of its kind are at work.
@@ -245,16 +242,6 @@ def _ask(endpoint: Endpoint, call: Call, method: str) -> Answer:
                     400, f"{name!r:.80} in the path has more than {NAME_LENGTH} characters"
                 )
     return endpoint(call)
-
-
-def _listed(parts: Iterator[Sequence[str]]) -> Iterator[str]:
-    """Write a listing as JSON, part by part."""
-    before = "["
-    for texts in parts:
-        if texts:
-            yield before + ", ".join(texts)
-            before = ", "
-    yield "[]" if before == "[" else "]"
 
 
 async def _no_route(_: Request, error: HTTPException) -> Response:

@@ -32,12 +32,20 @@ class Refused(Exception):
 
 
 @attrs.frozen
+class Part:
+    """Some objects of a listing as JSON, with commas between them."""
+
+    text: str
+    is_last: bool
+
+
+@attrs.frozen
 class Answer:
-    """What goes back: `body` as JSON, or a listing part by part."""
+    """An answer: `body` as JSON, or a listing part by part."""
 
     body: object = None
-    #: Objects as JSON, some at a time; while none is asked for, no connection is held.
-    parts: Iterator[Sequence[str]] | None = None
+    #: Of a listing; while none is asked for, no connection is held.
+    parts: Iterator[Part] | None = None
     status: int = 200
     #: Set where the listing is a page.
     limit: int | None = None
@@ -90,7 +98,7 @@ class Call:
             try:
                 return parse(self.body)
             except NotJson as error:
-                raise Refused(400, f"the body is no JSON: {error}") from error
+                raise Refused(400, f"the body is not JSON: {error}") from error
 
     def page(self, kind: Kind, *, filtered: bool = False) -> Page | None:
         """Return the page that the request wants, or None if it wants everything.

@@ -37,6 +37,8 @@ from mfc_server._schema import NUMBERED, SEQUENCES, TABLES, creation, serials
 WAIT = 10
 #: Seconds after which a PostgreSQL that does not answer at all counts as gone.
 GONE = 10
+#: PostgreSQL's classes of errors that are the request's fault: values, and limits of the program.
+WRONG_DATA = ("22", "54")
 #: Any number, the same in every process: who holds it creates the tables.
 CREATING = 7_633_173
 
@@ -78,7 +80,9 @@ class Database:
     @property
     def name(self) -> str:
         """The URL without its password."""
-        return without_password(self._engine.url.render_as_string(hide_password=False))
+        url = self._engine.url
+        shown = url.set(drivername=url.get_backend_name())
+        return without_password(shown.render_as_string(hide_password=False))
 
     def close(self) -> None:
         """Give back every connection."""
@@ -99,7 +103,7 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """Give a connection whose changes are durable when the block has ended, or undone.
 
-        What has begun is finished, however long it takes; only the wait for others has an end.
+        A write that has begun is finished, however long it takes; only the wait for others ends.
         """
         with self._turn(), self._engine.connect() as connection:
             if self.dialect == "sqlite":
@@ -204,6 +208,12 @@ class Database:
                 )
 
 
+def is_wrong_data(error: DBAPIError) -> bool:
+    """Tell whether a database refused values, rather than that it failed."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return state.startswith(WRONG_DATA) or isinstance(error.orig, sqlite3.DataError)
+
+
 def retrying(task: Callable[[], Any], times: int = 3) -> Any:
     """Do a transaction; do it again when PostgreSQL ended it in favour of another one."""
     for attempt in range(times):
@@ -247,7 +257,7 @@ def _engine(url: str, *, create: bool) -> Engine:
         )
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError, TypeError) as error:
         raise DatabaseUnusable(
-            f"{shown!r} is no database that mfc-server can use ({reason(error, url)}); say "
+            f"{shown!r} is not a database that mfc-server can use ({reason(error, url)}); say "
             "sqlite:///FILE or, with `pip install mfc-server[postgres]`, "
             "postgresql://USER:PASSWORD@HOST/NAME"
         ) from error
@@ -256,7 +266,7 @@ def _engine(url: str, *, create: bool) -> Engine:
     return engine
 
 
-#: What libpq is told where the URL does not say it: to notice that a server is gone.
+#: Settings of libpq, unless the URL has them: to notice that a server is gone.
 _PATIENCE = {
     "connect_timeout": GONE,
     "tcp_user_timeout": GONE * 1000,
@@ -269,8 +279,10 @@ _PATIENCE = {
 def _check_file(url: URL, shown: str, *, create: bool) -> None:
     if url.database in (None, "", ":memory:"):
         raise DatabaseUnusable(f"{shown!r} names no file; say for example sqlite:///meta.db")
+    if url.query or "\0" in str(url.database):
+        raise DatabaseUnusable(f"{shown!r}: a file has a name alone, as in sqlite:///meta.db")
     if not create and not os.path.isfile(str(url.database)):
-        raise DatabaseUnusable(f"{shown!r}: there is no such file")
+        raise DatabaseUnusable(f"{shown!r}: no such file")
 
 
 def _compact(value: object) -> str:
@@ -278,5 +290,5 @@ def _compact(value: object) -> str:
 
 
 def _known(stored: str) -> Any:
-    """Return the value of a JSON column; what is no number of JSON was stored by others: null."""
+    """Return the value of a JSON column; NaN and its like, stored by others, become null."""
     return json.loads(stored, parse_constant=lambda _: None)

@@ -1,4 +1,4 @@
-"""What every request passes: who may come in, and what may come in at all."""
+"""Checks of every request: its key, its origin, its body."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mfc_server._call import Refused
 from mfc_server._limits import LARGE_BODIES, LARGE_BODY, MAX_BODY
 
-#: What answers without the key: whether the server is alive, and nothing else.
+#: Paths that answer without the key: whether the server is alive, and nothing else.
 OPEN = ("/ping", "/healthcheck")
 #: Methods that change nothing.
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
@@ -83,11 +83,11 @@ class Entrance:
         for given in headers.get("host", []):
             name = _host_name(given)
             if name is None:
-                return f"{given!r:.80} is no name of a host"
+                return f"{given!r:.80} is not the name of a host"
             if not is_own(name, self._hosts):
                 return (
-                    f"{name!r:.80} is no known name of this server; if it is one, start the server "
-                    "with --allow-host and that name, or with a key"
+                    f"{name!r:.80} is not a known name of this server; if it is one, start the "
+                    "server with --allow-host and that name, or with a key"
                 )
         return None
 
@@ -225,14 +225,16 @@ def decoded(segment: str) -> str:
             raise ValueError("% without two digits")
         return unquote(segment, errors="strict")
     except ValueError as error:
-        raise Refused(400, f"{segment!r:.80} in the path is no UTF-8, percent-encoded") from error
+        raise Refused(
+            400, f"{segment!r:.80} in the path has to be UTF-8, percent-encoded"
+        ) from error
 
 
 def parameters(query: bytes, most: int) -> list[tuple[str, str]]:
     """Return the parameters of a query.
 
     Raises:
-        Refused: too many of them, or what is no text.
+        Refused: too many of them, or bytes that are not UTF-8.
     """
     try:
         found: Any = parse_qsl(
@@ -241,7 +243,7 @@ def parameters(query: bytes, most: int) -> list[tuple[str, str]]:
     except ValueError as error:
         if query.count(b"&") >= most:
             raise Refused(400, f"the query has more than {most} parameters") from error
-        raise Refused(400, "the query is no UTF-8, percent-encoded") from error
+        raise Refused(400, "the query has to be UTF-8, percent-encoded") from error
     if any("\0" in text for pair in found for text in pair):
         raise Refused(400, "the query has a NUL character, which no database stores")
     return list(found)

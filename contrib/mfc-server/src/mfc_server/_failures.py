@@ -1,4 +1,4 @@
-"""What is answered when something raises: the client's fault, a database that is away, or ours."""
+"""Answers to errors: the client's, those of a database that is away, and our own."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from mfc_server._call import Refused
+from mfc_server._database import is_wrong_data
 
 #: Seconds after which a client may try again.
 AGAIN = 1
-#: PostgreSQL's classes of errors that are the request's fault: values, and limits of the program.
-WRONG_DATA = ("22", "54")
 #: Those that pass: connection, resources, an operator's intervention, a lock that was held; and
 #: what a standby answers to a write.
 PASSING = ("08", "53", "57", "55", "58", "40", "25006")
@@ -57,7 +56,7 @@ def _of_database(error: DBAPIError, request: Request) -> tuple[int, str] | None:
         if request.url.query:
             return 400, "the database takes too long for that: ask for less, or more simply"
         return 503, "the database takes too long; please retry"
-    if state.startswith(WRONG_DATA) or isinstance(cause, sqlite3.DataError):
+    if is_wrong_data(error):
         why = cause if of_sqlite else cause.diag.message_primary
         return 400, f"the database cannot use that: {why}"
     # Neither database has a code where no connection came about.

@@ -41,7 +41,7 @@ from mfc_server._schema import MAX_SERIAL, metadata, runs, tasks
 #: Seconds after its last heartbeat in which a run counts as running.
 ALIVE = 360
 STATUSES = ("running", "completed", "failed")
-#: What PostgreSQL takes for true where a text becomes a boolean.
+#: Texts that PostgreSQL takes for true.
 _TRUE = ("true", "t", "yes", "y", "on", "1")
 
 Params = Sequence[tuple[str, str]]

@@ -9,7 +9,7 @@ from mfc_server._limits import MAX_DEPTH
 
 
 class NotJson(ValueError):
-    """The text is no JSON that can be kept; the message says why."""
+    """The text is not JSON that can be kept; the message says why."""
 
 
 def parse(text: bytes | str) -> Any:
@@ -19,7 +19,7 @@ def parse(text: bytes | str) -> Any:
         text: UTF-8, if it comes as bytes.
 
     Raises:
-        NotJson: no JSON; a number or character that no JSON text may hold; too deep.
+        NotJson: not JSON; a number or character that no JSON text may hold; too deep.
 
     >>> parse('{"a": [1, null]}')
     {'a': [1, None]}
@@ -28,7 +28,7 @@ def parse(text: bytes | str) -> Any:
     ...         parse(text)
     ...     except NotJson as error:
     ...         print(error)
-    NaN is no number of JSON
+    NaN is not a number of JSON
     1e999 is too large for a number
     a text has half of a surrogate pair, which UTF-8 cannot express
     arrays and objects are more than 64 deep
@@ -56,7 +56,7 @@ _TOO_DEEP = f"arrays and objects are more than {MAX_DEPTH} deep"
 
 
 def _constant(name: str) -> Any:
-    raise NotJson(f"{name} is no number of JSON")
+    raise NotJson(f"{name} is not a number of JSON")
 
 
 def _float(digits: str) -> float:

@@ -1,4 +1,4 @@
-"""What one request may cost: sizes, counts and seconds, so that the others go on being answered."""
+"""Limits of one request: sizes, counts and seconds, so that the others go on being answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ MAX_PARAMS, MAX_VALUES, MAX_LIKE_VALUES = 100, 1_000, 100
 #: Characters of a regular expression or of a LIKE pattern.
 MAX_PATTERN = 1_000
 #: Characters after which a part of a listing is sent, and rows of a part.
-PIECE, PIECE_ROWS = 128 * 1024, 1_000
+PIECE, PIECE_ROWS = 64 * 1024, 1_000
+#: Bytes that the system keeps for a client that does not read them yet.
+SEND_BUFFER = 128 * 1024
 #: Characters after which a page ends before its limit; its cursor leads on.
 PAGE = 8 * 1024 * 1024
 #: Rows that are taken from the database at a time.

@@ -72,7 +72,7 @@ _ANSWERS = {
     "408": "the body came too slowly",
     "409": "it exists already",
     "413": "the body is too large",
-    "415": "the body is no JSON",
+    "415": "the body is not JSON",
     "422": "a system tag cannot be removed",
     "503": "busy, or the database is away; try again",
 }

@@ -43,7 +43,7 @@ _SIGNS = {
 }  # fmt: skip
 #: Where something begins or ends.
 _PLACES = {"A": r"\A", "Z": r"\z"}
-#: What cannot be repeated.
+#: Parts that a quantifier cannot follow.
 _NOT_REPEATED = ("(?:", "|", "^", "$", *_PLACES.values())
 _ONE_CLASS = re.compile(r"\[:(\w+):\]")
 _CODE = re.compile(r"u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]+)")

@@ -1,4 +1,4 @@
-"""What the service answers to GET: single objects, listings, pages of listings.
+"""Answers to GET: single objects, listings, pages of listings.
 
 A listing that is not a page is read part by part while it is sent: each part begins behind the last
 row of the one before, and no connection is held in between. So a client that reads slowly keeps
@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from mfc_server import _filters
-from mfc_server._call import Answer, Call, Refused, cursor
+from mfc_server._call import Answer, Call, Part, Refused, cursor
 from mfc_server._find import find_run, find_task, serial, within
 from mfc_server._limits import FETCHED, MAX_PATTERN, PAGE, PIECE, PIECE_ROWS
 from mfc_server._patterns import CannotMatch, compiled
@@ -168,7 +168,7 @@ def _found(dialect: str, pattern: str) -> ColumnElement[bool]:
     try:
         compiled(pattern)
     except CannotMatch as error:
-        message = f"pattern {pattern!r:.80} is no regular expression that can be used: {error}"
+        message = f"pattern {pattern!r:.80} cannot be used as a regular expression: {error}"
         raise Refused(400, message) from error
     return func.mfc_search(pattern, metadata.c.value)
 
@@ -218,24 +218,29 @@ def _listing(
         statement = _behind(kind, [*own, *conditions, *filters], page.after)
         texts, last = _read(connection, statement, kind, run, (page.limit, PAGE))
     next_cursor = None if last is None else cursor(kind, last)
-    return Answer(parts=iter([texts]), limit=page.limit, next_cursor=next_cursor)
+    parts = iter([Part(", ".join(texts), is_last=True)])
+    return Answer(parts=parts, limit=page.limit, next_cursor=next_cursor)
 
 
 def _everything(
     call: Call, kind: Kind, condition: Callable[[Sequence[Any] | None], ColumnElement[bool]]
 ) -> Answer:
-    def parts() -> Iterator[list[str]]:
-        after: Sequence[Any] | None = None
+    def part(
+        connection: Connection, run: RowMapping | None, own: Conditions, after: Sequence[Any] | None
+    ) -> tuple[Part, Sequence[Any] | None]:
+        statement = _behind(kind, [*own, condition(after)], after)
+        texts, last = _read(connection, statement, kind, run, (PIECE_ROWS, PIECE))
+        return Part(", ".join(texts), is_last=last is None), last
+
+    def parts() -> Iterator[Part]:
         with call.database.reading() as connection:
             run, own = _own(connection, call, kind)
-            statement = _behind(kind, [*own, condition(None)], None)
-            texts, after = _read(connection, statement, kind, run, (PIECE_ROWS, PIECE))
-        yield texts
+            found, after = part(connection, run, own, None)
+        yield found
         while after is not None:
-            statement = _behind(kind, [*own, condition(after)], after)
             with call.database.reading() as connection:
-                texts, after = _read(connection, statement, kind, run, (PIECE_ROWS, PIECE))
-            yield texts
+                found, after = part(connection, run, own, after)
+            yield found
 
     return Answer(parts=parts())
 

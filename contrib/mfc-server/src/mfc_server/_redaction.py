@@ -17,19 +17,26 @@ def without_password(url: str) -> str:
     >>> without_password("postgresql://ada:p@ss/word@db/meta?sslpassword=x&a=b")
     'postgresql://ada:***@db/meta?sslpassword=***&a=b'
     """
-    head, marks, rest = url.partition("//")
-    user, at, host = rest.rpartition("@")
-    if at and ":" in user:
-        url = f"{head}{marks}{user.partition(':')[0]}:***@{host}"
-    elif at and not marks and ":" in head:
-        url = f"***@{url.rpartition('@')[2]}"
-    return _PARAMETER.sub(r"\1***", url)
+    before, own, secret, after = _divided(url)
+    return _PARAMETER.sub(r"\1***", f"{before}{own}:***@{after}" if secret else url)
+
+
+def _divided(url: str) -> tuple[str, str, str, str]:
+    """Return what is before the user, the user, the password and what is behind its @.
+
+    The largest part that may be a password is taken for one: in a URL that is misspelt as well.
+    """
+    front, at, after = url.rpartition("@")
+    before, marks, user = front.partition("//")
+    if not marks:
+        before, user = "", front
+    own, colon, secret = user.partition(":")
+    return (before + marks, own, secret, after) if at and colon else (url, "", "", "")
 
 
 def _secrets(url: str) -> set[str]:
     """Return every spelling of the secrets in a URL."""
-    user = url.partition("//")[2].rpartition("@")[0] or url.rpartition("@")[0]
-    found = {user.partition(":")[2], *(match[2] for match in _PARAMETER.finditer(url))}
+    found = {_divided(url)[2], *(match[2] for match in _PARAMETER.finditer(url))}
     # A library that divides the URL elsewhere may show a part of one.
     found |= {part for each in found for part in re.split(r"[:@/?#]", each)}
     return {spelt for each in found for spelt in (each, unquote(each)) if len(spelt) >= SHORTEST}

@@ -17,7 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mfc_server._limits import MAX_HEAD
+from mfc_server._limits import MAX_HEAD, SEND_BUFFER
 
 #: Seconds that a request has beyond the deadline of its body, for the answer that says so.
 GRACE = 5.0
@@ -124,6 +124,9 @@ class _Protocol(H11Protocol):
         self._arriving_since: object = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        # Work on parts that a client does not read yet is work that others wait for.
+        own = transport.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         super().connection_made(_Transport(transport, self._is_mid_request))  # type: ignore[arg-type]
         self._watch()
 
@@ -143,13 +146,13 @@ class _Protocol(H11Protocol):
         self._watch()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's
-        """Refuse what is no HTTP, in a sentence; called while h11's error is handled."""
+        """Refuse bytes that are not HTTP, in a sentence; called while h11's error is handled."""
         error = sys.exc_info()[1]
         too_large = (
             getattr(error, "error_status_hint", 400) == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         )
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
-        said = f"the head has more than {MAX_HEAD} bytes" if too_large else f"no HTTP/1.1: {error}"
+        said = f"the head has more than {MAX_HEAD} bytes" if too_large else f"not HTTP/1.1: {error}"
         headers = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
         events = (
             h11.Response(status_code=status, headers=headers, reason=status.phrase.encode()),

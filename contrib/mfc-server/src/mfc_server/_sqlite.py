@@ -1,4 +1,4 @@
-"""What PostgreSQL has and SQLite has not: durability, patterns, deadlines of statements."""
+"""SQLite with durability, patterns and deadlines, as PostgreSQL has them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SETTINGS = (
     "synchronous = FULL",
     "foreign_keys = ON",
     f"busy_timeout = {BUSY * 1000}",
-    "cache_size = -16384",
+    "cache_size = -4096",
 )
 
 

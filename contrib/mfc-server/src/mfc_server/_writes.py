@@ -1,4 +1,4 @@
-"""What the service does on POST and PATCH: creations, tag changes, heartbeats.
+"""Answers to POST and PATCH: creations, tag changes, heartbeats.
 
 Each request is one transaction: when it is answered, what it wrote is durable.
 """
@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_skip
 from sqlalchemy.dialects.sqlite import insert as insert_or_skip_sqlite
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from mfc_server._call import Answer, Call, Refused
-from mfc_server._database import retrying
+from mfc_server._database import is_wrong_data, retrying
 from mfc_server._find import find_run, find_task
 from mfc_server._limits import MAX_TAG_TEXT, MAX_TAGS
 from mfc_server._rows import FLOWS, RUNS, STEPS, TASKS, Kind, Object, created_run
@@ -36,7 +36,7 @@ HEARTBEAT = 10
 #: The first Metaflow that sends heartbeats, by major version; what older ones make starts without.
 HEARTBEATS_SINCE = {1: (1, 14, 0)}
 HEARTBEATS_SINCE_2 = (2, 2, 12)
-#: What may not be NULL, of what a client sends.
+#: Fields of a client's rows that may not be NULL.
 _REQUIRED = {
     metadata: {"field_name", "value", "type"},
     artifacts: {"name", "location", "ds_type"},
@@ -238,12 +238,34 @@ def _insert(call: Call, connection: Connection, table: Table, rows: list[Object]
         first = call.database.serial(connection, table, len(rows))
         for number, row in enumerate(rows, first):
             row["id"] = number
-    make = insert_or_skip if call.database.dialect == "postgresql" else insert_or_skip_sqlite
     count = 0
     for start in range(0, len(rows), BATCH):
-        some = make(table).values(rows[start : start + BATCH]).on_conflict_do_nothing()
-        count += len(connection.execute(some.returning(table.c.flow_id)).all())
+        some = rows[start : start + BATCH]
+        try:
+            with connection.begin_nested():
+                count += _insert_new(call, connection, table, some)
+        except DBAPIError as error:
+            if not is_wrong_data(error):
+                raise
+            # Rows that it cannot take are left out: triggers may allow less than columns.
+            count += sum(_insert_if_fit(call, connection, table, row) for row in some)
     return count
+
+
+def _insert_new(call: Call, connection: Connection, table: Table, rows: list[Object]) -> int:
+    make = insert_or_skip if call.database.dialect == "postgresql" else insert_or_skip_sqlite
+    statement = make(table).values(rows).on_conflict_do_nothing()
+    return len(connection.execute(statement.returning(table.c.flow_id)).all())
+
+
+def _insert_if_fit(call: Call, connection: Connection, table: Table, row: Object) -> int:
+    try:
+        with connection.begin_nested():
+            return _insert_new(call, connection, table, [row])
+    except DBAPIError as error:
+        if not is_wrong_data(error):
+            raise
+        return 0
 
 
 def _fitting(table: Table, row: Object) -> Object | None:
@@ -327,7 +349,7 @@ def _first_heartbeat(body: Mapping[str, Any]) -> int | None:
     prefix = "metaflow_version:"
     told = [t for t in tags or () if isinstance(t, str) and t.startswith(prefix)]
     if not told:
-        # Without any tags it is no Metaflow that is known to be old.
+        # A client that sends no tags is not known to be old.
         return None if isinstance(tags, list) else int(time.time())
     found = re.match(r"[0-9]{1,9}(\.[0-9]{1,9})*", told[0][len(prefix) :])
     version = tuple(map(int, found[0].split("."))) if found else HEARTBEATS_SINCE_2

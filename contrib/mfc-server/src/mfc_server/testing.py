@@ -18,7 +18,7 @@ from sqlalchemy import insert
 from mfc_server._database import Database
 from mfc_server._schema import TABLES
 
-#: What the server prints when it answers, in front of its URL.
+#: The server prints this before its URL, when it answers.
 READY = "mfc-server listening on "
 #: Rows that are inserted at a time.
 BATCH = 5_000
