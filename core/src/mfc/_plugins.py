@@ -292,7 +292,9 @@ class Plugins:
         switched_off = sorted(set(installed()).difference(selection.kinds()))
         off = f"; switched off in {selection.source}: {', '.join(switched_off)}"
         failed = "".join(f"; broken: {failure}" for failure in self.registry.load_all())
-        to_install = "" if kind in switched_off else advice(kind, metadata=metadata)
+        # Without any plugin, most callers want to read a directory.
+        wanted = kind if installed() or not metadata else "local"
+        to_install = "" if kind in switched_off else advice(wanted, metadata=metadata)
         if kind in selection.kinds() and metadata and not failed:
             to_install = (
                 f"{selection.claim(kind).title} serves {kind!r} as a place of values, not of "
