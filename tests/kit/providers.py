@@ -62,6 +62,8 @@ BROKEN = [
     (tasks.MetadataNamesByStart, {"metadata-names"}),
     (tasks.MetadataNewestOnly, {"metadata-complete"}),
     (tasks.MetadataAsText, {"metadata-values"}),
+    (tasks.RecentIsLaterOnly, {"metadata-recent"}),
+    (tasks.RecentByBeginning, {"metadata-recent"}),
     (tasks.BulkForgetsParameters, {"bulk-metadata"}),
     (sharing.WithoutLock, {"retag-threads", "retag-writers"}),
     (sharing.LockOfItsOwn, {"retag-writers"}),

@@ -95,6 +95,18 @@ class MetadataAsText(Right):
         return (attrs.evolve(r, value=str(r.value)) for r in super().metadata(path, names))
 
 
+class RecentIsLaterOnly(Right):
+    def recent(self, run, since):
+        return (record for record in super().recent(run, since) if record.created > since)
+
+
+class RecentByBeginning(Right):
+    def recent(self, run, since):
+        above = [at for at in self._records if at.level is Level.RUN and at.parent == run.parent]
+        alike = [at for at in above if at.name.startswith(run.name)]
+        return iter([r for at in alike for r in MemoryProvider.recent(self, at, since)])
+
+
 class BulkForgetsParameters(Right):
     def metadata(self, path, names=None):
         found = super().metadata(path, names)

@@ -111,6 +111,10 @@ class MemoryProvider:
             ]
         return sorted(found, key=attrgetter("created"))
 
+    def recent(self, run: Pathspec, since: int) -> Iterator[MetadataRecord]:
+        """Yield the metadata of a run that was registered at `since` (ms) or later."""
+        return (record for record in self._metadata_of(run, None) if record.created >= since)
+
     def artifacts(
         self, path: Pathspec, names: Collection[str] | None = None, attempt: int | None = None
     ) -> Iterator[ArtifactRecord]:

@@ -6,12 +6,12 @@ import threading
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import attrs
 import pytest
 
-from mfc.hookspecs import Capabilities, MetadataProvider, Support, TagChange
+from mfc.hookspecs import Capabilities, MetadataProvider, Recent, Support, TagChange
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record
 from mfc.query import Query
 from mfc.testing._contract import ContractTests, ask
@@ -68,6 +68,11 @@ class Asked:
         """Return all that `metadata` yields."""
         given = f"metadata({str(path)!r}, {names})"
         return ask(given, lambda: _list(self.provider.metadata(path, names)))
+
+    def recent(self, run: Pathspec, since: int) -> list[MetadataRecord]:
+        """Return all that `recent` yields, of a provider that has it."""
+        given = f"recent({str(run)!r}, {since})"
+        return ask(given, lambda: _list(cast("Recent", self.provider).recent(run, since)))
 
     def artifacts(
         self, path: Pathspec, names: Collection[str] | None = None, attempt: int | None = None

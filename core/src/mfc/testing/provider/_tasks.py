@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+import attrs
 import pytest
 
-from mfc.model import ArtifactRecord, MetadataRecord, Pathspec
+from mfc.hookspecs import Recent
+from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec
 from mfc.testing._contract import clause, equal, holds
 from mfc.testing._example import (
     BARE,
@@ -162,6 +164,32 @@ class TaskClauses(ProviderClauses):
             got = [int(record.value) for record in asked.metadata(BARE, names)]
             right = [at for at in expected if at in got]
             equal(f"times of metadata({str(BARE)!r}, {names})", right, got)
+
+    @clause("metadata-recent")
+    def test_recent_metadata_of_a_run(self, new_backend: NewBackend) -> None:
+        """Where there is `recent`, it yields what a run registered at that time or later, once."""
+        backend, asked, model = self.given(new_backend)
+        if not isinstance(asked.provider, Recent):
+            pytest.skip("the provider has no `recent`")
+        # A run whose name begins as that of another.
+        task = FLOW.child(f"{RUN.name}0").child("fit").child("1")
+        records = [
+            attrs.evolve(example().records[0], path=task.up(level))
+            for level in (Level.RUN, Level.STEP)
+        ]
+        more = History(
+            [*records, attrs.evolve(records[0], path=task)], (), [field(task, "kind", "x", 9_000)]
+        )
+        for place in (backend, model):
+            place.put(more)
+        runs = [record.path for record in asked.everything() if record.path.level is Level.RUN]
+        for run in (*runs, FLOW.child("absent")):
+            known = list(model.metadata(run))
+            times = sorted({record.created for record in known})
+            for since in (0, *times, *(time + 1 for time in times[-1:])):
+                expected = sorted(_told(record) for record in known if record.created >= since)
+                got = sorted(map(_told, asked.recent(run, since)))
+                equal(f"recent({str(run)!r}, {since})", expected, got)
 
     @clause("bulk-metadata")
     def test_metadata_in_bulk_is_the_sum(self, new_backend: NewBackend) -> None:
