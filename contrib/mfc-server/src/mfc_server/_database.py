@@ -243,7 +243,7 @@ def _engine(url: str, *, create: bool) -> Engine:
                 f"{shown!r}: only SQLite and PostgreSQL have the service's tables; say "
                 "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
             )
-        # What the URL says itself holds.
+        # Settings in the URL hold.
         patience = {name: value for name, value in _PATIENCE.items() if name not in parsed.query}
         engine = create_engine(
             parsed,
