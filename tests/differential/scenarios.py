@@ -21,10 +21,12 @@ from .objects import (
     again,
     ask_children,
     ask_code,
+    ask_flow,
     ask_logs,
     ask_metaflow,
     ask_properties,
     ask_run,
+    ask_shared,
     children,
     kind,
     some,
@@ -36,6 +38,8 @@ Scenario: TypeAlias = Callable[[Value, str, Ask], None]
 
 ATTEMPTS = (0, 5, 1)
 SAMPLE = "ResumableFlow"
+#: keeps objects of its release's client, which newer clients read in their own ways
+KEEPER = "KeeperFlow"
 
 
 def objects(namespace: str | None) -> Scenario:
@@ -107,6 +111,28 @@ def attempts(client: Value, root: str, ask: Ask) -> None:
                     client.DataArtifact(path, attempt=n), name
                 ),
             )
+
+
+def released(client: Value, root: str, ask: Ask) -> None:
+    """Ask for all that an old release recorded, attempts and logs too, but for objects of its client."""
+    client.namespace(None)
+    client.metadata(root)
+    flows = sorted(client.Metaflow(), key=lambda flow: flow.id)
+    for flow in flows:
+        if flow.id == KEEPER:
+            for run in flow:
+                ask_shared(ask, run.pathspec, run)
+                ask_properties(ask, run.pathspec, run, ("successful", "finished", "finished_at"))
+        else:
+            ask_flow(ask, flow)
+    for task in (task for flow in flows for run in flow for step in run for task in step):
+        ask_logs(ask, f"log of {task.pathspec}", task)
+        for attempt in (0, 1):
+            this = client.Task(task.pathspec, attempt=attempt)
+            key = f"Task({task.pathspec!r}, attempt={attempt})"
+            names = ("metadata", "successful", "finished", "finished_at", "index", *LINEAGE)
+            ask_properties(ask, key, this, names)
+            ask(f"{key}.list", lambda this=this: list(this))
 
 
 def _tasks(client: Value, ask: Ask) -> list[Value]:
@@ -452,6 +478,7 @@ SCENARIOS: dict[str, Scenario] = {
     "switching": switching,
     "pickles": pickles,
     "two_roots": two_roots,
+    "released": released,
     "settings": settings,
     "tags": tags,
     "code": code,

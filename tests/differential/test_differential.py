@@ -32,6 +32,7 @@ from .comparison import compare
 from .differences import DIFFERENCES
 from .places import Directories, Services
 from .record import record
+from .released import RELEASES, unpacking
 from .services import record_services
 
 HERE = pathlib.Path(__file__).parent
@@ -126,6 +127,10 @@ SCENARIOS = (
         },
     ),
 )
+#: asked of the trees of old releases
+RELEASE_SCENARIOS = tuple(
+    Scenario(f"released {release}", "released", release) for release in RELEASES
+)
 #: asked of services, on each kind of database
 SERVICE_SCENARIOS = (
     *(
@@ -206,6 +211,17 @@ def test_mfc_answers_as_metaflow(scenario: Scenario, place: Directories, python:
     ask_both(scenario, place, python)
 
 
+@pytest.mark.parametrize("scenario", [pytest.param(s, id=s.name) for s in RELEASE_SCENARIOS])
+def test_mfc_answers_as_metaflow_about_old_releases(
+    scenario: Scenario, request: pytest.FixtureRequest, python: str
+) -> None:
+    """What Metaflow says of what its old releases recorded is what mfc says, but for the differences listed."""
+    cache = request.config.cache
+    assert cache is not None
+    with unpacking(cache.mkdir("differential-releases")) as place:
+        ask_both(scenario, Directories(place), python)
+
+
 @pytest.mark.parametrize("scenario", [pytest.param(s, id=s.name) for s in SERVICE_SCENARIOS])
 def test_mfc_answers_as_metaflow_by_service(
     scenario: Scenario, service: Services, python: str
@@ -261,7 +277,7 @@ def test_iterations_of_a_recursive_step_follow_each_other(place: Directories, la
 
 def test_each_difference_names_known_scenarios() -> None:
     """An entry of the table that names no scenario would never be asserted."""
-    known = {scenario.name for scenario in (*SCENARIOS, *SERVICE_SCENARIOS)}
+    known = {scenario.name for scenario in (*SCENARIOS, *RELEASE_SCENARIOS, *SERVICE_SCENARIOS)}
     assert [entry for entry in DIFFERENCES if not set(entry.scenarios) <= known] == []
 
 

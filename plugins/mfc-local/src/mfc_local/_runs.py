@@ -20,6 +20,8 @@ _TIME_DIGITS = 16
 #: A run's record is written within this time, in ms, of its id. One that claims another time was
 #: written again when Metaflow changed its tags, or copied from elsewhere.
 _AT_ONCE = 1000
+#: That, in ms, for nearly all. Beyond it what the run did first tells whether it was written again.
+_USUAL = 50
 #: Runs that are put in order before all others.
 _SORTED_FIRST = 64
 
@@ -52,8 +54,24 @@ def run_record(run: Pathspec, content: bytes, file: str) -> Record:
     fields = parsed(content, file)
     recorded = fields.get("ts_epoch")
     if isinstance(recorded, int) and not isinstance(recorded, bool):
-        fields["ts_epoch"] = created_at(run.name, recorded)
+        created = created_at(run.name, recorded)
+        identified = created_at(run.name, 0)
+        if abs(created - identified) > _USUAL and _is_time(run.name):
+            first = _first_step(file)
+            created = identified if first is not None and first < created else created
+        fields["ts_epoch"] = created
     return Record.of_json(run, fields)
+
+
+def _first_step(file: str) -> int | None:
+    """Return when the parameters of a run were written, None if that is not known."""
+    step = f"{file.removesuffix('/_meta/_self.json')}/_parameters/_meta/_self.json"
+    try:
+        content = read_bytes(step)
+        recorded = None if content is None else parsed(content, step).get("ts_epoch")
+    except UnreadableRecord:
+        return None
+    return recorded if isinstance(recorded, int) else None
 
 
 def runs(directory: str, flow: Pathspec, query: Query, meter: Meter) -> Iterator[Record]:
