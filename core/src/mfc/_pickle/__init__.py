@@ -14,9 +14,8 @@ from mfc._pickle._standins import (
     IncludedFile,
     MetaflowEvent,
     MetaflowExceptionWrapper,
-    register_standin,
 )
-from mfc._pickle._unpickler import loads
+from mfc._pickle._loads import loads
 
 __all__ = [
     "STANDINS",
@@ -27,5 +26,4 @@ __all__ = [
     "MetaflowExceptionWrapper",
     "Placeholder",
     "loads",
-    "register_standin",
 ]
