@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
-
-from attrs import frozen
+from typing import Any, NamedTuple
 
 
-@frozen
-class Parts:
+class Parts(NamedTuple):
     """What a pickle says of one object, for the builder that makes it.
 
     Everything is built already, with two exceptions among the arguments and the members of a state

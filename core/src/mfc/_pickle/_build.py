@@ -27,6 +27,8 @@ RECORDS = frozenset({Dict, Set, Frozen, Name, Node, Chunk})
 DEPTH = 1000
 #: Elements of a tuple that is looked at anew each time instead of being noted.
 _FEW = 8
+#: Keys and values of a dict that is built at once, and how near the parts of such an object are.
+_SMALL, _NEAR = 128, 6
 #: Keys of one container that may have the hash of another.
 _COLLISIONS = 100
 #: Steps of hashing that any value may take, and how many more for each byte of memory.
@@ -133,8 +135,55 @@ class Build:
         if kind in ATOMS:
             return True
         if kind in RECORDS:
-            return hasattr(child, "built")
+            if hasattr(child, "built"):
+                return True
+            if kind is Node:
+                return not self._gaps and self._is_simple(child, _NEAR)
+            return kind is Dict and self._is_plain(child)
         return id(child) in self._done or _is_small(child)
+
+    def _is_plain(self, child: Dict) -> bool:
+        """Build a small dict of atoms at once; most records of a table are such."""
+        flat = child[0].flat if len(child) == 1 and type(child[0]) is Pairs else ()
+        if not 0 < len(flat) <= _SMALL or len(flat) % 2 or not ATOMS.issuperset(map(type, flat)):
+            return False
+        keys = flat[::2]
+        if not _QUICK.issuperset(map(type, keys)):
+            return False
+        child.built = dict(zip(keys, flat[1::2], strict=True))
+        child.clear()
+        return True
+
+    def _is_simple(self, node: Node, near: int) -> bool:
+        """Build an object at once whose parts are atoms or built, or as simple; most are."""
+        if node.items is not None or node.kwargs is not None or type(node.function) is not Name:
+            return False
+        builder = self._find(node.function)
+        if builder.fill is not None:
+            return False
+        deep = 0
+        for part in chain(node.args, _raw(node.state)):
+            kind = type(part)
+            if kind in ATOMS or kind in _RAW or _is_small(part):
+                continue
+            if kind is not Node or getattr(part, "built", Pending) is Pending:
+                if kind is not Node or hasattr(part, "built") or not near:
+                    return False
+                if not self._is_simple(part, near - 1):
+                    return False
+            deep = max(deep, self._depths.get(id(part), 1))
+        if deep >= DEPTH:
+            raise Refused(f"a value more than {DEPTH} levels deep")
+        self._enter(node)
+        if deep:
+            self._depths[id(node)] = deep + 1
+            self._kept.append(node)
+        node.built = self._made(builder, node, self._parts(node, whole=True))
+        return True
+
+    def _enter(self, node: Node) -> None:
+        node.number = len(self.made)
+        self.made.append(node)
 
     def _of(self, child: Any) -> Any:
         """Return the value of what was built."""
@@ -150,8 +199,7 @@ class Build:
         self._kept.append(node)
         kind = type(node)
         if kind is Node:
-            node.number = len(self.made)
-            self.made.append(node)
+            self._enter(node)
             node.built = Pending
             return self._node_children(node)
         if kind is Dict:

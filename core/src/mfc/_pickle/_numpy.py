@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mfc._pickle._build import ATOMS, Builder
-from mfc._pickle._scan import Chunk, Refused
+from mfc._pickle._scan import Refused
 from mfc._pickle._stdlib import data
 from mfc._pickle._stdlib import builds as entered
 from mfc._pickle._tree import Name
@@ -154,7 +154,7 @@ def array(parts: Parts, shape: Any, dtype: Any, content: Any, *, fortran: bool) 
     octets = data(content)
     if len(octets) != prod(shape) * dtype.itemsize:
         raise Refused("an array of another length than its shape")
-    parts.spend(0 if type(content) is Chunk else len(octets))
+    parts.spend(len(octets))
     if not octets:
         return np.zeros(shape, dtype, order)
     made = np.frombuffer(bytearray(octets), dtype)

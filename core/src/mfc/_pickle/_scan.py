@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from operator import itemgetter
 from pickle import HIGHEST_PROTOCOL, UnpicklingError
 from typing import NoReturn
 
@@ -56,7 +57,7 @@ class Scanned:
     """A pickle that is safe to read."""
 
     #: opcodes that record, in order.
-    parts: list[bytes | memoryview]
+    code: bytearray | memoryview
     #: what stayed in the blob, in the order of its use.
     chunks: list[Chunk]
     #: protocol of the pickle.
@@ -65,56 +66,35 @@ class Scanned:
     left: int
 
 
-@frozen
-class _Op:
-    """How an opcode is written, and what becomes of it."""
-
-    #: bytes of memory that it costs, besides its argument.
-    cost: int
-    #: its argument: so many bytes; a length in so many bytes, and content; so many lines.
-    fixed: int = 0
-    counted: int = 0
-    lines: int = 0
-    #: bytes of memory for each byte of the argument.
-    growth: int = 0
-    #: opcodes that take its place.
-    instead: bytes | None = None
-
-
 def _recorded(payload: bytes, tag: int, then: bytes = b"") -> bytes:
     """Return opcodes that hand a payload and a tag to the reader, for what it makes of them."""
     return payload + b"K" + bytes([tag]) + (b"\x86" if payload else b"") + b"Q" + then
 
 
-#: What a slot on the stack and in a container costs; a record of a dict or set, of its items,
-#: of a call.
-_SLOT, _DICT, _ITEMS, _NODE = 18, 130, 150, 180
-_TEXT = _Op(100, lines=1, growth=4)
-_BY_CODE = {
-    "(": _Op(24), "0": _Op(0), "1": _Op(0), "2": _Op(_SLOT), "N": _Op(_SLOT), "\x88": _Op(_SLOT),
-    "\x89": _Op(_SLOT), "K": _Op(50, 1), "M": _Op(50, 2), "J": _Op(50, 4), "G": _Op(50, 8),
-    "I": _Op(60, lines=1, growth=1), "L": _Op(60, lines=1, growth=1), "F": _Op(50, lines=1),
-    "\x8a": _Op(60, counted=1, growth=2), "\x8b": _Op(60, counted=4, growth=2),
-    "S": _TEXT, "V": _TEXT, "U": _Op(100, counted=1, growth=4), "T": _Op(100, counted=4, growth=4),
-    "\x8c": _Op(100, counted=1, growth=4), "X": _Op(100, counted=4, growth=4),
-    "\x8d": _Op(100, counted=8, growth=4), "C": _Op(100, counted=1, growth=1),
-    "B": _Op(100, counted=4, growth=1), "\x8e": _Op(100, counted=8, growth=1),
-    "\x96": _Op(120, counted=8, growth=1), "]": _Op(130), ")": _Op(_SLOT), "l": _Op(130),
-    "t": _Op(90), "\x85": _Op(90), "\x86": _Op(100), "\x87": _Op(110), "a": _Op(0), "e": _Op(0),
-    "\x90": _Op(0, instead=b"e"), "}": _Op(_DICT, instead=_recorded(b"", DICT)),
-    "\x8f": _Op(_DICT, instead=_recorded(b"", SET)),
-    "d": _Op(_DICT + _ITEMS, instead=_recorded(b"l", FILLED)),
-    "\x91": _Op(_DICT, instead=_recorded(b"l", FROZEN)),
-    "s": _Op(_ITEMS, instead=_recorded(b"\x86", PAIRS, b"a")),
-    "u": _Op(_ITEMS, instead=_recorded(b"l", PAIRS, b"a")),
-    "c": _Op(300, lines=2), "\x93": _Op(200), "i": _Op(_NODE, lines=2), "o": _Op(_NODE),
-    "R": _Op(_NODE), "b": _Op(0), "\x81": _Op(_NODE, instead=_recorded(b"\x86", NEW)),
-    "\x92": _Op(_NODE, instead=_recorded(b"\x87", NEW)), "g": _Op(_SLOT, lines=1),
-    "h": _Op(_SLOT, 1), "j": _Op(_SLOT, 4), "p": _Op(16, lines=1), "q": _Op(16, 1),
-    "r": _Op(16, 4), "\x94": _Op(16), "\x80": _Op(0, 1, instead=b""),
-    "\x95": _Op(0, 8, instead=b""), ".": _Op(0),
+#: What takes the place of the opcodes that would fill, hash or make something.
+_INSTEAD = {
+    b"}": _recorded(b"", DICT), b"\x8f": _recorded(b"", SET), b"\x90": b"e",
+    b"\x91": _recorded(b"l", FROZEN), b"d": _recorded(b"l", FILLED),
+    b"s": _recorded(b"\x86", PAIRS, b"a"), b"u": _recorded(b"l", PAIRS, b"a"),
+    b"\x81": _recorded(b"\x86", NEW), b"\x92": _recorded(b"\x87", NEW),
 }  # fmt: skip
-_OPS = {ord(code): op for code, op in _BY_CODE.items()}
+#: Bytes of memory for each opcode: its object, and its place on the stack and in a container.
+#: A character or byte of an argument is one more, or as many as `_GROWTH` says.
+_COSTS = [100] * 256
+for _codes, _cost in (
+    (b"ae0", 0), (b"N\x88\x89)Kh2j", 10), (b"MJG", 42), (b"\x94qrp", 16), (b"\x8cUCXTB\x8e\x96", 72),
+    (b"\x8d\x8a\x8bILFSV", 72), (b"\x85\x86\x87t", 74), (b"(l", 80), (b"]", 112),
+    (b"}d\x8f\x91", 150), (b"su", 150), (b"Ro\x81\x92\x93", 180), (b"ci", 480),
+):  # fmt: skip
+    for _code in _codes:
+        _COSTS[_code] = _cost
+_WORST = 180
+_GROWTH = dict.fromkeys(b"SVUT\x8cX\x8d", 4) | dict.fromkeys(b"\x8a\x8b", 2)
+#: Arguments: so many bytes; a length of so many bytes, and content; so many lines.
+_FIXED = {ord("."): 0, 0x80: 1, 0x95: 8, ord("j"): 4, ord("r"): 4}
+_COUNTED = dict.fromkeys(b"U\x8cC\x8a", 1) | dict.fromkeys(b"TXB\x8b", 4)
+_COUNTED |= dict.fromkeys(b"\x8d\x8e\x96", 8)
+_LINES = dict.fromkeys(b"ILFSVgp", 1) | dict.fromkeys(b"ci", 2)
 _OUTSIDE = {
     **dict.fromkeys(b"\x82\x83\x84", "an object of the extension registry"),
     **dict.fromkeys(b"\x97\x98", "a buffer outside of the pickle"),
@@ -134,46 +114,35 @@ def _strings(last: int) -> tuple[bytes, bytes]:
 
 
 _ONE, _FOUR = _strings(64)
-_STRINGS = rb"(?:[\x8cUC]" + _ONE + rb"|[XTB]" + _FOUR + rb")"
-_NUMBERS = rb"(?:[hK].|M..|[jJ]....|G.{8}|[N\x88\x89)])"
-_MOVES = rb"[\]\x85-\x87aelt(0]"
-#: Tokens of a run that is only numbers or only strings, and of any run: the regular expression
-#: keeps a note on each token until the run ends.
-_MANY, _RUN = 32, 1000
-#: Such runs: of numbers as most lists hold them, of any numbers, of strings.
+_STRINGS = rb"[\x8cUC]" + _ONE + rb"|[XTB]" + _FOUR
+_NUMBERS = rb"(?:[hK].|M..|[jJ]....|G........|[N\x88\x89)])"
+_TOKEN = (
+    rb"[]()N}0-2aelotusdRb\x81\x85-\x89\x8f-\x94]|[hKq].|M..|[jJ]....|G........|" + _STRINGS
+)
+_TOKENS = re.compile(_TOKEN + rb"|r....", re.DOTALL)
+#: Runs of one kind, of at most as many tokens: numbers as most lists hold them, any numbers,
+#: strings. The regular expression keeps a note on each token until the run ends.
+_RUN = 1000
+#: Tokens of a full run of anything, after which a run of one kind may begin.
+_FULL = 64
 _ALIKE = re.compile(
     rb"((?:%b){8,250}|(?:%b){8,250})|(%b{32,1000})|"
-    rb"((?:\x8c%b\x94){32,1000}|(?:X%b(?:q.|r..[\x00-\x0f]\x00)){32,1000})"
-    % (b"J...." * 4, b"G........" * 4, _NUMBERS.replace(b".{8}", b"........"), _ONE, _FOUR),
+    rb"((?:\x8c%b\x94){32,1000}|(?:X%b(?:q.|r..[\x00-\x0f]\x00)){32,1000}|(?:%b){32,1000})"
+    % (b"J...." * 4, b"G........" * 4, _NUMBERS, _ONE, _FOUR, _STRINGS),
     re.DOTALL,
 )
 #: Bytes of memory for each byte of such a run, and for each of its tokens besides its text.
 _RATES = ((9, 42), (14, 42), (19, 88))
-#: The opcodes of any other run, one after the other.
-_OPCODES = re.compile(
-    rb"([N\x88\x89)KMJGhjqr\x8cUCXTB\x94\]\x85-\x87aelt(0])(?:(?<=[N\x88\x89)\x94\]\x85-\x87aelt(0])"
-    rb"|(?<=[Khq]).|(?<=M)..|(?<=[Jjr])....|(?<=G).{8}"
-    rb"|(?<=[\x8cUC])" + _ONE + rb"|(?<=[XTB])" + _FOUR + rb")",
-    re.DOTALL,
-)
-#: Bytes of memory for an opcode of a run: the object and its place in a container. Characters
-#: come on top, one byte for one.
-_COSTS = dict.fromkeys(b"N\x88\x89)Khj", 10) | dict.fromkeys(b"MJG", 42)
-_COSTS |= dict.fromkeys(b"\x8cUCXTB", 72) | dict.fromkeys(b"qr\x94", 16) | {ord("]"): 112}
-_COSTS |= dict.fromkeys(b"\x85\x86\x87t", 74) | dict.fromkeys(b"l(", 80) | dict.fromkeys(b"ae0", 0)
-_WORST = 112
 
 
 @lru_cache(maxsize=8)
 def _runs(top: int, zeros: int) -> re.Pattern[bytes]:
-    """Return a pattern of runs of all that only moves data about.
+    """Return a pattern of a run of anything with little or no argument.
 
     A memo index of four bytes ends in so many zeros, with at most `top` before them.
     """
     index = b"." * (3 - zeros) + b"[\\x00-" + re.escape(bytes([top])) + b"]" + rb"\x00" * zeros
-    memo = rb"\x94|q.|r" + index
-    text = b"(?:%b){1,%d}" % (b"|".join((_NUMBERS, _STRINGS, _MOVES, memo)), _MANY)
-    return re.compile(text, re.DOTALL)
+    return re.compile(b"(?:" + _TOKEN + b"|r" + index + b"){1,%d}" % _FULL, re.DOTALL)
 
 
 def scanned(blob: bytes, memory: int | None = None) -> Scanned:
@@ -200,54 +169,76 @@ def too_much(limit: int) -> Refused:
 
 
 def _passed(blob: bytes, limit: int) -> Scanned:
-    view, parts, chunks = memoryview(blob), list[bytes | memoryview](), list[Chunk]()
+    view, made, chunks = memoryview(blob), bytearray(), list[Chunk]()
     cost = start = at = protocol = 0
     indices = 256 + len(blob) // 4
     zeros = 2 if indices < 1 << 16 else 1 if indices < 1 << 24 else 0
-    alike, anything = _ALIKE.match, _runs(min(indices >> 8 * (3 - zeros - 1), 255), zeros).match
+    anything = _runs(min(indices >> 8 * (3 - zeros - 1), 255), zeros).match
     small = len(blob) * _WORST <= limit
     while True:
-        run = alike(blob, at)
+        run = anything(blob, at)
         if run is not None:
-            rate, each = _RATES[(run.lastindex or 1) - 1]
-            size = run.end() - at
-            cost += min(size * rate, _RUN * each + size)
-        else:
-            run = anything(blob, at)
-            if run is not None and not small:
-                found = b"".join(_OPCODES.findall(run.group()))
-                cost += sum(map(_COSTS.__getitem__, found)) + len(run.group())
-        if run is not None:
+            tokens = _TOKENS.findall(run.group())
+            codes = bytes(map(_FIRST, tokens))
+            if not small:
+                cost += sum(map(_COSTS.__getitem__, codes)) + run.end() - at
+            if codes.translate(None, _VERBATIM):
+                made += view[start:at]
+                made += b"".join(map(_INSTEAD.get, tokens, tokens))
+                start = run.end()
             at = run.end()
-        code = blob[at]
-        op = _OPS.get(code)
-        if op is None:
-            _unknown(code, at)
-        content = at + 1 + op.counted
-        if op.lines:
-            end = _lines_end(blob, content, op)
-        else:
-            end = content + (
-                int.from_bytes(blob[at + 1 : content], "little") if op.counted else op.fixed
-            )
-            if end > len(blob):
-                raise IndexError(end)
-        cost += op.cost + op.growth * (end - content)
+            if len(tokens) == _FULL:
+                run = _ALIKE.match(blob, at)
+                if run is None:
+                    continue
+                rate, each = _RATES[(run.lastindex or 1) - 1]
+                size = run.end() - at
+                cost += min(size * rate, _RUN * each + size)
+                at = run.end()
+                continue
         if cost > limit:
             raise too_much(limit)
-        instead = op.instead
+        code = blob[at]
+        end, content = _ends(blob, code, at)
+        cost += _COSTS[code] + _GROWTH.get(code, 1) * (end - content)
+        instead = None
         if code in _CHECKED:
             protocol = max(protocol, _checked(code, blob[content:end], indices, len(blob) - end))
+            instead = b"" if code > 0x7F else None  # noqa: PLR2004 - protocol and frames are ours
         elif end - content >= _LARGE and code in _BYTES:
             chunks.append(Chunk(view[content:end], mutable=code == _BYTEARRAY8))
             instead = _NEXT_BUFFER
         if instead is not None:
-            parts += view[start:at], instead
+            made += view[start:at]
+            made += instead
             start = end
         at = end
         if code == _STOP:
-            parts.append(view[start:at])
-            return Scanned(parts, chunks, protocol, limit - cost)
+            made += view[start:at] if made else b""
+            return Scanned(made or view[start:at], chunks, protocol, limit - cost)
+
+
+_FIRST = itemgetter(0)
+_VERBATIM = bytes(code for code in range(256) if bytes([code]) not in _INSTEAD)
+#: Opcodes that are always in runs, wherever they stand.
+_SHORT = frozenset(b"]()N}012aelotusdRb\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x93\x94")
+
+
+def _ends(blob: bytes, code: int, at: int) -> tuple[int, int]:
+    """Return where an opcode ends, and where the content of its argument begins."""
+    content = at + 1
+    if code in _LINES:
+        return _lines_end(blob, content, code), content
+    if code in _COUNTED:
+        content += _COUNTED[code]
+        end = content + int.from_bytes(blob[at + 1 : content], "little")
+    elif code in _FIXED:
+        end = content + _FIXED[code]
+    else:
+        _unknown(code, at)
+    if end > len(blob):
+        raise IndexError(end)
+    return end, content
 
 
 def _unknown(code: int, at: int) -> NoReturn:
@@ -255,13 +246,15 @@ def _unknown(code: int, at: int) -> NoReturn:
         raise Refused(_OUTSIDE[code])
     if code in b"PQ":
         raise UnpicklingError("it refers to an object outside of the pickle")
+    if code in _SHORT or code in b"hKqMJjG":
+        raise IndexError(at)
     raise UnpicklingError(f"byte {at} is no opcode: {code:#04x}")
 
 
-def _lines_end(blob: bytes, at: int, op: _Op) -> int:
+def _lines_end(blob: bytes, at: int, code: int) -> int:
     """Return where the lines that begin at `at` end."""
-    for _ in range(op.lines):
-        last = len(blob) if op is _TEXT else min(at + _LINE, len(blob))
+    for _ in range(_LINES[code]):
+        last = len(blob) if code in b"SV" else min(at + _LINE, len(blob))
         end = blob.find(b"\n", at, last) + 1
         if not end and last < len(blob):
             raise Refused("a name or a number of too many characters")

@@ -124,7 +124,9 @@ def _set(parts: Parts) -> Any:
 def _bytes(parts: Parts) -> bytes:
     if len(parts.args) > 1 and parts.args[1] not in {"latin1", "latin-1"}:
         raise Refused("text that is encoded otherwise than as Latin-1")
-    return bytes(data(parts.args[0])) if parts.args else b""
+    octets = data(parts.args[0] if parts.args else b"")
+    parts.spend(len(octets))
+    return bytes(octets)
 
 
 @builds("builtins.bytearray")
@@ -132,6 +134,7 @@ def _bytearray(parts: Parts) -> bytearray:
     if parts.args[1:] not in {(), ("latin1",), ("latin-1",)}:
         raise Refused("text that is encoded otherwise than as Latin-1")
     content = parts.args[0] if parts.args else b""
+    parts.spend(len(data(content)) if type(content) is Chunk else 0)
     return bytearray(content if type(content) is list else data(content))
 
 

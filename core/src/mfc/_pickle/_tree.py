@@ -154,7 +154,7 @@ class Reader(pickle.Unpickler):
     """The unpickler in C, which is given records alone."""
 
     def __init__(self, found: Scanned) -> None:
-        super().__init__(cast("Any", _Stream(found.parts)), buffers=iter(found.chunks))
+        super().__init__(cast("Any", _Stream(found.code)), buffers=iter(found.chunks))
         self._python3 = found.protocol >= _PYTHON3
         self._names: dict[tuple[str, str], Name] = {}
 
@@ -169,10 +169,8 @@ class Reader(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         """Return what an opcode became that `_scan` rewrote; a pickle's own are refused there."""
-        if pid == DICT:
-            return Dict()
-        if pid == SET:
-            return Set()
+        if type(pid) is int:
+            return Dict() if pid == DICT else Set()
         payload, tag = pid
         return _MAKERS[tag](payload)
 
@@ -190,11 +188,9 @@ def _renamed(module: str, name: str) -> tuple[str, str]:
 class _Stream:
     """A file of one frame, which the unpickler takes as it is, in one piece."""
 
-    def __init__(self, parts: list[bytes | memoryview]) -> None:
-        kept = [part for part in parts if len(part)]
-        body = kept[0] if len(kept) == 1 else b"".join(kept)
-        head = pickle.PROTO + b"\x04" + pickle.FRAME + len(body).to_bytes(8, "little")
-        self._pieces, self._at = (memoryview(head), memoryview(body)), 0
+    def __init__(self, code: bytearray | memoryview) -> None:
+        head = pickle.PROTO + b"\x04" + pickle.FRAME + len(code).to_bytes(8, "little")
+        self._pieces, self._at = (memoryview(head), memoryview(code)), 0
 
     def read(self, size: int) -> memoryview:
         head, body = self._pieces
