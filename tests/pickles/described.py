@@ -66,7 +66,7 @@ def standard(value):
     if "pandas" not in kind.__module__ and isinstance(value, (datetime.date, datetime.time)):
         zone = getattr(value, "tzinfo", None)
         offset = None if zone is None else repr(value.utcoffset())
-        return [kind.__name__, value.replace(tzinfo=None).isoformat() if hasattr(value, "tzinfo") else value.isoformat(), offset, getattr(value, "fold", 0)]
+        return [kind.__name__, value.replace(tzinfo=None).isoformat() if hasattr(value, "tzinfo") else value.isoformat(), offset]
     if "pandas" not in kind.__module__ and isinstance(value, datetime.timedelta):
         return ["timedelta", value.days, value.seconds, value.microseconds]
     if isinstance(value, datetime.tzinfo):
@@ -112,7 +112,7 @@ def dtype_text(dtype):
         return [[name, dtype_text(dtype.fields[name][0]), dtype.fields[name][1], str(dtype.fields[name][2:])] for name in dtype.names] + [dtype.itemsize]
     if dtype.subdtype:
         return [dtype_text(dtype.subdtype[0]), list(dtype.subdtype[1])]
-    return dtype.str if dtype.kind != "T" else "T"
+    return dtype.newbyteorder("=").str if dtype.kind != "T" else "T"
 
 
 def tabular(value):
@@ -142,7 +142,7 @@ def tabular(value):
     if isinstance(value, pd.Interval):
         return ["Interval", described(value.left), described(value.right), value.closed]
     if isinstance(value, pd.tseries.offsets.BaseOffset if hasattr(pd.tseries.offsets, "BaseOffset") else pd.DateOffset):
-        return ["offset", repr(value)]
+        return ["offset", repr(value).lower()]
     if isinstance(value, pd.Categorical):
         return ["Categorical", described(value.categories), bool(value.ordered), described(list(value.codes))]
     if isinstance(value, pd.api.extensions.ExtensionArray):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mfc._pickle._build import Builder, Make
+from mfc._pickle._build import Builder, Internal, Make
 from mfc._pickle._scan import Refused
 from mfc._pickle._stdlib import data
 from mfc.values import Parts
@@ -47,8 +47,19 @@ def builds(*names: str) -> Any:
     return enter
 
 
-class _Text(list[Any]):
-    """Text of an array, where there is no Arrow to hold it."""
+class _Lacking(Internal):
+    """Stands for what Arrow would hold."""
+
+    def error(self) -> Exception:
+        return _Missing()
+
+
+class _Alias(str, _Lacking):
+    """Name of a type."""
+
+
+class _Text(list[Any], _Lacking):
+    """Text of an array."""
 
     def to_pylist(self) -> list[Any]:
         return list(self)
@@ -59,7 +70,7 @@ def _alias(parts: Parts) -> Any:
     (name,) = parts.args
     if type(name) is not str:
         raise Refused("a type without a name")
-    return pa.type_for_alias(name) if pa else name
+    return pa.type_for_alias(name) if pa else _Alias(name)
 
 
 @builds(*_CALLED.split())

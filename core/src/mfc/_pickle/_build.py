@@ -29,6 +29,8 @@ DEPTH = 1000
 _FEW = 8
 #: Keys and values of a dict that is built at once, and how near the parts of such an object are.
 _SMALL, _NEAR = 128, 6
+#: Characters of an argument from which its copies are counted.
+_LONG = 256
 #: Keys of one container that may have the hash of another.
 _COLLISIONS = 100
 #: Steps of hashing that any value may take, and how many more for each byte of memory.
@@ -58,6 +60,14 @@ class Unbuildable(Exception):
     """A builder failed: the name, and the error."""
 
 
+class Internal:
+    """What one builder makes for another, and is not a value."""
+
+    def error(self) -> Exception:
+        """Return what is wrong with a value that is only this."""
+        return Refused("a part of a table, without the table")
+
+
 class Pending:
     """Stands for what is not built yet."""
 
@@ -81,6 +91,7 @@ class Build:
     ) -> None:
         self._find, self._mention, self._missing = find, mention, missing
         self._left, self._limit, self._hashes = left, left, _HASHES + left // 64
+        self._spend, self._hashed = self.spend, self._keys
         #: by identity of a list or tuple: its value, how much it takes to hash, how deep it is.
         self._done: dict[int, Any] = {}
         self._weights: dict[int, int] = {}
@@ -91,6 +102,8 @@ class Build:
         self._again: list[Callable[[], None]] = []
         #: identities of values that hold placeholders.
         self._gaps: set[int] = set()
+        #: of values that are, or hold, what only builders know.
+        self._internal: dict[int, Internal] = {}
         #: the objects, in the order in which they are met.
         self.made: list[Node] = []
 
@@ -118,7 +131,10 @@ class Build:
                 node, waiting = path.pop()
         for fill in self._again:
             fill()
-        return self._of(root)
+        value = self._of(root)
+        if id(value) in self._internal:
+            raise self._internal[id(value)].error()
+        return value
 
     def spend(self, size: int) -> None:
         """Count bytes of memory that are about to be taken.
@@ -161,10 +177,16 @@ class Build:
         builder = self._find(node.function)
         if builder.fill is not None:
             return False
-        deep = 0
-        for part in chain(node.args, _raw(node.state)):
+        deep, flat = 0, True
+        state = node.state
+        for part in (*node.args, *state) if type(state) is tuple else (*node.args, state):
             kind = type(part)
-            if kind in ATOMS or kind in _RAW or _is_small(part):
+            if kind in ATOMS or kind in _RAW:
+                if kind in _COPIED and len(part) > _LONG:
+                    self.spend(len(part))
+                continue
+            flat = False
+            if _is_small(part):
                 continue
             if kind is not Node or getattr(part, "built", Pending) is Pending:
                 if kind is not Node or hasattr(part, "built") or not near:
@@ -178,7 +200,12 @@ class Build:
         if deep:
             self._depths[id(node)] = deep + 1
             self._kept.append(node)
-        node.built = self._made(builder, node, self._parts(node, whole=True))
+        if flat:
+            made = node.new, node.stated, [], [], self._spend, self._hashed
+            parts = Parts(node.function, node.args, {}, state, *made)
+        else:
+            parts = self._parts(node, whole=True)
+        node.built = self._made(builder, node, parts)
         return True
 
     def _enter(self, node: Node) -> None:
@@ -331,7 +358,7 @@ class Build:
         args: tuple[Any, ...] = self._of_raw(node.args)
         kwargs = self._of(node.kwargs) if node.kwargs is not None else {}
         self.spend(sum(_COPIED[type(part)] * len(part) for part in args if type(part) in _COPIED))
-        return Parts(node.function, args, kwargs, state, node.new, node.stated, items, pairs, self.spend, self._keys)
+        return Parts(node.function, args, kwargs, state, node.new, node.stated, items, pairs, self._spend, self._hashed)
 
     def _of_raw(self, parts: Any) -> Any:
         if type(parts) is tuple:
@@ -375,9 +402,9 @@ class Build:
             return known or sum(map(self._weight, node), 1)
         return 1 + len(node) if kind is Frozen else 1
 
-    def _measure(self, node: Any, inside: Iterable[Any]) -> None:
+    def _measure(self, node: Any, parts: Iterable[Any]) -> None:
         """Note how deep a node is, and whether it holds placeholders."""
-        deep = [part for part in inside if type(part) not in ATOMS]
+        deep = [part for part in parts if type(part) not in ATOMS]
         if not deep:
             return
         depth = 1 + max(self._depths.get(id(part), 1) for part in deep)
@@ -386,10 +413,15 @@ class Build:
         self._depths[id(node)] = depth
         if self._gaps and type(node) is not Node and any(map(self._is_gap, map(self._of, deep))):
             self._gaps.add(id(self._of(node)))
+        if self._internal and type(node) is not Node:
+            inside = [self._internal.get(id(self._of(part))) for part in deep]
+            self._internal |= {id(self._of(node)): found for found in inside if found is not None}
 
     def _note_gap(self, made: Any) -> None:
         if isinstance(made, (Placeholder, PlaceholderType)):
             self._gaps.add(id(made))
+        elif isinstance(made, Internal):
+            self._internal[id(made)] = made
 
     def _is_gap(self, value: Any) -> bool:
         return id(value) in self._gaps

@@ -32,7 +32,7 @@ _VERSIONED = {"numpy", "pandas"}
 
 
 class _Absent(Exception):
-    """A name cannot be imported, or moved: the value has to be built."""
+    """A name cannot be imported, or is somewhere else: the value has to be built."""
 
 
 class FullUnpickler(pickle.Unpickler):
@@ -40,6 +40,8 @@ class FullUnpickler(pickle.Unpickler):
 
     #: whether a name is of a package whose objects another version may not load.
     versioned = False
+    #: whether to load what another version of pandas wrote.
+    tolerant = False
 
     def find_class(self, module: str, name: str) -> Any:
         """Return our equivalent or the real thing.
@@ -55,10 +57,15 @@ class FullUnpickler(pickle.Unpickler):
         if module.startswith("numpy.core."):
             module = _moved(module)
         try:
-            return super().find_class(module, name)
+            found = super().find_class(module, name)
         # A module may fail at import with anything, and a script may even call sys.exit().
         except (Exception, SystemExit) as error:
             raise _Absent from error
+        # pandas 3 moved its classes. What it says of older objects' states may be half a class.
+        if not self.tolerant and module.startswith("pandas") and isinstance(found, type):  # noqa: SIM102
+            if found.__module__ != module:
+                raise _Absent
+        return found
 
 
 def loads(
@@ -99,21 +106,27 @@ def loads(
 
 
 def _full(blob: bytes | BinaryIO, trust: Trust, part: int | None) -> object:
-    """Let Python's unpickler do it, and build where a name is not here, or a version differs."""
-    unpickler = FullUnpickler(_reader(blob))
-    try:
-        if part is None:
-            return cast("object", unpickler.load())
-    except _Absent:
-        pass
-    except Exception as failed:
-        if not unpickler.versioned:
-            raise
+    """Let Python's unpickler do it; build where a name is not here, or a version differs."""
+    unpickler, failed = FullUnpickler(_reader(blob)), None
+    if part is None:
         try:
-            return _Loader(_whole(blob), trust).value(part)
-        except Exception:  # noqa: BLE001 - what C said comes first
-            raise failed from None
-    return _Loader(_whole(blob), trust).value(part)
+            return cast("object", unpickler.load())
+        except _Absent:
+            pass
+        except Exception as error:
+            if not unpickler.versioned:
+                raise
+            failed = error
+    try:
+        return _Loader(_whole(blob), trust).value(part)
+    except Exception:
+        if failed is not None or part is not None or not unpickler.versioned:
+            if failed is not None:
+                raise failed from None  # what C said comes first
+            raise
+        last = FullUnpickler(BytesIO(_whole(blob)))
+        last.tolerant = True
+        return cast("object", last.load())
 
 
 class _Loader:

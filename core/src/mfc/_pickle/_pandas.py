@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from attrs import frozen
 
-from mfc._pickle._build import ATOMS, Builder, Make
+from mfc._pickle._build import ATOMS, Builder, Internal, Make
 from mfc._pickle._scan import Refused
 from mfc._pickle._stdlib import attributes, data, of_types
 from mfc._pickle._tree import Name
@@ -57,7 +57,7 @@ def builds(*names: str, holds: bool = False) -> Callable[[Make], Make]:
 
 
 @frozen
-class _Manager:
+class _Manager(Internal):
     """Index objects, and blocks: values of several columns, with their places."""
 
     axes: list[Any]
@@ -65,7 +65,7 @@ class _Manager:
 
 
 @frozen
-class _Rows:
+class _Rows(Internal):
     """Values of a block that has no class of its own: one array for each column."""
 
     rows: list[Any]
@@ -258,9 +258,10 @@ def _time_array(parts: Parts, state: dict[str, Any]) -> Any:
     if isinstance(values, np.ndarray) and values.ndim == 2:  # noqa: PLR2004
         return _Rows([_times(row, zone).array for row in values])
     made = _times(values, zone)
-    if state.get("_freq") is not None:
-        made.freq = _offset_of(state["_freq"])
-    return made.array
+    if state.get("_freq") is None:
+        return made.array
+    made.freq = _offset_of(state["_freq"])
+    return made  # the index: from pandas 3.1 on, arrays have no frequency
 
 
 def _period_array(parts: Parts, state: dict[str, Any]) -> Any:
