@@ -47,7 +47,9 @@ def cases(names: list[str] | None = None) -> Iterator[Case]:
             content = json.load(file)
         for value in content["values"]:
             for protocol, pickled in value["pickles"].items():
-                yield Case(writer, value["name"], int(protocol), bytes.fromhex(pickled), value["described"])
+                yield Case(
+                    writer, value["name"], int(protocol), bytes.fromhex(pickled), value["described"]
+                )
 
 
 def read(case: Case, trust: str) -> str:
@@ -105,7 +107,9 @@ def main() -> int:
             versions[name] = __import__(name).__version__
     good = sum(counted["safe"][kind] for kind in ("equal", "version", "refused", "placeholder"))
     share = good / max(1, sum(counted["safe"].values()))
-    print(sys.version.split()[0], versions, {trust: dict(counts) for trust, counts in counted.items()})
+    print(
+        sys.version.split()[0], versions, {trust: dict(counts) for trust, counts in counted.items()}
+    )
     print(f"{share:.2%} at safe; worse than pickle at full: {worse}")
     return int(share < 0.99 or worse > 0)
 

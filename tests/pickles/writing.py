@@ -49,11 +49,20 @@ class Model:
 
 
 #: Of the flow's own code: no builder knows them.
-OWN = {"enum": Colour.RED, "dataclass": Basket("ada", [1]), "namedtuple": Point(1, 2), "object": Model(), "class": Model}
+OWN = {
+    "enum": Colour.RED,
+    "dataclass": Basket("ada", [1]),
+    "namedtuple": Point(1, 2),
+    "object": Model(),
+    "class": Model,
+}
 
 
 def standard():
-    zones = {"utc": datetime.timezone.utc, "offset": datetime.timezone(datetime.timedelta(hours=5.5), "X")}
+    zones = {
+        "utc": datetime.timezone.utc,
+        "offset": datetime.timezone(datetime.timedelta(hours=5.5), "X"),
+    }
     try:
         import zoneinfo
 
@@ -85,7 +94,11 @@ def standard():
         "errors": [ValueError("a", 1), KeyError("k"), OSError(2, "no", "f"), UnicodeDecodeError("ascii", b"abc", 1, 2, "r"), UnicodeEncodeError("ascii", "abc", 0, 1, "r"), StopIteration(3), SystemExit(1), ZeroDivisionError()],
     }  # fmt: skip
     for name, zone in zones.items():
-        moment = zone.localize(datetime.datetime(2020, 7, 1)) if hasattr(zone, "localize") else datetime.datetime(2020, 7, 1, tzinfo=zone)
+        moment = (
+            zone.localize(datetime.datetime(2020, 7, 1))
+            if hasattr(zone, "localize")
+            else datetime.datetime(2020, 7, 1, tzinfo=zone)
+        )
         values["zone_" + name] = [moment, zone] if not name.startswith("pytz") else [moment]
     return values
 
@@ -97,9 +110,22 @@ def numbers():
     for kind in "? b B h H i I l L q Q e f d g F D G".split():
         values["array_" + ("bool" if kind == "?" else kind)] = np.arange(3).astype(kind)
         values["scalar_" + ("bool" if kind == "?" else kind)] = np.dtype(kind).type(1)
-    record = np.dtype([("a", "i4"), ("b", "f8", (2,)), ("c", "U3"), ("d", [("e", "?"), ("f", "M8[s]")])], align=True)
-    titled = np.dtype({"names": ["x", "y"], "formats": ["i2", "f4"], "offsets": [4, 8], "titles": ["X", None], "itemsize": 16})
-    masked_record = np.ma.array([(1, 2.0), (3, 4.0)], mask=[(0, 1), (1, 0)], dtype=[("a", "i4"), ("b", "f8")])
+    record = np.dtype(
+        [("a", "i4"), ("b", "f8", (2,)), ("c", "U3"), ("d", [("e", "?"), ("f", "M8[s]")])],
+        align=True,
+    )
+    titled = np.dtype(
+        {
+            "names": ["x", "y"],
+            "formats": ["i2", "f4"],
+            "offsets": [4, 8],
+            "titles": ["X", None],
+            "itemsize": 16,
+        }
+    )
+    masked_record = np.ma.array(
+        [(1, 2.0), (3, 4.0)], mask=[(0, 1), (1, 0)], dtype=[("a", "i4"), ("b", "f8")]
+    )
     where = os.path.join(tempfile.mkdtemp(), "mapped")
     mapped = np.memmap(where, dtype="i4", mode="w+", shape=(2, 3))
     mapped[:] = np.arange(6).reshape(2, 3)
@@ -119,7 +145,9 @@ def numbers():
         "dict": {"weights": np.ones(3), "bias": np.float64(0.5), np.int64(3): "key"}, "list": [np.arange(n) for n in range(4)],
     })  # fmt: skip
     if hasattr(getattr(np, "dtypes", None), "StringDType"):
-        values["string_dtype"] = np.array(["a", "", "long text of more than fifteen bytes"], np.dtypes.StringDType())
+        values["string_dtype"] = np.array(
+            ["a", "", "long text of more than fifteen bytes"], np.dtypes.StringDType()
+        )
     return values
 
 
@@ -142,8 +170,22 @@ def tables():
     if hasattr(pd, "Float64Dtype"):
         columns["Float64"] = pd.array([1.5, None, 2.0], "Float64")
     values = {"column_" + name: pd.Series(column, name=name) for name, column in columns.items()}
-    values.update({"frame_" + name: pd.DataFrame({"n": [1, 2, 3], name: column}) for name, column in columns.items()})
-    plain = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"], "c": [1.0, 2.0, 3.0], "d": [4, 5, 6], "e": [True, False, True], "f": ["u", "v", "w"]})
+    values.update(
+        {
+            "frame_" + name: pd.DataFrame({"n": [1, 2, 3], name: column})
+            for name, column in columns.items()
+        }
+    )
+    plain = pd.DataFrame(
+        {
+            "a": [1, 2, 3],
+            "b": ["x", "y", "z"],
+            "c": [1.0, 2.0, 3.0],
+            "d": [4, 5, 6],
+            "e": [True, False, True],
+            "f": ["u", "v", "w"],
+        }
+    )
     everything = pd.DataFrame(columns)
     names = [("x", 1), ("x", 2), ("y", 1), ("y", 2), ("z", 1), ("z", 2)]
     several = plain.copy()
@@ -173,18 +215,46 @@ def columns_of_arrow():
     if pd.__version__ >= "1.3":
         values["string_column"] = pd.DataFrame({"s": pd.array(["a", None, "ü"], "string[pyarrow]")})
     if hasattr(pd, "ArrowDtype"):
-        kinds = {"int64": pa.int64(), "string": pa.string(), "bool": pa.bool_(), "double": pa.float64(), "date": pa.date32(), "when": pa.timestamp("us"), "utc": pa.timestamp("ns", "UTC"), "decimal": pa.decimal128(5, 2), "list": pa.list_(pa.int64())}
-        content = {"int64": [1, None], "string": ["a", None], "bool": [True, None], "double": [1.5, None], "date": [datetime.date(2020, 1, 1), None], "when": [datetime.datetime(2020, 1, 1), None], "utc": [datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc), None], "decimal": [decimal.Decimal("1.50"), None], "list": [[1, 2], None]}
+        kinds = {
+            "int64": pa.int64(),
+            "string": pa.string(),
+            "bool": pa.bool_(),
+            "double": pa.float64(),
+            "date": pa.date32(),
+            "when": pa.timestamp("us"),
+            "utc": pa.timestamp("ns", "UTC"),
+            "decimal": pa.decimal128(5, 2),
+            "list": pa.list_(pa.int64()),
+        }
+        content = {
+            "int64": [1, None],
+            "string": ["a", None],
+            "bool": [True, None],
+            "double": [1.5, None],
+            "date": [datetime.date(2020, 1, 1), None],
+            "when": [datetime.datetime(2020, 1, 1), None],
+            "utc": [datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc), None],
+            "decimal": [decimal.Decimal("1.50"), None],
+            "list": [[1, 2], None],
+        }
         for name, kind in kinds.items():
             try:
-                values["column_" + name] = pd.DataFrame({"x": pd.array(content[name], dtype=pd.ArrowDtype(kind))})
+                values["column_" + name] = pd.DataFrame(
+                    {"x": pd.array(content[name], dtype=pd.ArrowDtype(kind))}
+                )
             except (TypeError, ValueError, NotImplementedError):
                 continue
     return values
 
 
 def main():
-    groups = {"own": lambda: OWN, "standard": standard, "numpy": numbers, "pandas": tables, "arrow": columns_of_arrow}
+    groups = {
+        "own": lambda: OWN,
+        "standard": standard,
+        "numpy": numbers,
+        "pandas": tables,
+        "arrow": columns_of_arrow,
+    }
     found, versions = [], {}
     for group, make in groups.items():
         try:
@@ -198,14 +268,32 @@ def main():
                     written[protocol] = pickle.dumps(value, protocol).hex()
                 except Exception as error:  # the library's own fault, which a note tells
                     print(group, name, protocol, error)
-            found.append({"name": group + "/" + name, "described": described(value), "pickles": written})
+            found.append(
+                {"name": group + "/" + name, "described": described(value), "pickles": written}
+            )
     for library in ("numpy", "pandas", "pyarrow", "pytz", "dateutil"):
         if library in sys.modules:
             versions[library] = sys.modules[library].__version__
-    header = {"python": platform.python_version(), "libraries": versions, "platform": platform.platform(), "written": datetime.date.today().isoformat(), "by": "tests/pickles/writing.py"}
+    header = {
+        "python": platform.python_version(),
+        "libraries": versions,
+        "platform": platform.platform(),
+        "written": datetime.date.today().isoformat(),
+        "by": "tests/pickles/writing.py",
+    }
     with lzma.open(sys.argv[1], "wt", preset=9) as file:
         json.dump({"provenance": header, "values": found}, file)
-    print(sys.argv[1], header["python"], versions, len(found), "values", sum(len(f["pickles"]) for f in found), "pickles", os.path.getsize(sys.argv[1]), "bytes")
+    print(
+        sys.argv[1],
+        header["python"],
+        versions,
+        len(found),
+        "values",
+        sum(len(f["pickles"]) for f in found),
+        "pickles",
+        os.path.getsize(sys.argv[1]),
+        "bytes",
+    )
 
 
 if __name__ == "__main__":

@@ -41,9 +41,7 @@ class Trust:
     #: bytes of memory that a value may take at `safe`; None is 64 MB and 8 times its pickle.
     memory: int | None = None
     #: builders of plugins by full name, which `safe` uses besides its own.
-    builders: Mapping[str, Callable[[Any], object]] = field(
-        factory=dict, eq=False, repr=False
-    )
+    builders: Mapping[str, Callable[[Any], object]] = field(factory=dict, eq=False, repr=False)
 
     @classmethod
     def full(cls) -> Trust:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from mfc._pickle._loads import loads
 from mfc._pickle._placeholder import Placeholder
 from mfc._pickle._standins import (
     STANDINS,
@@ -15,7 +16,6 @@ from mfc._pickle._standins import (
     MetaflowEvent,
     MetaflowExceptionWrapper,
 )
-from mfc._pickle._loads import loads
 
 __all__ = [
     "STANDINS",

@@ -9,11 +9,12 @@ Source:
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from mfc._pickle._build import Builder, Internal, Make
+from mfc._pickle._build import Builder, Internal, entering
 from mfc._pickle._scan import Refused
 from mfc._pickle._stdlib import data
 from mfc.values import Parts
@@ -24,10 +25,19 @@ except ImportError:
     pa = None
 
 BUILDERS: dict[str, Builder] = {}
+builds = entering(BUILDERS, "pyarrow.")
 MENTIONED: dict[str, Any] = {}
-_TEXT = {"string": np.dtype("<i4"), "utf8": np.dtype("<i4"), "large_string": np.dtype("<i8"), "large_utf8": np.dtype("<i8")}
+_TEXT: dict[str, Any] = {
+    "string": np.dtype("<i4"),
+    "utf8": np.dtype("<i4"),
+    "large_string": np.dtype("<i8"),
+    "large_utf8": np.dtype("<i8"),
+}
 #: Types that are called by the same name, with numbers, texts, types and fields.
-_CALLED = "timestamp duration time32 time64 decimal32 decimal64 decimal128 decimal256 list_ large_list struct dictionary field schema binary map_"  # fmt: skip
+_CALLED = (
+    "timestamp duration time32 time64 decimal32 decimal64 decimal128 decimal256 list_ large_list "
+    "struct dictionary field schema binary map_"
+)
 
 
 class _Missing(ImportError):
@@ -37,16 +47,6 @@ class _Missing(ImportError):
         super().__init__("pyarrow is not installed", name="pyarrow")
 
 
-def builds(*names: str) -> Any:
-    """Enter a builder under names of pyarrow."""
-
-    def enter(make: Make) -> Make:
-        BUILDERS.update(dict.fromkeys((f"pyarrow.{name}" for name in names), Builder(make)))
-        return make
-
-    return enter
-
-
 class _Lacking(Internal):
     """Stands for what Arrow would hold."""
 
@@ -54,7 +54,7 @@ class _Lacking(Internal):
         return _Missing()
 
 
-class _Alias(str, _Lacking):
+class _Alias(str, _Lacking):  # noqa: SLOT000 - few
     """Name of a type."""
 
 
@@ -125,15 +125,20 @@ def _text(parts: Parts, kind: Any, length: int, offset: int, buffers: list[Any])
         raise Refused("text of another length than its array")
     starts = np.frombuffer(places, _TEXT[kind], length + 1, offset * size).tolist()
     content = bytes(characters or b"")
-    if any(a > b for a, b in zip(starts, starts[1:], strict=False)) or starts[0] < 0 or starts[-1] > len(content):
+    if any(a > b for a, b in pairwise(starts)) or starts[0] < 0 or starts[-1] > len(content):
         raise Refused("text outside of its array")
     parts.spend(140 * length)
-    here = np.ones(length, bool)
+    here: Any = np.ones(length, bool)
     if marks is not None:
-        here = np.unpackbits(np.frombuffer(marks, np.uint8), bitorder="little")[offset : offset + length] != 0
+        here = (
+            np.unpackbits(np.frombuffer(marks, np.uint8), bitorder="little")[
+                offset : offset + length
+            ]
+            != 0
+        )
     return _Text(
         content[a:b].decode() if known else None
-        for a, b, known in zip(starts, starts[1:], here.tolist(), strict=False)
+        for (a, b), known in zip(pairwise(starts), here.tolist(), strict=True)
     )
 
 

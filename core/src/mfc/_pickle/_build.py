@@ -7,9 +7,7 @@ hashes, copies or nests is bounded here, because no scan of opcodes can see it.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from itertools import chain
 from types import NoneType
 from typing import Any
@@ -17,7 +15,7 @@ from typing import Any
 from attrs import frozen
 
 from mfc._pickle._placeholder import Placeholder, PlaceholderType
-from mfc._pickle._scan import NotAllowed, Refused, too_much
+from mfc._pickle._scan import Refused, too_much
 from mfc._pickle._tree import Chunk, Dict, Frozen, Name, Node, Pairs, Set
 from mfc.values import Parts
 
@@ -54,6 +52,25 @@ class Builder:
     fill: Fill | None = None
     #: may hold a placeholder, since nothing in it looks at what it holds.
     holds: bool = False
+
+
+def entering(
+    builders: dict[str, Builder], package: str = ""
+) -> Callable[..., Callable[[Make], Make]]:
+    """Return a decorator that enters a function as the builder of some names of a package."""
+
+    def builds(
+        *names: str, holds: bool = False, fill: Fill | None = None
+    ) -> Callable[[Make], Make]:
+        def entered(make: Make) -> Make:
+            builders.update(
+                dict.fromkeys((package + name for name in names), Builder(make, fill, holds))
+            )
+            return make
+
+        return entered
+
+    return builds
 
 
 class Unbuildable(Exception):
@@ -170,7 +187,7 @@ class Build:
         child.clear()
         return True
 
-    def _is_simple(self, node: Node, near: int) -> bool:
+    def _is_simple(self, node: Node, near: int) -> bool:  # noqa: C901, PLR0912 - each part once
         """Build an object at once whose parts are atoms or built, or as simple; most are."""
         if node.items is not None or node.kwargs is not None or type(node.function) is not Name:
             return False
@@ -201,8 +218,8 @@ class Build:
             self._depths[id(node)] = deep + 1
             self._kept.append(node)
         if flat:
-            made = node.new, node.stated, [], [], self._spend, self._hashed
-            parts = Parts(node.function, node.args, {}, state, *made)
+            found = node.function, node.args, {}, state, node.new, node.stated, [], []
+            parts = Parts(*found, self._spend, self._hashed)
         else:
             parts = self._parts(node, whole=True)
         node.built = self._made(builder, node, parts)
@@ -358,7 +375,18 @@ class Build:
         args: tuple[Any, ...] = self._of_raw(node.args)
         kwargs = self._of(node.kwargs) if node.kwargs is not None else {}
         self.spend(sum(_COPIED[type(part)] * len(part) for part in args if type(part) in _COPIED))
-        return Parts(node.function, args, kwargs, state, node.new, node.stated, items, pairs, self._spend, self._hashed)
+        return Parts(
+            node.function,
+            args,
+            kwargs,
+            state,
+            node.new,
+            node.stated,
+            items,
+            pairs,
+            self._spend,
+            self._hashed,
+        )
 
     def _of_raw(self, parts: Any) -> Any:
         if type(parts) is tuple:
@@ -386,7 +414,9 @@ class Build:
         self._hashes -= sum(map(self._weight, keys))
         if self._hashes < 0:
             raise Refused("keys that take too long to hash")
-        if len(values) > _COLLISIONS and len({hash(key) for key in values}) + _COLLISIONS < len(values):
+        if len(values) > _COLLISIONS and len({hash(key) for key in values}) + _COLLISIONS < len(
+            values
+        ):
             raise Refused("keys that have the same hash")
         return values
 
@@ -399,8 +429,8 @@ class Build:
             return 8 + sum(len(part) for part in node.args if type(part) in (str, bytes))
         if kind is tuple:
             known = self._weights.get(id(node))
-            return known or sum(map(self._weight, node), 1)
-        return 1 + len(node) if kind is Frozen else 1
+            return known if known is not None else sum(map(self._weight, node), 1)
+        return 1 + (len(node) if kind is Frozen else 0)
 
     def _measure(self, node: Any, parts: Iterable[Any]) -> None:
         """Note how deep a node is, and whether it holds placeholders."""
@@ -443,7 +473,9 @@ def fill_placeholder(made: Placeholder, parts: Parts) -> None:
 
 _RAW = frozenset({Name, Chunk})
 #: Bytes of memory for each element of an argument that may be copied.
-_COPIED = dict.fromkeys((list, tuple, dict, set, frozenset), 8) | dict.fromkeys((str, bytes, bytearray), 1)
+_COPIED: dict[Any, int] = dict.fromkeys((list, tuple, dict, set, frozenset), 8) | dict.fromkeys(
+    (str, bytes, bytearray), 1
+)
 
 
 def _is_small(child: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from io import BufferedReader, BytesIO
@@ -15,7 +14,7 @@ from mfc._pickle._placeholder import PACKAGES, Placeholder, placeholder, version
 from mfc._pickle._registry import PLAIN, builder, mentioned
 from mfc._pickle._scan import Chunk, NotAllowed, Refused, scanned
 from mfc._pickle._standins import STANDINS
-from mfc._pickle._tree import Name, Node, Reader
+from mfc._pickle._tree import Name, Reader
 from mfc.errors import UndecodableArtifact, UntrustedValue
 from mfc.trust import Trust
 from mfc.values import Parts
@@ -144,7 +143,7 @@ class _Loader:
         tree = Reader(found).load()
         build = Build(self._builder, self._mention, self._missing, found.left)
         value: object = build.value(tree)
-        return value if part is None else cast("Node", build.made[part]).built
+        return value if part is None else build.made[part].built
 
     def _builder(self, name: Name) -> Builder:
         made = self._found.get(name)
@@ -185,7 +184,9 @@ class _Loader:
                 return STANDINS.get((name.module, name.name)) or imported(name.module, name.name)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
                 return self._missing(name, error)
-        found = mentioned(name) if self._trust.level != "plain" or name.module == "builtins" else None
+        found = (
+            mentioned(name) if self._trust.level != "plain" or name.module == "builtins" else None
+        )
         if found is None:
             raise NotAllowed(str(name))
         return found

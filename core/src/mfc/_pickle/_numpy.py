@@ -11,28 +11,28 @@ Source:
 from __future__ import annotations
 
 import re
+import sys
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from mfc._pickle._build import ATOMS, Builder
+from mfc._pickle._build import ATOMS, Builder, entering
 from mfc._pickle._scan import Refused
 from mfc._pickle._stdlib import data
-from mfc._pickle._stdlib import builds as entered
 from mfc._pickle._tree import Name
 from mfc.values import Parts
 
 #: Kind and size of an element, as `numpy.dtype` is called in a pickle.
 _KIND = re.compile(r"([?bBhHiuIlLqQefdgcFDGSUVOMm])(\d*)")
-_UNITS = frozenset("Y M W D h m s ms us μs ns ps fs as generic".split())
+_UNITS = frozenset("Y M W D h m s ms us μs ns ps fs as generic".split())  # noqa: SIM905
 #: Bytes of an element, at most.
 _LARGEST = 1 << 30
 _SUBCLASSES = {"ndarray", "matrix", "recarray", "chararray", "memmap"}
 _SCALARS = frozenset(
-    "bool bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 intc uintc int_ uint longlong "
-    "ulonglong float16 float32 float64 longdouble complex64 complex128 clongdouble str_ bytes_ void "
-    "object_ datetime64 timedelta64 generic number integer floating inexact signedinteger "
+    "bool bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 intc uintc int_ uint longlong "  # noqa: SIM905
+    "ulonglong float16 float32 float64 longdouble complex64 complex128 clongdouble str_ bytes_ "
+    "void object_ datetime64 timedelta64 generic number integer floating inexact signedinteger "
     "unsignedinteger complexfloating flexible character ndarray matrix recarray record dtype "
     "MaskedArray".split()
 )
@@ -48,16 +48,7 @@ def mention(name: str) -> Any:
 
 
 BUILDERS: dict[str, Builder] = {}
-
-
-def builds(*names: str, **options: Any) -> Any:
-    """Enter a builder under names of numpy."""
-
-    def enter(make: Any) -> Any:
-        BUILDERS.update(dict.fromkeys((f"numpy.{name}" for name in names), Builder(make, **options)))
-        return make
-
-    return enter
+builds = entering(BUILDERS, "numpy.")
 
 
 @builds("dtype")
@@ -69,8 +60,8 @@ def _dtype(parts: Parts) -> Any:
     if spelt is None:
         raise Refused("a dtype of something else than a kind and a size")
     if parts.state is None:
-        return np.dtype(kind) if kind not in {"V", "S", "U"} else np.dtype(kind)
-    version, order, subarray, names, fields, size, _, flags, *extra = parts.state
+        return np.dtype(kind)
+    _, order, subarray, names, fields, size, _, flags, *extra = parts.state
     if order not in {"<", ">", "=", "|"} or (size != -1 and not 0 <= size <= _LARGEST):
         raise Refused("a dtype of an unknown byte order or size")
     if names is not None or fields is not None:
@@ -94,7 +85,7 @@ def _record(names: Any, fields: Any, size: int, *, aligned: bool) -> Any:
     if type(names) is not tuple or type(fields) is not dict:
         raise Refused("fields without names")
     entries = [fields[name] for name in names]
-    described = {
+    described: dict[str, Any] = {
         "names": list(names),
         "formats": [_plain(entry[0]) for entry in entries],
         "offsets": [entry[1] for entry in entries],
@@ -123,7 +114,7 @@ def _array(parts: Parts) -> Any:
     kind = parts.args[0]
     if type(kind) is not Name or kind.name not in _SUBCLASSES or not parts.stated:
         raise Refused("an array of another class, or without content")
-    _, shape, dtype, fortran, content = parts.state if len(parts.state) == 5 else (1, *parts.state)
+    shape, dtype, fortran, content = parts.state[-4:]
     made = array(parts, shape, dtype, content, fortran=bool(fortran))
     if not made.dtype.isnative and not made.dtype.names:
         made = made.astype(made.dtype.newbyteorder("="))  # as numpy does when it reads a state
@@ -174,7 +165,9 @@ def _objects(parts: Parts, shape: tuple[int, ...], dtype: Any, content: list[Any
             for place, item in enumerate(content):  # a slice would unfold what is inside
                 made[place] = item
         return made
-    if dtype.kind not in "VT" or not set(map(type, content)) <= ({tuple} if dtype.names else {str, type(None)}):
+    if dtype.kind not in "VT" or not set(map(type, content)) <= (
+        {tuple} if dtype.names else {str, type(None)}
+    ):
         raise Refused("an array of something else than its dtype says")
     return np.array(content, dtype)
 
@@ -191,7 +184,7 @@ def _sound(made: Any) -> None:
     elif made.dtype.kind == "U" and made.size and made.dtype.itemsize:
         order = made.dtype.byteorder
         flat = np.ascontiguousarray(made).view(f"{order}u4")
-        if flat.max() > 0x10FFFF:
+        if flat.max() > sys.maxunicode:
             raise Refused("characters that Unicode does not have")
 
 

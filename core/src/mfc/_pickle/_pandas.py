@@ -1,7 +1,7 @@
 """Builders for pandas's values: frames made of columns, through public constructors.
 
 The internals that a pickle names (managers, blocks, arrays backed by numpy) are read as what they
-say, so that any version of pandas reads what any other wrote. pandas itself checks what it is given:
+say, so that any version of pandas reads what any other wrote. pandas checks what it is given:
 codes against categories, lengths against the index, places of sparse values.
 
 Source:
@@ -19,14 +19,16 @@ import numpy as np
 import pandas as pd
 from attrs import frozen
 
-from mfc._pickle._build import ATOMS, Builder, Internal, Make
+from mfc._pickle._build import ATOMS, Builder, Internal, entering
 from mfc._pickle._scan import Refused
-from mfc._pickle._stdlib import attributes, data, of_types
+from mfc._pickle._stdlib import attributes, of_types
 from mfc._pickle._tree import Name
 from mfc.values import Parts
 
 BUILDERS: dict[str, Builder] = {}
+builds = entering(BUILDERS, "pandas.")
 _MAJOR = int(pd.__version__.partition(".")[0])
+_TEXT_IS_A_TYPE = _MAJOR >= 3  # noqa: PLR2004
 #: Resolution of times as pandas numbers them.
 _UNITS = {7: "s", 8: "ms", 9: "us", 10: "ns"}
 _FREQUENCY = re.compile(r"[A-Za-z0-9-]+")
@@ -41,16 +43,6 @@ def mention(name: str) -> Any:
         return pd.NA
     found = getattr(pd, name, None)
     return found if isinstance(found, type) or found is pd.NaT else None
-
-
-def builds(*names: str, holds: bool = False) -> Callable[[Make], Make]:
-    """Enter a builder under names of pandas, wherever in it they are."""
-
-    def entered(make: Make) -> Make:
-        BUILDERS.update(dict.fromkeys((f"pandas.{name}" for name in names), Builder(make, holds=holds)))
-        return make
-
-    return entered
 
 
 # Tables
@@ -92,15 +84,22 @@ def _block(parts: Parts) -> Any:
 def _manager(parts: Parts) -> Any:
     if parts.stated:
         said = parts.state[-1]["0.14.1"]
-        return _Manager(said["axes"], [(block["values"], block["mgr_locs"]) for block in said["blocks"]])
+        return _Manager(
+            said["axes"], [(block["values"], block["mgr_locs"]) for block in said["blocks"]]
+        )
     blocks, axes, *_ = parts.args
-    return _Manager(list(axes), [block if type(block) is tuple else (None, None) for block in blocks])
+    return _Manager(
+        list(axes), [block if type(block) is tuple else (None, None) for block in blocks]
+    )
 
 
 def _managed(parts: Parts, axes: int) -> tuple[dict[str, Any], _Manager]:
     state = attributes(parts.state)
     manager = state.get("_mgr", state.get("_data"))
-    if type(manager) is not _Manager or [isinstance(a, pd.Index) for a in manager.axes] != [True] * axes:
+    if (
+        type(manager) is not _Manager
+        or [isinstance(a, pd.Index) for a in manager.axes] != [True] * axes
+    ):
         raise Refused("a table without content")
     return state, manager
 
@@ -125,7 +124,9 @@ def _frame(parts: Parts) -> Any:
             found[number] = _series(row, index)
     if len(found) != len(columns):
         raise Refused("blocks that do not cover the table")
-    made = pd.DataFrame({number: found[number] for number in range(len(columns))}, index, copy=False)
+    made = pd.DataFrame(
+        {number: found[number] for number in range(len(columns))}, index, copy=False
+    )
     made.columns = columns
     return _noted(made, state)
 
@@ -138,7 +139,7 @@ def _places(place: Any, columns: int) -> Any:
     if isinstance(place, slice):
         found: Any = range(*place.indices(columns))
         # Where it ends may lie outside; where it begins and goes may not.
-        if len(found) and not (place.start or 0) == found[0]:
+        if found and not (place.start or 0) == found[0]:
             raise Refused("a block outside of the table")
     else:
         found = [int(number) for number in np.asarray(place)]
@@ -169,7 +170,10 @@ def _column(parts: Parts) -> Any:
 def _noted(made: Any, state: dict[str, Any]) -> Any:
     if type(state.get("attrs")) is dict:
         made.attrs = state["attrs"]
-    if type(state.get("_flags")) is dict and state["_flags"].get("allows_duplicate_labels") is False:
+    if (
+        type(state.get("_flags")) is dict
+        and state["_flags"].get("allows_duplicate_labels") is False
+    ):
         made.flags.allows_duplicate_labels = False
     return made
 
@@ -177,7 +181,13 @@ def _noted(made: Any, state: dict[str, Any]) -> Any:
 # Indexes
 
 
-@builds("_new_Index", "_new_DatetimeIndex", "_new_TimedeltaIndex", "_new_PeriodIndex", "_new_IntervalIndex")  # fmt: skip
+@builds(
+    "_new_Index",
+    "_new_DatetimeIndex",
+    "_new_TimedeltaIndex",
+    "_new_PeriodIndex",
+    "_new_IntervalIndex",
+)
 def _index(parts: Parts) -> Any:
     kind, said = parts.args
     if type(kind) is not Name or type(said) is not dict:
@@ -220,7 +230,11 @@ def _array_of(values: Any) -> Any:
 
 def _times(values: Any, zone: Any) -> Any:
     """Return points in time, of which `values` are those in UTC."""
-    if type(values) is not np.ndarray or values.dtype.kind not in "mM" or (zone and not isinstance(zone, dt.tzinfo)):  # fmt: skip
+    if (
+        type(values) is not np.ndarray
+        or values.dtype.kind not in "mM"
+        or (zone and not isinstance(zone, dt.tzinfo))
+    ):
         raise Refused("times made of something else")
     if values.dtype.kind == "m":
         return pd.TimedeltaIndex(values)
@@ -230,7 +244,11 @@ def _times(values: Any, zone: Any) -> Any:
 # Arrays
 
 
-@builds("Categorical", "DatetimeArray", "TimedeltaArray", "PeriodArray", "StringArray", "StringArrayNumpySemantics", "PandasArray", "NumpyExtensionArray", "IntervalArray", "IntegerArray", "FloatingArray", "BooleanArray", "SparseArray", "ArrowStringArray", "ArrowStringArrayNumpySemantics", "ArrowExtensionArray", "__pyx_unpickle_NDArrayBacked", "__pyx_unpickle_IntervalMixin", "__pyx_unpickle_PeriodMixin")  # fmt: skip
+@builds(
+    "__pyx_unpickle_NDArrayBacked",
+    "__pyx_unpickle_IntervalMixin",
+    "__pyx_unpickle_PeriodMixin",
+)
 def _extension(parts: Parts) -> Any:
     state = parts.state
     if parts.args and type(parts.args[0]) is Name:
@@ -245,14 +263,14 @@ def _extension(parts: Parts) -> Any:
     return make(parts, attributes(state))
 
 
-def _categorical(parts: Parts, state: dict[str, Any]) -> Any:
-    codes = state.get("_codes", state.get("_ndarray"))
+def _categorical(_: Parts, state: dict[str, Any]) -> Any:
+    codes = state["_codes" if "_codes" in state else "_ndarray"]
     if not isinstance(state["_dtype"], pd.CategoricalDtype) or codes.dtype.kind != "i":
         raise Refused("categories that are none")
     return pd.Categorical.from_codes(codes, dtype=state["_dtype"])
 
 
-def _time_array(parts: Parts, state: dict[str, Any]) -> Any:
+def _time_array(_: Parts, state: dict[str, Any]) -> Any:
     values = state.get("_ndarray", state.get("_data"))
     zone = getattr(state.get("_dtype"), "tz", None)
     if isinstance(values, np.ndarray) and values.ndim == 2:  # noqa: PLR2004
@@ -264,7 +282,7 @@ def _time_array(parts: Parts, state: dict[str, Any]) -> Any:
     return made  # the index: from pandas 3.1 on, arrays have no frequency
 
 
-def _period_array(parts: Parts, state: dict[str, Any]) -> Any:
+def _period_array(_: Parts, state: dict[str, Any]) -> Any:
     ordinals = state.get("_ndarray", state.get("_data"))
     if isinstance(ordinals, np.ndarray) and ordinals.ndim == 2:  # noqa: PLR2004
         return _Rows([_periods(row, state["_dtype"]) for row in ordinals])
@@ -280,40 +298,51 @@ def _periods(ordinals: Any, dtype: Any) -> Any:
 
 
 def _text_array(parts: Parts, state: dict[str, Any]) -> Any:
-    values = state.get("_ndarray", state.get("_pa_array", state.get("_data")))
+    values: Any = state.get("_ndarray", state.get("_pa_array", state.get("_data")))
     dtype = state.get("_dtype") or pd.StringDtype()
     if hasattr(values, "to_pylist"):
         parts.spend(80 * len(values))
         values = np.array(values.to_pylist(), dtype=object)
-    if not isinstance(values, np.ndarray) or not set(map(type, values.flat)) <= {str, float, type(None), type(pd.NA)}:
+    if not isinstance(values, np.ndarray) or not set(map(type, values.flat)) <= {
+        str,
+        float,
+        type(None),
+        type(pd.NA),
+    }:
         raise Refused("text of something else than text")
-    if dtype == object:
+    if dtype == np.dtype(object):
         return np.where(pd.isna(values), np.nan, values)
     return pd.array(values, dtype=dtype)
 
 
-def _plain_array(parts: Parts, state: dict[str, Any]) -> Any:
+def _plain_array(_: Parts, state: dict[str, Any]) -> Any:
     values = state["_ndarray"]
     if type(values) is not np.ndarray:
         raise Refused("an array of something else")
-    return getattr(pd.arrays, "NumpyExtensionArray", None or getattr(pd.arrays, "PandasArray", None))(values)
+    made = getattr(pd.arrays, "NumpyExtensionArray", None) or pd.arrays.PandasArray
+    return made(values)
 
 
-def _interval_array(parts: Parts, state: dict[str, Any]) -> Any:
+def _interval_array(_: Parts, state: dict[str, Any]) -> Any:
     ends = _array_of(state["_left"]), _array_of(state["_right"])
     closed = state.get("_closed") or state["_dtype"].closed
     return pd.arrays.IntervalArray.from_arrays(*ends, closed=closed)
 
 
-def _masked_array(parts: Parts, state: dict[str, Any]) -> Any:
+def _masked_array(_: Parts, state: dict[str, Any]) -> Any:
     values, mask = state["_data"], state["_mask"]
-    if type(values) is not np.ndarray or type(mask) is not np.ndarray or values.shape != mask.shape or values.ndim != 1:  # fmt: skip
+    if (
+        type(values) is not np.ndarray
+        or type(mask) is not np.ndarray
+        or values.shape != mask.shape
+        or values.ndim != 1
+    ):
         raise Refused("a mask of another shape than its data")
     kind = {"b": "BooleanArray", "f": "FloatingArray"}.get(values.dtype.kind, "IntegerArray")
     return getattr(pd.arrays, kind)(values, mask)
 
 
-def _sparse_array(parts: Parts, state: dict[str, Any]) -> Any:
+def _sparse_array(_: Parts, state: dict[str, Any]) -> Any:
     places, values = state["_sparse_index"], state["_sparse_values"]
     if getattr(places, "npoints", None) != len(values):
         raise Refused("sparse values that are not where they should be")
@@ -324,10 +353,12 @@ def _sparse_array(parts: Parts, state: dict[str, Any]) -> Any:
         return pd.arrays.SparseArray(values, sparse_index=places, dtype=dtype)
     kind = "block" if hasattr(places, "blocs") else "integer"
     places, length = places.to_int_index().indices, places.length
-    return pd.arrays.SparseArray.from_indices(values, places, length, dtype.fill_value, kind, dtype.subtype)
+    return pd.arrays.SparseArray.from_indices(
+        values, places, length, dtype.fill_value, kind, dtype.subtype
+    )
 
 
-def _arrow_array(parts: Parts, state: dict[str, Any]) -> Any:
+def _arrow_array(_: Parts, state: dict[str, Any]) -> Any:
     values = state.get("_pa_array", state.get("_data"))
     return pd.arrays.ArrowExtensionArray(values)
 
@@ -343,12 +374,18 @@ _ARRAYS: dict[str, Callable[[Parts, dict[str, Any]], Any]] = {
 }  # fmt: skip
 
 
+for _kind in _ARRAYS:
+    builds(_kind)(_extension)
+
+
 @builds("IntIndex", "BlockIndex")
 def _sparse_index(parts: Parts) -> Any:
     from pandas._libs import sparse  # the only place where it is made; it checks what it is given
 
     length, *places = parts.args
-    if type(length) is not int or any(type(p) is not np.ndarray or p.dtype != np.int32 or p.ndim != 1 for p in places):  # fmt: skip
+    if type(length) is not int or any(
+        type(p) is not np.ndarray or p.dtype != np.int32 or p.ndim != 1 for p in places
+    ):
         raise Refused("places of something else than numbers")
     return getattr(sparse, parts.name.name)(length, *places)
 
@@ -356,7 +393,10 @@ def _sparse_index(parts: Parts) -> Any:
 # Dtypes
 
 
-@builds(*(f"{kind}Dtype" for kind in "Boolean Float32 Float64 Int8 Int16 Int32 Int64 UInt8 UInt16 UInt32 UInt64".split()))  # fmt: skip
+_WIDTHS = "Boolean Float32 Float64 Int8 Int16 Int32 Int64 UInt8 UInt16 UInt32 UInt64"
+
+
+@builds(*(f"{kind}Dtype" for kind in _WIDTHS.split()))
 def _number_dtype(parts: Parts) -> Any:
     of_types(parts, ())
     return getattr(pd, parts.name.name)()
@@ -365,11 +405,13 @@ def _number_dtype(parts: Parts) -> Any:
 @builds("StringDtype")
 def _string_dtype(parts: Parts) -> Any:
     state = attributes(parts.state)
-    storage, missing = (*parts.args, state.get("storage", "python"), None)[:2] if len(parts.args) < 2 else parts.args  # noqa: PLR2004  # fmt: skip
+    said: list[Any] = [state.get("storage", "python"), None]
+    said[: len(parts.args)] = parts.args
+    storage, missing = said
     storage = "pyarrow" if storage in {"pyarrow", "pyarrow_numpy"} and _has_arrow() else "python"
     if type(missing) is float and missing != missing:  # noqa: PLR0124 - not a number
         # pandas 3 has a text type with NaN; before, such columns held objects.
-        return pd.StringDtype(storage, na_value=np.nan) if _MAJOR > 2 else np.dtype(object)  # noqa: PLR2004
+        return pd.StringDtype(storage, na_value=np.nan) if _TEXT_IS_A_TYPE else np.dtype(object)
     return pd.StringDtype(storage) if hasattr(pd.StringDtype(), "storage") else pd.StringDtype()
 
 
@@ -383,7 +425,9 @@ def _has_arrow() -> bool:
 
 @builds("CategoricalDtype")
 def _categorical_dtype(parts: Parts) -> Any:
-    state = attributes(parts.state) or dict(zip(("categories", "ordered"), parts.args, strict=False))
+    state = attributes(parts.state) or dict(
+        zip(("categories", "ordered"), parts.args, strict=False)
+    )
     categories = state["categories"]
     if categories is not None and not isinstance(categories, pd.Index):
         raise Refused("categories of something else than an index")
@@ -452,7 +496,9 @@ def _timestamp(parts: Parts) -> Any:
 @builds("Timedelta", "_timedelta_unpickle")
 def _timedelta(parts: Parts) -> Any:
     value, *unit = parts.args
-    return pd.Timedelta(np.timedelta64(value, _UNITS[unit[0]] if unit and unit[0] != "ns" else "ns"))
+    return pd.Timedelta(
+        np.timedelta64(value, _UNITS[unit[0]] if unit and unit[0] != "ns" else "ns")
+    )
 
 
 @builds("Period")
@@ -476,18 +522,19 @@ _OFFSETS = (
     "BQuarterBegin BQuarterEnd HalfYearBegin HalfYearEnd BHalfYearBegin BHalfYearEnd YearBegin "
     "YearEnd BYearBegin BYearEnd Week WeekOfMonth LastWeekOfMonth FY5253 FY5253Quarter Easter"
 )
-_CLOCK = frozenset(
-    f"{unit}{s}" for unit in "year month week day hour minute second microsecond nanosecond".split()
-    for s in ("", "s")
-) | {"milliseconds"}  # fmt: skip
+_CLOCK = frozenset(  # noqa: SIM905 - as above
+    f"{unit}{end}"
+    for unit in "year month week day hour minute second microsecond nanosecond".split()
+    for end in ("", "s")
+) | {"milliseconds"}
 
 
 @builds(*_OFFSETS.split())
 def _offset(parts: Parts) -> Any:
     args = [tuple(arg) if type(arg) is list else arg for arg in parts.args]
-    for arg in [part for arg in args for part in (arg if type(arg) is tuple else (arg,))]:
-        if not isinstance(arg, (*ATOMS, np.datetime64, dt.timedelta, dt.time)):
-            raise Refused(f"an offset with a {type(arg).__name__}")
+    for part in [part for arg in args for part in (arg if type(arg) is tuple else (arg,))]:
+        if not isinstance(part, (*ATOMS, np.datetime64, dt.timedelta, dt.time)):
+            raise Refused(f"an offset with a {type(part).__name__}")
     return getattr(pd.offsets, parts.name.name)(*args)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copyreg
-from importlib import import_module, metadata
-from operator import attrgetter
+from importlib import metadata
 from typing import Any, ClassVar, NoReturn, cast
 
 from mfc.trust import Trust
@@ -144,7 +143,9 @@ def version(package: str) -> str | None:
         return None
 
 
-def _made(kind: type[Placeholder], args: tuple[Any, ...], kwargs: dict[str, Any], *origin: Any) -> Placeholder:
+def _made(
+    kind: type[Placeholder], args: tuple[Any, ...], kwargs: dict[str, Any], *origin: Any
+) -> Placeholder:
     made = kind()
     made.args, made.kwargs, made.items = args, kwargs, []
     made.part, made.new = origin
@@ -170,7 +171,7 @@ def _reduced(kind: PlaceholderType) -> str | tuple[Any, ...]:
 copyreg.pickle(PlaceholderType, _reduced)
 
 
-def _advice(
+def _advice(  # noqa: PLR0911 - one for each cause
     module: str, qualname: str, package: str, installed: str | None, cause: BaseException | None
 ) -> str:
     own = "put that code on the path, or see run.code.extract()"
@@ -178,10 +179,14 @@ def _advice(
         return f"{qualname} was defined in the flow's own code; {own}"
     if cause is None:
         return "it holds what cannot be imported here"
-    if isinstance(cause, ModuleNotFoundError) and not (cause.name or module).startswith(module.partition(".")[0]):
-        return f"importing {module} needs {cause.name}: pip install {PACKAGES.get(cause.name, cause.name)}"
+    if isinstance(cause, ModuleNotFoundError) and not (cause.name or module).startswith(
+        module.partition(".")[0]
+    ):
+        needed = PACKAGES.get(str(cause.name), cause.name)
+        return f"importing {module} needs {cause.name}: pip install {needed}"
     if installed:
-        return f"{package} {installed} is installed and has no {module}.{qualname}; install the version that wrote it"
+        here = f"{package} {installed} is installed and has no {module}.{qualname}"
+        return f"{here}; install the version that wrote it"
     if isinstance(cause, AttributeError):
         return f"the installed {package} has no {qualname}; install the version that wrote it"
     if isinstance(cause, ModuleNotFoundError):

@@ -7,39 +7,44 @@ import collections
 import datetime as dt
 import re
 import sys
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from mfc._pickle._build import Builder, Fill, Make
+from mfc._pickle._build import Builder, Make, entering
 from mfc._pickle._scan import Chunk, Refused
 from mfc._pickle._tree import Name
 from mfc.values import Parts
 
 #: Full name → builder.
 BUILDERS: dict[str, Builder] = {}
+builds = entering(BUILDERS)
 #: Names that are values, not calls: full name → what they stand for.
-MENTIONED: dict[str, Any] = {
-    f"builtins.{kind.__name__}": kind
-    for kind in (bool, bytearray, bytes, complex, dict, float, frozenset, int, list, object, set, str, tuple)
-}  # fmt: skip
+_TYPES = (
+    bool,
+    bytearray,
+    bytes,
+    complex,
+    dict,
+    float,
+    frozenset,
+    int,
+    list,
+    object,
+    set,
+    str,
+    tuple,
+)
+MENTIONED: dict[str, Any] = {f"builtins.{kind.__name__}": kind for kind in _TYPES}
 MENTIONED |= {"builtins.Ellipsis": ..., "builtins.NotImplemented": NotImplemented}
-MENTIONED |= {"collections.OrderedDict": collections.OrderedDict, "collections.Counter": collections.Counter}
+MENTIONED |= {
+    "collections.OrderedDict": collections.OrderedDict,
+    "collections.Counter": collections.Counter,
+}
 
 #: Digits of a number that is read from text, as Python itself bounds them.
 _DIGITS = 4300
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _RATIO = re.compile(r"[+-]?\d+(/\d+)?")
-
-
-def builds(*names: str, holds: bool = False, fill: Fill | None = None) -> Callable[[Make], Make]:
-    """Let a function build the objects of some names."""
-
-    def entered(make: Make) -> Make:
-        BUILDERS.update(dict.fromkeys(names, Builder(make, fill, holds)))
-        return make
-
-    return entered
 
 
 def data(content: Any) -> memoryview:
@@ -65,7 +70,9 @@ def of_types(parts: Parts, *signatures: tuple[type, ...]) -> tuple[Any, ...]:
     """
     found = tuple(map(type, parts.args))
     if found not in signatures or parts.kwargs:
-        raise Refused(f"{parts.name} with {', '.join(kind.__name__ for kind in found) or 'nothing'}")
+        raise Refused(
+            f"{parts.name} with {', '.join(kind.__name__ for kind in found) or 'nothing'}"
+        )
     return parts.args
 
 
@@ -168,7 +175,13 @@ def _type(parts: Parts) -> type:
     return type(found)
 
 
-@builds(*(f"builtins.{n}" for n, v in vars(builtins).items() if isinstance(v, type) and issubclass(v, BaseException)))  # fmt: skip
+@builds(
+    *(
+        f"builtins.{n}"
+        for n, v in vars(builtins).items()
+        if isinstance(v, type) and issubclass(v, BaseException)
+    )
+)
 def _exception(parts: Parts) -> BaseException:
     kind: type[BaseException] = vars(builtins)[parts.name.name]
     if issubclass(kind, UnicodeError) and len(parts.args) > 3:  # noqa: PLR2004 - the text, where in it, why
@@ -223,29 +236,47 @@ def _defaultdict(parts: Parts) -> Any:
 
 @builds("collections.deque", holds=True, fill=_extended)
 def _deque(parts: Parts) -> Any:
-    content, length = (*parts.args, *((), None)[len(parts.args) :])
+    said: list[Any] = [(), None]
+    said[: len(parts.args)] = parts.args
+    content, length = said
     if type(content) not in {list, tuple}:
         raise Refused("a queue made from something else than a list")
     return collections.deque(content, length)
 
 
+def _state_kept(made: Any, parts: Parts) -> None:
+    vars(made).update(attributes(parts.state))
+
+
 def _user(made: Any, parts: Parts) -> None:
     state = attributes(parts.state)
-    data_kind = {"UserDict": dict, "UserList": list, "UserString": str, "ChainMap": list}[type(made).__name__]  # fmt: skip
+    data_kind = {"UserDict": dict, "UserList": list, "UserString": str, "ChainMap": list}[
+        type(made).__name__
+    ]
     name = "maps" if data_kind is list and "maps" in state else "data"
     content = state.get(name)
-    if type(content) is not data_kind or (name == "maps" and not all(type(m) is dict for m in content)):  # fmt: skip
+    if type(content) is not data_kind or (
+        name == "maps" and not all(type(m) is dict for m in content)
+    ):
         raise Refused(f"{parts.name} of something else than a {data_kind.__name__}")
     vars(made).update({key: value for key, value in state.items() if not hasattr(type(made), key)})
 
 
-@builds(*(f"collections.{n}" for n in ("UserDict", "UserList", "UserString", "ChainMap")), holds=True, fill=_user)  # fmt: skip
+@builds(
+    *(f"collections.{n}" for n in ("UserDict", "UserList", "UserString", "ChainMap")),
+    holds=True,
+    fill=_user,
+)
 def _user_made(parts: Parts) -> Any:
     kind = getattr(collections, parts.name.name)
     return kind("") if kind is collections.UserString else kind()
 
 
-@builds("types.SimpleNamespace", holds=True, fill=lambda made, parts: vars(made).update(attributes(parts.state)))  # fmt: skip
+@builds(
+    "types.SimpleNamespace",
+    holds=True,
+    fill=_state_kept,
+)
 def _namespace(_: Parts) -> SimpleNamespace:
     return SimpleNamespace()
 
@@ -262,9 +293,7 @@ def _date(parts: Parts) -> dt.date:
 @builds("datetime.time")
 def _time(parts: Parts) -> dt.time:
     hour, minute, second, *micro = _octets(parts, 6)
-    return dt.time(
-        hour & 0x7F, minute, second, _number(micro), _zone_of(parts), fold=hour >> 7
-    )
+    return dt.time(hour & 0x7F, minute, second, _number(micro), _zone_of(parts), fold=hour >> 7)
 
 
 @builds("datetime.datetime")
@@ -272,7 +301,9 @@ def _datetime(parts: Parts) -> dt.datetime:
     high, low, month, *clock = _octets(parts, 10)
     day, hour, minute, second, *micro = clock
     date = high * 256 + low, month & 0x7F, day
-    return dt.datetime(*date, hour, minute, second, _number(micro), _zone_of(parts), fold=month >> 7)
+    return dt.datetime(  # noqa: DTZ001 - as it was written
+        *date, hour, minute, second, _number(micro), _zone_of(parts), fold=month >> 7
+    )
 
 
 def _octets(parts: Parts, size: int) -> bytes:
@@ -318,7 +349,7 @@ def _zoneinfo(parts: Parts) -> dt.tzinfo:
 
 
 @builds("pytz._UTC", "dateutil.tzutc")
-def _utc(parts: Parts) -> dt.tzinfo:
+def _utc(parts: Parts) -> Any:
     if parts.name.module == "pytz":
         return _pytz("UTC")
     from dateutil.tz import tzutc  # as above
@@ -327,7 +358,7 @@ def _utc(parts: Parts) -> dt.tzinfo:
 
 
 @builds("pytz._p")
-def _zone_of_pytz(parts: Parts) -> dt.tzinfo:
+def _zone_of_pytz(parts: Parts) -> Any:
     name, *rest = parts.args
     made = _pytz(name)
     # The zone at one of its offsets: seconds from UTC, of them daylight saving, abbreviation.
@@ -338,7 +369,7 @@ def _zone_of_pytz(parts: Parts) -> dt.tzinfo:
     return made
 
 
-def _pytz(name: Any) -> dt.tzinfo:
+def _pytz(name: Any) -> Any:
     found = zone(name)
     try:
         import pytz  # as above, and often not installed
@@ -404,7 +435,19 @@ def _safe_uuid(parts: Parts) -> Any:
     return SafeUUID(*of_types(parts, (int,), (type(None),)))
 
 
-@builds(*(f"pathlib.{n}" for n in ("PurePath", "PurePosixPath", "PureWindowsPath", "Path", "PosixPath", "WindowsPath")))  # fmt: skip
+@builds(
+    *(
+        f"pathlib.{n}"
+        for n in (
+            "PurePath",
+            "PurePosixPath",
+            "PureWindowsPath",
+            "Path",
+            "PosixPath",
+            "WindowsPath",
+        )
+    )
+)
 def _path(parts: Parts) -> Any:
     import pathlib  # as above
 
@@ -414,7 +457,9 @@ def _path(parts: Parts) -> Any:
     return getattr(pathlib, name)(*of_types(parts, (str,) * len(parts.args)))
 
 
-@builds(*(f"ipaddress.IPv{n}{kind}" for n in (4, 6) for kind in ("Address", "Network", "Interface")))  # fmt: skip
+@builds(
+    *(f"ipaddress.IPv{n}{kind}" for n in (4, 6) for kind in ("Address", "Network", "Interface"))
+)
 def _address(parts: Parts) -> Any:
     import ipaddress  # as above
 

@@ -17,7 +17,6 @@ from mfc._pickle._scan import (
     FROZEN,
     NEW,
     PAIRS,
-    SET,
     Chunk,
     Refused,
     Scanned,
@@ -63,6 +62,9 @@ class Node:
         self.stated = False
         self.items: list[Any] | None = None
 
+    built: Any
+    number: int
+
     def __call__(self, *args: Any) -> Node:
         """Note a call of what another call returned."""
         return Node(self, args)
@@ -87,6 +89,7 @@ class Dict(list[Any]):
     """A dict: its items in portions, each a `Pairs`."""
 
     __slots__ = ("built",)
+    built: Any
 
 
 class Set(list[Any]):
@@ -175,7 +178,12 @@ class Reader(pickle.Unpickler):
         return _MAKERS[tag](payload)
 
 
-_MAKERS: dict[int, Callable[[Any], Any]] = {FROZEN: Frozen, FILLED: _filled, NEW: _new, PAIRS: Pairs}
+_MAKERS: dict[int, Callable[[Any], Any]] = {
+    FROZEN: Frozen,
+    FILLED: _filled,
+    NEW: _new,
+    PAIRS: Pairs,
+}
 
 
 def _renamed(module: str, name: str) -> tuple[str, str]:
