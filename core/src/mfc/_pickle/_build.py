@@ -218,8 +218,10 @@ class Build:
             self._depths[id(node)] = deep + 1
             self._kept.append(node)
         if flat:
-            found = node.function, node.args, {}, state, node.new, node.stated, [], []
-            parts = Parts(*found, self._spend, self._hashed)
+            parts = Parts(
+                node.function, node.args, {}, state, node.new, node.stated, [], [], self._spend,
+                self._hashed,
+            )  # fmt: skip
         else:
             parts = self._parts(node, whole=True)
         node.built = self._made(builder, node, parts)
@@ -337,6 +339,8 @@ class Build:
                 self._gaps.add(id(node.built))
 
     def _made(self, builder: Builder, node: Node, parts: Parts) -> Any:
+        if builder.fill is None and (parts.items or parts.pairs):
+            raise Refused(f"{node.function} with items")
         cause: BaseException | None = None
         if builder.holds or not (self._gaps and self._holds_gap(parts)):
             try:
@@ -422,14 +426,14 @@ class Build:
 
     def _weight(self, node: Any) -> int:
         """Return about how many steps it takes to hash a value."""
-        kind = type(node)
+        kind: Any = type(node)
         if kind is int:
-            return 1 + (node.bit_length() >> 6)
+            return 1 + (int(node).bit_length() >> 6)
         if kind is Node:
-            return 8 + sum(len(part) for part in node.args if type(part) in (str, bytes))
+            return 8 + sum(len(part) for part in node.args if isinstance(part, (str, bytes)))
         if kind is tuple:
-            known = self._weights.get(id(node))
-            return known if known is not None else sum(map(self._weight, node), 1)
+            known: int | None = self._weights.get(id(node))
+            return int(known if known is not None else sum(map(self._weight, node), 1))
         return 1 + (len(node) if kind is Frozen else 0)
 
     def _measure(self, node: Any, parts: Iterable[Any]) -> None:

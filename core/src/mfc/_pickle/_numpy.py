@@ -66,10 +66,15 @@ def _dtype(parts: Parts) -> Any:
         raise Refused("a dtype of an unknown byte order or size")
     if names is not None or fields is not None:
         made = _record(names, fields, size, aligned=bool(flags & 0x80))
+        if spelt[2] not in {"", str(size)}:
+            raise Refused("a dtype of another size than its name")
         return np.dtype((np.record, made)) if type(parts.args[0]) is Name else made
     if subarray is not None:
         inner, shape = subarray
-        return np.dtype((_plain(inner), _shape(shape if type(shape) is tuple else (shape,))))
+        made = np.dtype((_plain(inner), _shape(shape if type(shape) is tuple else (shape,))))
+        if made.itemsize != size:
+            raise Refused("a dtype of another size than its parts")
+        return made
     if spelt[1] in "Mm":
         unit, count, *_ = extra[0][1] if extra else ("generic", 1)
         unit = unit.decode("ascii") if type(unit) is bytes else unit

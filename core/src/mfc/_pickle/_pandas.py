@@ -398,8 +398,7 @@ _WIDTHS = "Boolean Float32 Float64 Int8 Int16 Int32 Int64 UInt8 UInt16 UInt32 UI
 
 @builds(*(f"{kind}Dtype" for kind in _WIDTHS.split()))
 def _number_dtype(parts: Parts) -> Any:
-    of_types(parts, ())
-    return getattr(pd, parts.name.name)()
+    return getattr(pd, parts.name.name)(*parts.args)
 
 
 @builds("StringDtype")
@@ -518,15 +517,13 @@ def _interval(parts: Parts) -> Any:
 _OFFSETS = (
     "Tick Day Hour Minute Second Milli Micro Nano BusinessDay BusinessHour BusinessMonthBegin "
     "BusinessMonthEnd CustomBusinessDay CustomBusinessHour CustomBusinessMonthBegin "
-    "CustomBusinessMonthEnd MonthBegin MonthEnd SemiMonthBegin SemiMonthEnd QuarterBegin QuarterEnd "
-    "BQuarterBegin BQuarterEnd HalfYearBegin HalfYearEnd BHalfYearBegin BHalfYearEnd YearBegin "
-    "YearEnd BYearBegin BYearEnd Week WeekOfMonth LastWeekOfMonth FY5253 FY5253Quarter Easter"
+    "CustomBusinessMonthEnd MonthBegin MonthEnd SemiMonthBegin SemiMonthEnd QuarterBegin "
+    "QuarterEnd BQuarterBegin BQuarterEnd HalfYearBegin HalfYearEnd BHalfYearBegin BHalfYearEnd "
+    "YearBegin YearEnd BYearBegin BYearEnd Week WeekOfMonth LastWeekOfMonth FY5253 FY5253Quarter "
+    "Easter"
 )
-_CLOCK = frozenset(  # noqa: SIM905 - as above
-    f"{unit}{end}"
-    for unit in "year month week day hour minute second microsecond nanosecond".split()
-    for end in ("", "s")
-) | {"milliseconds"}
+_STEPS = "year month week day hour minute second microsecond nanosecond"
+_CLOCK = frozenset(step + end for step in _STEPS.split() for end in ("", "s")) | {"milliseconds"}
 
 
 @builds(*_OFFSETS.split())

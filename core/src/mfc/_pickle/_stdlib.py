@@ -69,7 +69,7 @@ def of_types(parts: Parts, *signatures: tuple[type, ...]) -> tuple[Any, ...]:
         Refused: they are not.
     """
     found = tuple(map(type, parts.args))
-    if found not in signatures or parts.kwargs:
+    if found not in signatures or parts.kwargs or parts.stated:
         raise Refused(
             f"{parts.name} with {', '.join(kind.__name__ for kind in found) or 'nothing'}"
         )
@@ -107,6 +107,8 @@ def _collection(kind: type) -> Make:
 
 
 def _extended(made: Any, parts: Parts) -> None:
+    if state := attributes(parts.state):
+        vars(made).update(state)
     if parts.items:
         made.extend(parts.items)
     for key, value in parts.pairs:
