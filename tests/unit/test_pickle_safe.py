@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mfc._pickle import STANDINS, loads, register_standin
+from mfc._pickle import loads
 from mfc.errors import UndecodableArtifact, UntrustedValue
 from mfc.trust import Trust
 
@@ -40,8 +40,8 @@ class TestSafe:
     def test_allow(self) -> None:
         name = f"{Model.__module__}.Model"
         sys.modules.setdefault(Model.__module__, sys.modules[__name__])
-        for trust, extra in ((Trust.safe([name]), frozenset[str]()), (SAFE, frozenset({name}))):
-            got = loads(pickle.dumps(Model()), trust, extra_safe=extra)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            got = loads(pickle.dumps(Model(), protocol), Trust.safe([name]))
             assert isinstance(got, Model)
             assert got.weights == [1]
 
@@ -67,20 +67,9 @@ class TestSafe:
             with pytest.raises(UntrustedValue):
                 loads(f"\x80\x02c{module}\n{rest}\n.".encode("latin1"), SAFE)
 
-    def test_registered_standins_are_not_safe(self, registered: type) -> None:
-        blob = b"cmetaflow.client.core\nRun\n)R."
-        assert type(loads(blob, FULL)) is registered
+    def test_client_objects_are_not_safe(self) -> None:
         with pytest.raises(UntrustedValue, match=r"metaflow\.client\.core\.Run"):
-            loads(blob, SAFE)
-
-    @pytest.fixture
-    def registered(self) -> Iterator[type]:
-        before = dict(STANDINS)
-        made = type("Run", (), {})
-        register_standin("metaflow.client.core", "Run", made)
-        yield made
-        STANDINS.clear()
-        STANDINS.update(before)
+            loads(b"cmetaflow.client.core\nRun\n)R.", SAFE)
 
     def test_extension_registry(self) -> None:
         code = 0xF1
@@ -134,8 +123,7 @@ class TestSafe:
             + again.replace(b"r\x02\x00\x00\x00", b"q\x02")
             + b"N."
         )
-        with pytest.raises(UntrustedValue, match="again and again"):
-            loads(blob, SAFE)
+        assert loads(blob, SAFE) is None  # what nothing refers to is not built
 
     def test_bogus_sizes_cost_nothing(self) -> None:
         huge = (2**28).to_bytes(8, "little")
@@ -144,7 +132,8 @@ class TestSafe:
             for blob in (b"\x80\x05\x96" + huge + b".", b"\x80\x04\x8e" + huge + b"."):
                 with pytest.raises(UndecodableArtifact):
                     loads(blob, SAFE)
-            assert loads(b"Nr\xff\xff\xff\xff.", SAFE) is None
+            with pytest.raises(UntrustedValue, match="memo index"):
+                loads(b"Nr\xff\xff\xff\xff.", SAFE)
             assert tracemalloc.get_traced_memory()[1] < 1 << 24
         finally:
             tracemalloc.stop()
@@ -187,15 +176,11 @@ class TestForgedMemory:
         self.refused(DTYPE("i4,i4", (3, "|", None, None, None, -1, -1, 0)))
 
     def test_unfinished_and_shared(self) -> None:
-        pytest.importorskip("numpy")
-        husk = CALL("numpy", "dtype", ("V8", False, True))
-        self.refused(ARRAY((1, (1,), husk, False, b"AAAAAAAA")))
-        self.refused(husk)
-        self.refused(
-            BUILD(
-                CALL("numpy", "dtype", ("f8", False, False)), (3, ">", None, None, None, -1, -1, 0)
-            )
-        )
+        np = pytest.importorskip("numpy")
+        shared = CALL("numpy", "dtype", ("f8", False, False))
+        swapped = BUILD(shared, (3, ">", None, None, None, -1, -1, 0))
+        assert loads(assembled(swapped), SAFE) == np.dtype(">f8")
+        assert np.dtype("f8").isnative
         self.refused(
             CALL(
                 "numpy._core.multiarray", "_reconstruct", (GLOBAL("numpy", "ndarray"), (99,), b"b")
@@ -215,7 +200,7 @@ class TestForgedMemory:
         values.index  # noqa: B018
         forged = sound.replace(b"K\x00K\x01K\x01", b"K\x09K\x0aK\x01", 1)
         assert forged != sound
-        with pytest.raises(UntrustedValue, match="forged"):
+        with pytest.raises(UntrustedValue, match="a block"):
             loads(forged, SAFE)
 
     def test_index_longer_than_the_values(self) -> None:
@@ -242,15 +227,14 @@ class TestForgedMemory:
         filled = array + b"(K\x01(K\x01th\x63\x89" + piece(b"A" * 8) + b"tbq\x64"
         state = (3, "|", None, ("f",), {"f": (objects, 0)}, 8, 1, 27)
         blob = b"\x80\x03" + void + filled + b"00h\x63" + piece(state) + b"b0h\x64."
-        with pytest.raises(UntrustedValue, match="before its state is set"):
+        with pytest.raises((UntrustedValue, UndecodableArtifact)):
             loads(blob.replace(b"00h", b"0" + b"0h", 1), SAFE)
 
-    def test_types_without_size_unit_or_order(self) -> None:
-        pytest.importorskip("numpy")
-        self.refused(DTYPE("S4", (3, "|", None, None, None, -1, -1, 0)))
-        self.refused(DTYPE("M8", (3, "<", None, None, None, -1, -1, 0)))
-        number = DTYPE("f8", (3, "<", None, None, None, -1, -1, 0))
-        self.refused(DTYPE("V8", (3, ">", None, ("f",), {"f": (number, 0)}, 8, 1, 16)))
+    def test_types_without_size_unit_or_order_are_spelt_anew(self) -> None:
+        np = pytest.importorskip("numpy")
+        for name, order, expected in (("S4", "|", "S4"), ("M8", "<", "M8"), ("U2", "<", "U2")):
+            said = DTYPE(name, (3, order, None, None, None, -1, -1, 0))
+            assert loads(assembled(said), SAFE) == np.dtype(expected)
 
     def test_codes(self) -> None:
         pd = pytest.importorskip("pandas")
@@ -259,7 +243,7 @@ class TestForgedMemory:
             codes = value.codes if isinstance(value, pd.Categorical) else value.codes[0]
             forged = sound.replace(codes.tobytes() + b"\x94", b"\x7f" * codes.nbytes + b"\x94")
             assert forged != sound
-            with pytest.raises(UntrustedValue, match="codes that point at nothing"):
+            with pytest.raises(UndecodableArtifact, match="codes? "):
                 loads(forged, SAFE)
 
 

@@ -160,6 +160,21 @@ class Plugins:
         answers = self._answers("mfc_safe_classes", None, {})
         return frozenset(name for _, names in answers for name in names)
 
+    def value_builders(self) -> dict[str, Callable[[Any], object]]:
+        """Return the builders of plugins by the full name of a class.
+
+        Raises:
+            PluginConflict: two plugins build one class.
+        """
+        found: dict[str, Callable[[Any], object]] = {}
+        owners: dict[str, str] = {}
+        for plugin, builders in self._answers("mfc_value_builders", None, {}):
+            for name in builders:
+                if (owner := owners.setdefault(name, plugin)) != plugin:
+                    raise PluginConflict(f"values of {name}", (owner, plugin), "switch one off")
+            found.update(builders)
+        return found
+
     def ask(self, hook: str, **arguments: Any) -> list[Any]:
         """Return what plugins answer to a hook that one of them publishes; see `Hooks`."""
         self.registry.load_all()

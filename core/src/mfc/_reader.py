@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
+import attrs
+
 from mfc._arguments import members, path_of
 from mfc._guard import Plugin, provider_of
 from mfc._known import UNKNOWN, known
@@ -94,6 +96,7 @@ class Reader:
         self._counter = Counter()
         self._filesystems: dict[str, Filesystem] = {}
         self._found_decoders: Decoders | None = None
+        self._known_classes: tuple[frozenset[str], dict[str, Any]] | None = None
         self._policy: NamespacePolicy | None = None
         self._provider: MetadataProvider | None = None
         self._scope: Scope | None = None
@@ -362,7 +365,7 @@ class Reader:
         """Return a value that Metaflow itself wrote; whatever else is in it runs no code."""
         if (value := known(record.sha)) is not UNKNOWN:
             return value
-        return self._decoded(record, provider, Trust.safe(self.trust.allow), read)
+        return self._decoded(record, provider, Trust.plain(), read)
 
     def _decoded(
         self,
@@ -392,7 +395,10 @@ class Reader:
     def _extended(self, trust: Trust) -> Trust:
         if trust.level != "safe":
             return trust
-        return Trust.safe(trust.allow | self._plugins.safe_classes())
+        if self._known_classes is None:
+            self._known_classes = self._plugins.safe_classes(), self._plugins.value_builders()
+        names, builders = self._known_classes
+        return attrs.evolve(trust, allow=trust.allow | names, builders=builders)
 
     @property
     def _decoders(self) -> Decoders:

@@ -38,6 +38,7 @@ from mfc.config import Config
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.query import Query
 from mfc.trust import Trust
+from mfc.values import Parts
 
 #: Version of this page.
 CONTRACT = 1
@@ -379,3 +380,15 @@ def mfc_artifact_decoder(
 @hookspec
 def mfc_safe_classes() -> Iterable[str] | None:
     """Which classes, as `module.Name`, may be built from a pickle at `trust="safe"`?"""
+
+
+@hookspec
+def mfc_value_builders() -> Mapping[str, Callable[[Parts], object]] | None:
+    """Which builders make values of which classes, by `module.Name`, at `trust="safe"`?
+
+    A builder gets what a pickle says of one object, and makes it through public constructors. No
+    code that the store names runs, so what it is given may be anything. Asked once per client.
+
+    Raises:
+        ValueError, TypeError: what it is given is not what the class writes.
+    """

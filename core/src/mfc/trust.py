@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
-from mfc._arguments import texts
+from mfc._arguments import texts, whole
 from mfc.errors import BadArgument, UntrustedValue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-#: `full` builds any object, `safe` what an allow-list names, `none` nothing.
-Level = Literal["full", "safe", "none"]
+#: `full` builds any object, `safe` what has a builder, `plain` builtins and Metaflow's own records,
+#: `none` nothing. Looking at results is at `plain`, whatever the client's trust.
+Level = Literal["full", "safe", "plain", "none"]
 
-_WIDER: tuple[Level, ...] = ("none", "safe", "full")
+_WIDER: tuple[Level, ...] = ("none", "plain", "safe", "full")
+_CHOICES: tuple[Level, ...] = ("full", "safe", "none")
 _UNREAD = (
     "trust='none' loads no values; .raw gives its bytes, "
     "Client(trust='safe') loads plain data, Client(trust='full') anything"
@@ -32,10 +34,14 @@ class Trust:
     ['shop.models.Basket']
     """
 
-    #: `full`, `safe` or `none`.
+    #: `full`, `safe`, `plain` or `none`.
     level: Level
-    #: full names, `package.module.Name`, that `safe` loads besides its own list.
+    #: full names, `package.module.Name`, whose own code `safe` runs.
     allow: frozenset[str] = frozenset()
+    #: bytes of memory that a value may take at `safe`; None is 64 MB and 8 times its pickle.
+    memory: int | None = None
+    #: builders of plugins by full name, which `safe` uses besides its own.
+    builders: Mapping[str, Callable[[Any], object]] = field(factory=dict, eq=False, repr=False)
 
     @classmethod
     def full(cls) -> Trust:
@@ -43,21 +49,30 @@ class Trust:
         return cls("full")
 
     @classmethod
-    def safe(cls, allow: Iterable[str] = ()) -> Trust:
-        """Build plain data and nothing else.
+    def safe(cls, allow: Iterable[str] = (), memory: int | None = None) -> Trust:
+        """Build values of known classes, and run no code that the store names.
 
         Args:
             allow: full names of further classes. Their own methods then run on what the
                 store holds, so name only what may be fed with anything.
+            memory: bytes of memory that a value may take; by default 64 MB, and 8 times the
+                size of its pickle.
 
         Raises:
-            BadArgument: `allow` is not a collection of full names.
+            BadArgument: `allow` is not a collection of full names, or `memory` not a number.
         """
+        if memory is not None:
+            memory = whole("memory", memory, "a number of bytes, 0 or more")
         names = texts("allow", allow, "full names, 'package.module.Name'")
         for name in names:
             if "." not in name.strip("."):
                 raise BadArgument.of("allow", name, "full names, 'package.module.Name'")
-        return cls("safe", frozenset(names))
+        return cls("safe", frozenset(names), memory)
+
+    @classmethod
+    def plain(cls) -> Trust:
+        """Build builtins and Metaflow's own records, as looking at results does."""
+        return cls("plain")
 
     @classmethod
     def none(cls) -> Trust:
@@ -68,10 +83,12 @@ class Trust:
         """Return the trust that builds only what this one and `other` both do.
 
         >>> Trust.full().within(Trust.safe(["a.B"]))
-        Trust(level='safe', allow=frozenset({'a.B'}))
+        Trust(level='safe', allow=frozenset({'a.B'}), memory=None)
         """
         if self.level == other.level:
-            return Trust(self.level, self.allow & other.allow)
+            limits = [limit for limit in (self.memory, other.memory) if limit is not None]
+            memory = min(limits, default=None)
+            return evolve(self, allow=self.allow & other.allow, memory=memory)
         return min(self, other, key=lambda trust: _WIDER.index(trust.level))
 
     def require_any(self, subject: str, location: str) -> None:
@@ -99,7 +116,7 @@ class Trust:
         """
         if isinstance(value, Trust):
             return value
-        for level in get_args(Level):
+        for level in _CHOICES:
             if isinstance(value, str) and value == level:
                 return cls(level)
         raise BadArgument.of("trust", value, "'full', 'safe', 'none' or a Trust")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from mfc._pickle._loads import loads
 from mfc._pickle._placeholder import Placeholder
 from mfc._pickle._standins import (
     STANDINS,
@@ -14,9 +15,7 @@ from mfc._pickle._standins import (
     IncludedFile,
     MetaflowEvent,
     MetaflowExceptionWrapper,
-    register_standin,
 )
-from mfc._pickle._unpickler import loads
 
 __all__ = [
     "STANDINS",
@@ -27,5 +26,4 @@ __all__ = [
     "MetaflowExceptionWrapper",
     "Placeholder",
     "loads",
-    "register_standin",
 ]

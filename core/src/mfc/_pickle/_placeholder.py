@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copyreg
+from importlib import metadata
 from typing import Any, ClassVar, NoReturn, cast
+
+from mfc.trust import Trust
 
 #: Import name → the package to install, where the two differ.
 PACKAGES: dict[str, str] = {
@@ -27,11 +30,7 @@ PACKAGES: dict[str, str] = {
 
 
 class PlaceholderType(type):
-    """Class of the placeholder classes.
-
-    A pickle may refer to a missing function or class without calling it, and may ask a
-    missing class for a member (an `Enum`'s, a class method); both have to show themselves.
-    """
+    """Class of the placeholder classes; a pickle may refer to one without making an object."""
 
     def __repr__(cls) -> str:
         module, qualname = getattr(cls, "module", ""), getattr(cls, "qualname", "")
@@ -39,28 +38,28 @@ class PlaceholderType(type):
             return type.__repr__(cls)
         return f"<placeholder for {module}.{qualname}: {getattr(cls, 'advice', '')}>"
 
-    def __getattr__(cls, name: str) -> Any:
-        if name.startswith("__") or not cls.module:
-            raise AttributeError(name)
-        return cls(name)
-
 
 class Placeholder(metaclass=PlaceholderType):
-    """An object whose class is not installed: what was stored of it, and what to install.
+    """An object whose class cannot be imported: what was stored of it, and what to do.
 
-    The unpickler makes a subclass for each missing class of one value.
+    Each missing class of a value has a subclass of its own. Nothing but plain containers holds
+    placeholders: an object of a library that would hold one is a placeholder itself.
     """
 
     #: module that the class was imported from when it was stored.
     module: ClassVar[str] = ""
     #: name of the class in that module.
     qualname: ClassVar[str] = ""
-    #: package to install; empty for a class of the flow's own code.
+    #: distribution to install; empty for a class of the flow's own code.
     install: ClassVar[str] = ""
+    #: version of it that is installed, None if none is.
+    installed: ClassVar[str | None] = None
     #: what to do, as a sentence.
     advice: ClassVar[str] = ""
     #: bytes of the whole pickle.
     raw: ClassVar[bytes] = b""
+    #: trust at which it was loaded.
+    trust: ClassVar[Trust] = Trust.none()
 
     # Class-wide defaults: some constructions bypass `__new__`.
     #: positional arguments that the object was made with.
@@ -71,33 +70,23 @@ class Placeholder(metaclass=PlaceholderType):
     state: Any = None
     #: elements and (key, value) pairs of a list, set or dict subclass, in order.
     items: list[Any] = []  # noqa: RUF012 - replaced by each instance, never changed
+    #: which of the objects of the pickle it is, in the order of building.
+    part: int | None = None
+    #: whether the object was made by `__new__`, not by a call.
+    new: bool = False
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Placeholder:
-        """Accept whatever the missing class was called with."""
-        made = object.__new__(cls)
-        made.args, made.kwargs, made.items = args, kwargs, []
-        return made
+    def load(self) -> Any:
+        """Return the object itself, now that its class can be imported.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing; `__new__` kept the arguments."""
+        It is loaded anew from `raw`, at the same trust. Where the class is still missing, the
+        answer is a placeholder again.
 
-    def __setstate__(self, state: object) -> None:
-        """Keep the state for whoever wants to look."""
-        self.__dict__["state"] = state
+        Raises:
+            UntrustedValue, UndecodableArtifact: it cannot be loaded.
+        """
+        from mfc._pickle._loads import loads  # it knows placeholders
 
-    def append(self, item: object) -> None:
-        """Keep one element of a list subclass."""
-        self.__dict__.setdefault("items", []).append(item)
-
-    add = append
-
-    def extend(self, items: list[Any]) -> None:
-        """Keep elements of a list subclass."""
-        self.__dict__.setdefault("items", []).extend(items)
-
-    def __setitem__(self, key: object, value: object) -> None:
-        """Keep one pair of a dict subclass."""
-        self.append((key, value))
+        return loads(self.raw, self.trust, part=self.part)
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say why the missing class's attributes are missing too.
@@ -108,16 +97,25 @@ class Placeholder(metaclass=PlaceholderType):
         text = f"no attribute {name!r} on a placeholder for {self.module}.{self.qualname}"
         raise AttributeError(f"{text}: {self.advice}", name=name, obj=self)
 
+    def append(self, item: object) -> None:
+        """Keep an element, when it is unpickled."""
+        self.__dict__.setdefault("items", []).append(item)
+
+    def extend(self, items: list[Any]) -> None:
+        """Keep elements, when it is unpickled."""
+        self.__dict__.setdefault("items", []).extend(items)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the placeholder that it is, for other processes and for caches."""
-        return _made, (type(self), self.args, self.kwargs), self.state, iter(self.items)
+        made = self.args, self.kwargs, self.part, self.new
+        return _made, (type(self), *made), {"state": self.state}, iter(self.items)
 
     def __repr__(self) -> str:
         return f"<placeholder for a {self.module}.{self.qualname}: {self.advice}>"
 
 
 def placeholder(
-    module: str, qualname: str, raw: bytes, cause: BaseException | None = None
+    module: str, qualname: str, raw: bytes, trust: Trust, cause: BaseException | None = None
 ) -> type[Placeholder]:
     """Return a class that stands for `module.qualname` in the value pickled in `raw`.
 
@@ -125,26 +123,39 @@ def placeholder(
         module: module that cannot be imported, or lacks the name.
         qualname: name in that module.
         raw: bytes of the whole pickle, kept for the user.
-        cause: why it cannot be had.
+        trust: at which it is loaded.
+        cause: why it cannot be had; None where it is here, but holds what is missing.
     """
-    package = _package(module)
-    advice = _advice(module, qualname, package, cause)
-    return cast("type[Placeholder]", _class(module, qualname, package, advice, raw))
+    top = module.partition(".")[0]
+    own = top in {"", "__main__", "__mp_main__"}
+    package = "" if own else PACKAGES.get(top, top)
+    installed = None if own else version(package)
+    advice = _advice(module, qualname, package, installed, cause)
+    made = _class(module, qualname, package, installed, advice, raw, trust)
+    return cast("type[Placeholder]", made)
 
 
-def _made(kind: type[Placeholder], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Placeholder:
-    return kind(*args, **kwargs)
+def version(package: str) -> str | None:
+    """Return the installed version of a distribution, None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except (metadata.PackageNotFoundError, ValueError):
+        return None
 
 
-def _class(module: str, qualname: str, install: str, advice: str, raw: bytes) -> PlaceholderType:
-    fields = {
-        "module": module,
-        "qualname": qualname,
-        "install": install,
-        "advice": advice,
-        "raw": raw,
-        "__doc__": f"Stands for `{module}.{qualname}`.",
-    }
+def _made(
+    kind: type[Placeholder], args: tuple[Any, ...], kwargs: dict[str, Any], *origin: Any
+) -> Placeholder:
+    made = kind()
+    made.args, made.kwargs, made.items = args, kwargs, []
+    made.part, made.new = origin
+    return made
+
+
+def _class(module: str, qualname: str, *facts: Any) -> PlaceholderType:
+    fields = dict(zip(("install", "installed", "advice", "raw", "trust"), facts, strict=True))
+    fields |= {"module": module, "qualname": qualname}
+    fields["__doc__"] = f"Stands for `{module}.{qualname}`."
     return PlaceholderType(qualname.rpartition(".")[2] or "Placeholder", (Placeholder,), fields)
 
 
@@ -152,30 +163,32 @@ def _reduced(kind: PlaceholderType) -> str | tuple[Any, ...]:
     if kind is Placeholder:
         return "Placeholder"
     shown = cast("type[Placeholder]", kind)
-    return _class, (shown.module, shown.qualname, shown.install, shown.advice, shown.raw)
+    facts = shown.install, shown.installed, shown.advice, shown.raw, shown.trust
+    return _class, (shown.module, shown.qualname, *facts)
 
 
 # The classes are made while a value is loaded, so pickle cannot find them by name.
 copyreg.pickle(PlaceholderType, _reduced)
 
 
-def _package(module: str) -> str:
-    top = module.partition(".")[0]
-    return "" if top in {"", "__main__", "__mp_main__"} else PACKAGES.get(top, top)
-
-
-def _advice(module: str, qualname: str, package: str, cause: BaseException | None) -> str:
+def _advice(  # noqa: PLR0911 - one for each cause
+    module: str, qualname: str, package: str, installed: str | None, cause: BaseException | None
+) -> str:
     own = "put that code on the path, or see run.code.extract()"
     if not package:
         return f"{qualname} was defined in the flow's own code; {own}"
-    if cause is None or _absent(module, cause):
-        return f"pip install {package}; or, if {module} is the flow's own code, {own}"
+    if cause is None:
+        return "it holds what cannot be imported here"
+    if isinstance(cause, ModuleNotFoundError) and not (cause.name or module).startswith(
+        module.partition(".")[0]
+    ):
+        needed = PACKAGES.get(str(cause.name), cause.name)
+        return f"importing {module} needs {cause.name}: pip install {needed}"
+    if installed:
+        here = f"{package} {installed} is installed and has no {module}.{qualname}"
+        return f"{here}; install the version that wrote it"
     if isinstance(cause, AttributeError):
         return f"the installed {package} has no {qualname}; install the version that wrote it"
+    if isinstance(cause, ModuleNotFoundError):
+        return f"pip install {package}; or, if {module} is the flow's own code, {own}"
     return f"importing {module} failed with {type(cause).__name__}: {cause}"
-
-
-def _absent(module: str, cause: BaseException) -> bool:
-    # A module that is there but imports something missing has to name that other module.
-    missing = getattr(cause, "name", None) if isinstance(cause, ModuleNotFoundError) else None
-    return missing is not None and (module == missing or module.startswith(f"{missing}."))

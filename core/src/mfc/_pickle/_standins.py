@@ -12,6 +12,11 @@ import re
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, NamedTuple, NoReturn
 
+from mfc._pickle._build import Builder
+from mfc._pickle._scan import Refused
+from mfc._pickle._stdlib import attributes
+from mfc.values import Parts
+
 _IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
@@ -328,58 +333,18 @@ class S3Object:
     _range_info: RangeInfo | None = None
     _encryption: str | None = None
 
-    @property
-    def exists(self) -> bool:
-        """Whether the object was there."""
-        return self._size is not None
-
-    @property
-    def downloaded(self) -> bool:
-        """Whether the task had a local copy."""
-        return bool(self._path)
-
-    @property
-    def url(self) -> str | None:
-        """Location in S3."""
-        return self._url
-
-    @property
-    def prefix(self) -> str | None:
-        """Prefix that was asked for."""
-        return self._prefix
-
-    @property
-    def key(self) -> str | None:
-        """Key that was asked for: the location or its part after the prefix."""
-        return self._key
-
-    @property
-    def path(self) -> str | None:
-        """Path of the task's local copy, None when it was not downloaded."""
-        return self._path
-
-    @property
-    def blob(self) -> bytes | None:
-        """Content of the local copy.
-
-        Raises:
-            FileNotFoundError: the copy is gone, as it is after the task.
-        """
-        if not self._path:
-            return None
-        with open(self._path, "rb") as file:
-            return file.read()
-
-    @property
-    def text(self) -> str | None:
-        """Content of the local copy as UTF-8, bad bytes replaced."""
-        blob = self.blob
-        return None if blob is None else blob.decode("utf-8", errors="replace")
-
-    @property
-    def size(self) -> int | None:
-        """Bytes, None when the object was not there."""
-        return self._size
+    prefix = property(lambda self: self._prefix, doc="Prefix that was asked for.")
+    key = property(lambda self: self._key, doc="Location, or its part after the prefix.")
+    url = property(lambda self: self._url, doc="Location in S3.")
+    path = property(lambda self: self._path, doc="The task's local copy, None without one.")
+    size = property(lambda self: self._size, doc="Bytes, None when the object was not there.")
+    metadata = property(lambda self: self._metadata, doc="The user's metadata.")
+    content_type = property(lambda self: self._content_type, doc="Content type.")
+    encryption = property(lambda self: self._encryption, doc="Server-side encryption.")
+    range_info = property(lambda self: self._range_info, doc="Which part was downloaded.")
+    last_modified = property(lambda self: self._last_modified, doc="Unix time in seconds.")
+    exists = property(lambda self: self._size is not None, doc="Whether the object was there.")
+    downloaded = property(lambda self: bool(self._path), doc="Whether the task had a local copy.")
 
     @property
     def has_info(self) -> bool:
@@ -388,29 +353,19 @@ class S3Object:
         return any(fact is not None for fact in known)
 
     @property
-    def metadata(self) -> dict[str, str] | None:
-        """The user's metadata."""
-        return self._metadata
+    def blob(self) -> None:
+        """None where the task had no local copy.
 
-    @property
-    def content_type(self) -> str | None:
-        """Content type."""
-        return self._content_type
+        Raises:
+            FileNotFoundError: it had one. The copy was deleted with the task, and a path in a
+                stored value is never opened here.
+        """
+        if self._path:
+            raise FileNotFoundError(
+                f"{self._path} was a copy on the machine of the task; read {self._url} instead"
+            )
 
-    @property
-    def encryption(self) -> str | None:
-        """Server-side encryption."""
-        return self._encryption
-
-    @property
-    def range_info(self) -> RangeInfo | None:
-        """Which part was downloaded."""
-        return self._range_info
-
-    @property
-    def last_modified(self) -> int | None:
-        """Unix time in seconds."""
-        return self._last_modified
+    text = blob
 
     def __repr__(self) -> str:
         if self._path:
@@ -420,6 +375,7 @@ class S3Object:
         return f"<S3Object {self._url} (object does not exist)>"
 
 
+_S3 = ("metaflow.plugins.datatools.s3.s3", "metaflow.datatools.s3")
 #: Stored (module, name) → our class. `metaflow.datatools` came before `metaflow.plugins`.
 STANDINS: dict[tuple[str, str], Any] = {
     ("__main__", "ForeachFrame"): ForeachFrame,
@@ -438,23 +394,39 @@ STANDINS: dict[tuple[str, str], Any] = {
     ("metaflow.metaflow_current", "Parallel"): Parallel,
     ("metaflow.current", "Parallel"): Parallel,
     ("metaflow.events", "MetaflowEvent"): MetaflowEvent,
-    ("metaflow.plugins.datatools.s3.s3", "S3Object"): S3Object,
-    ("metaflow.plugins.datatools.s3.s3", "RangeInfo"): RangeInfo,
-    ("metaflow.datatools.s3", "S3Object"): S3Object,
-    ("metaflow.datatools.s3", "RangeInfo"): RangeInfo,
+    **{(module, cls.__name__): cls for module in _S3 for cls in (S3Object, RangeInfo)},
 }
 
-#: The stand-ins that are plain data. Those registered later look things up when they are
-#: made, so a safe load refuses them.
-PLAIN_STANDINS = frozenset(STANDINS)
+
+def _made(parts: Parts) -> Any:
+    """Make one of ours: a namedtuple of its fields, others without arguments."""
+    cls = _CLASSES[parts.name.name]
+    if issubclass(cls, tuple):
+        return cls(*parts.args)
+    if cls is ConfigValue:
+        (content,) = parts.args
+        if type(content) is not dict:
+            raise Refused("a configuration made from something else than a dict")
+        return cls(content)
+    if parts.args not in {(), (None,)}:
+        raise Refused(f"{parts.name} made from something")
+    return cls.__new__(cls)
 
 
-def register_standin(module: str, name: str, cls: object) -> None:
-    """Let `cls` stand for a class of Metaflow under full trust.
+def _filled(made: Any, parts: Parts) -> None:
+    state = attributes(parts.state)
+    if parts.items or parts.pairs or (state and isinstance(made, (tuple, dict))):
+        raise Refused(f"{parts.name} with items or a state")
+    for name in state:
+        if callable(getattr(type(made), name, None)):
+            raise Refused(f"{parts.name} with {name} as an attribute")
+    if state:
+        vars(made).update(state)
 
-    Args:
-        module: module of the class in Metaflow.
-        name: its name there.
-        cls: what takes its place.
-    """
-    STANDINS[module, name] = cls
+
+_CLASSES: dict[str, Any] = {name: cls for (_, name), cls in STANDINS.items()}
+BUILDERS = {
+    f"{module.partition('.')[0]}.{name}": Builder(_made, _filled, holds=True)
+    for module, name in STANDINS
+}
+MENTIONED: dict[str, Any] = {}

@@ -1,0 +1,510 @@
+"""From the tree of a pickle to the value, with the builders that its trust admits.
+
+The tree is walked in depth without recursion: what is inside is built first. A list is filled
+where it stands; a dict or set is made before its items, so that it may hold itself. All that
+hashes, copies or nests is bounded here, because no scan of opcodes can see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from types import NoneType
+from typing import Any
+
+from attrs import frozen
+
+from mfc._pickle._placeholder import Placeholder, PlaceholderType
+from mfc._pickle._scan import Refused, too_much
+from mfc._pickle._tree import Chunk, Dict, Frozen, Name, Node, Pairs, Set
+from mfc.values import Parts
+
+ATOMS = frozenset({NoneType, bool, int, float, str, bytes, bytearray})
+RECORDS = frozenset({Dict, Set, Frozen, Name, Node, Chunk})
+#: How deep a value may nest: what hashes or prints it recurses in C.
+DEPTH = 1000
+#: Elements of a tuple that is looked at anew each time instead of being noted.
+_FEW = 8
+#: Keys and values of a dict that is built at once, and how near the parts of such an object are.
+_SMALL, _NEAR = 128, 6
+#: Characters of an argument from which its copies are counted.
+_LONG = 256
+#: Keys of one container that may have the hash of another.
+_COLLISIONS = 100
+#: Steps of hashing that any value may take, and how many more for each byte of memory.
+_HASHES = 1 << 20
+#: Keys whose hash is short, is kept, or cannot be chosen.
+_QUICK = frozenset({NoneType, bool, float, str, bytes})
+#: Bytes of a dict or set for each entry, at its worst.
+_ENTRY = 104
+
+
+Make = Callable[[Parts], Any]
+Fill = Callable[[Any, Parts], object]
+
+
+@frozen
+class Builder:
+    """Makes the objects of one class."""
+
+    make: Make
+    #: puts state and items into what `make` made of the arguments alone; it may hold itself.
+    fill: Fill | None = None
+    #: may hold a placeholder, since nothing in it looks at what it holds.
+    holds: bool = False
+
+
+def entering(
+    builders: dict[str, Builder], package: str = ""
+) -> Callable[..., Callable[[Make], Make]]:
+    """Return a decorator that enters a function as the builder of some names of a package."""
+
+    def builds(
+        *names: str, holds: bool = False, fill: Fill | None = None
+    ) -> Callable[[Make], Make]:
+        def entered(make: Make) -> Make:
+            builders.update(
+                dict.fromkeys((package + name for name in names), Builder(make, fill, holds))
+            )
+            return make
+
+        return entered
+
+    return builds
+
+
+class Unbuildable(Exception):
+    """A builder failed: the name, and the error."""
+
+
+class Internal:
+    """What one builder makes for another, and is not a value."""
+
+    def error(self) -> Exception:
+        """Return what is wrong with a value that is only this."""
+        return Refused("a part of a table, without the table")
+
+
+class Pending:
+    """Stands for what is not built yet."""
+
+
+class Build:
+    """The walk through one tree.
+
+    Args:
+        find: gives the builder for a name; raises NotAllowed.
+        mention: gives the object that a name stands for where it is a value.
+        missing: gives the class that stands for a name that is not here.
+        left: bytes of memory that may be taken.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[Name], Builder],
+        mention: Callable[[Name], Any],
+        missing: Callable[[Name, BaseException | None], type[Placeholder]],
+        left: int,
+    ) -> None:
+        self._find, self._mention, self._missing = find, mention, missing
+        self._left, self._limit, self._hashes = left, left, _HASHES + left // 64
+        self._spend, self._hashed = self.spend, self._keys
+        #: by identity of a list or tuple: its value, how much it takes to hash, how deep it is.
+        self._done: dict[int, Any] = {}
+        self._weights: dict[int, int] = {}
+        self._depths: dict[int, int] = {}
+        #: keeps identities from being used again.
+        self._kept: list[Any] = []
+        #: fill containers that hold what was not there when they were filled first.
+        self._again: list[Callable[[], None]] = []
+        #: identities of values that hold placeholders.
+        self._gaps: set[int] = set()
+        #: of values that are, or hold, what only builders know.
+        self._internal: dict[int, Internal] = {}
+        #: the objects, in the order in which they are met.
+        self.made: list[Node] = []
+
+    def value(self, root: Any) -> Any:
+        """Return the value of a tree.
+
+        Raises:
+            Refused: it is not made here.
+        """
+        path: list[tuple[Any, Iterator[Any]]] = []
+        node, waiting = None, iter((root,))
+        while True:
+            for child in waiting:
+                if self._is_begun(child):
+                    continue
+                path.append((node, waiting))
+                if len(path) > DEPTH:
+                    raise Refused(f"a value more than {DEPTH} levels deep")
+                node, waiting = child, self._opened(child)
+                break
+            else:
+                if not path:
+                    break
+                self._close(node)
+                node, waiting = path.pop()
+        for fill in self._again:
+            fill()
+        value = self._of(root)
+        if id(value) in self._internal:
+            raise self._internal[id(value)].error()
+        return value
+
+    def spend(self, size: int) -> None:
+        """Count bytes of memory that are about to be taken.
+
+        Raises:
+            Refused: they are too many.
+        """
+        self._left -= size
+        if self._left < 0:
+            raise too_much(self._limit)
+
+    def _is_begun(self, child: Any) -> bool:
+        kind = type(child)
+        if kind in ATOMS:
+            return True
+        if kind in RECORDS:
+            if hasattr(child, "built"):
+                return True
+            if kind is Node:
+                return not self._gaps and self._is_simple(child, _NEAR)
+            return kind is Dict and self._is_plain(child)
+        return id(child) in self._done or _is_small(child)
+
+    def _is_plain(self, child: Dict) -> bool:
+        """Build a small dict of atoms at once; most records of a table are such."""
+        flat = child[0].flat if len(child) == 1 and type(child[0]) is Pairs else ()
+        if not 0 < len(flat) <= _SMALL or len(flat) % 2 or not ATOMS.issuperset(map(type, flat)):
+            return False
+        keys = flat[::2]
+        if not _QUICK.issuperset(map(type, keys)):
+            return False
+        child.built = dict(zip(keys, flat[1::2], strict=True))
+        child.clear()
+        return True
+
+    def _is_simple(self, node: Node, near: int) -> bool:  # noqa: C901, PLR0912 - each part once
+        """Build an object at once whose parts are atoms or built, or as simple; most are."""
+        if node.items is not None or node.kwargs is not None or type(node.function) is not Name:
+            return False
+        builder = self._find(node.function)
+        if builder.fill is not None:
+            return False
+        deep, flat = 0, True
+        state = node.state
+        for part in (*node.args, *state) if type(state) is tuple else (*node.args, state):
+            kind = type(part)
+            if kind in ATOMS or kind in _RAW:
+                if kind in _COPIED and len(part) > _LONG:
+                    self.spend(len(part))
+                continue
+            flat = False
+            if _is_small(part):
+                continue
+            if kind is not Node or getattr(part, "built", Pending) is Pending:
+                if kind is not Node or hasattr(part, "built") or not near:
+                    return False
+                if not self._is_simple(part, near - 1):
+                    return False
+            deep = max(deep, self._depths.get(id(part), 1))
+        if deep >= DEPTH:
+            raise Refused(f"a value more than {DEPTH} levels deep")
+        self._enter(node)
+        if deep:
+            self._depths[id(node)] = deep + 1
+            self._kept.append(node)
+        if flat:
+            parts = Parts(
+                node.function, node.args, {}, state, node.new, node.stated, [], [], self._spend,
+                self._hashed,
+            )  # fmt: skip
+        else:
+            parts = self._parts(node, whole=True)
+        node.built = self._made(builder, node, parts)
+        return True
+
+    def _enter(self, node: Node) -> None:
+        node.number = len(self.made)
+        self.made.append(node)
+
+    def _of(self, child: Any) -> Any:
+        """Return the value of what was built."""
+        return child.built if type(child) in RECORDS else self._done.get(id(child), child)
+
+    def _all(self, parts: Iterable[Any]) -> list[Any]:
+        return [part if type(part) in ATOMS else self._of(part) for part in parts]
+
+    # What is inside is opened, one after the other
+
+    def _opened(self, node: Any) -> Iterator[Any]:
+        """Return what has to be built before a node."""
+        self._kept.append(node)
+        kind = type(node)
+        if kind is Node:
+            self._enter(node)
+            node.built = Pending
+            return self._node_children(node)
+        if kind is Dict:
+            if any(type(portion) is not Pairs for portion in node):
+                raise Refused("a dict of something else than keys and values")
+            node.built = {}
+            return _flattened(node)
+        if kind is Set or kind is Frozen:
+            node.built = set() if kind is Set else Pending
+            return iter(node)
+        if kind is Name:
+            node.built = self._mention(node)
+            self._note_gap(node.built)
+        elif kind is Chunk:
+            self.spend(len(node.view))
+            node.built = node.copied()
+        elif kind is not list and kind is not tuple:
+            raise Refused("items of a mapping in something else")
+        elif ATOMS.issuperset(map(type, node)):
+            self._done[id(node)] = node
+            self._weights[id(node)] = len(node)
+        else:
+            self._done[id(node)] = node if kind is list else Pending
+            self._depths[id(node)] = 0
+            return iter(node)
+        return iter(())
+
+    def _node_children(self, node: Node) -> Iterator[Any]:
+        if type(node.function) is not Name:
+            raise Refused("a call of something else than a name")
+        builder = self._find(node.function)
+        yield from _arguments(node)
+        if builder.fill is not None:
+            node.built = self._made(builder, node, self._parts(node, whole=False))
+        for part in _raw(node.state):
+            if type(part) not in _RAW:
+                yield part
+        yield from _flattened(node.items or ())
+
+    # and closed
+
+    def _close(self, node: Any) -> None:
+        kind = type(node)
+        inside: Iterable[Any] = ()
+        if kind is Node:
+            self._close_node(node)
+            inside = chain(_arguments(node), _raw(node.state), _flattened(node.items or ()))
+        elif kind is Dict:
+            inside = list(_flattened(node))
+            self._fill_dict(node.built, inside)
+            node.clear()
+        elif kind is Set:
+            inside = list(node)
+            node.built.update(self._keys(inside))
+            node.clear()
+        elif kind is Frozen:
+            inside = node
+            node.built = frozenset(self._keys(node))
+        elif id(node) in self._depths:
+            inside = self._close_sequence(node)
+        if inside:
+            self._measure(node, inside)
+
+    def _close_sequence(self, node: Any) -> list[Any]:
+        inside = list(node)
+        values = self._all(inside)
+        if type(node) is list:
+            node[:] = values
+            if _has_pending(values):
+                self._again.append(lambda: node.__setitem__(slice(None), self._all(inside)))
+        elif _has_pending(values):
+            raise Refused("a tuple inside of itself")
+        else:
+            made = self._done[id(node)] = tuple(values)
+            weight = sum(map(self._weight, inside), 1)
+            self._weights[id(node)] = self._weights[id(made)] = weight
+        return inside
+
+    def _close_node(self, node: Node) -> None:
+        builder = self._find(node.function)
+        parts = self._parts(node, whole=True)
+        if builder.fill is None:
+            node.built = self._made(builder, node, parts)
+        elif isinstance(node.built, Placeholder):
+            fill_placeholder(node.built, parts)
+        elif self._holds_gap(parts) and not builder.holds:
+            raise Refused(f"{node.function}, which holds itself and what is missing here")
+        else:
+            builder.fill(node.built, parts)
+            if self._gaps and self._holds_gap(parts):
+                self._gaps.add(id(node.built))
+
+    def _made(self, builder: Builder, node: Node, parts: Parts) -> Any:
+        if builder.fill is None and (parts.items or parts.pairs):
+            raise Refused(f"{node.function} with items")
+        cause: BaseException | None = None
+        if builder.holds or not (self._gaps and self._holds_gap(parts)):
+            try:
+                made = builder.make(parts)
+            except ImportError as error:
+                cause = error
+            except Refused:
+                raise
+            except Exception as error:
+                raise Unbuildable(node.function, error) from error
+            else:
+                if self._gaps and self._holds_gap(parts):
+                    self._gaps.add(id(made))
+                self._note_gap(made)
+                return made
+        made = self._missing(node.function, cause)()
+        made.part, made.new = node.number, node.new
+        fill_placeholder(made, parts)
+        self._note_gap(made)
+        return made
+
+    def _parts(self, node: Node, *, whole: bool) -> Parts:
+        """Return what is said of an object; its state and items only when they are there."""
+        state, items, pairs = None, list[Any](), list[tuple[Any, Any]]()
+        if whole:
+            state = self._of_raw(node.state)
+            for item in node.items or ():
+                if type(item) is Pairs:
+                    flat = self._all(item.flat)
+                    if len(flat) % 2:
+                        raise Unbuildable(node.function, ValueError("a key without a value"))
+                    self._keys(item.flat[::2])
+                    pairs += zip(flat[::2], flat[1::2], strict=True)
+                else:
+                    items.append(self._of(item))
+        args: tuple[Any, ...] = self._of_raw(node.args)
+        kwargs = self._of(node.kwargs) if node.kwargs is not None else {}
+        self.spend(sum(_COPIED[type(part)] * len(part) for part in args if type(part) in _COPIED))
+        return Parts(
+            node.function,
+            args,
+            kwargs,
+            state,
+            node.new,
+            node.stated,
+            items,
+            pairs,
+            self._spend,
+            self._hashed,
+        )
+
+    def _of_raw(self, parts: Any) -> Any:
+        if type(parts) is tuple:
+            return tuple(part if type(part) in _RAW else self._of(part) for part in parts)
+        return parts if type(parts) in _RAW else self._of(parts)
+
+    def _fill_dict(self, target: dict[Any, Any], flat: list[Any]) -> None:
+        if len(flat) % 2:
+            raise Refused("a dict with a key without value")
+        self.spend(max(0, len(flat) * _ENTRY // 2 - 500))
+        keys, values = self._keys(flat[::2]), self._all(flat[1::2])
+        target.update(zip(keys, values, strict=True))
+        if _has_pending(values):
+            items = flat[1::2]
+            self._again.append(lambda: target.update(zip(keys, self._all(items), strict=True)))
+
+    # What only shows while building is bounded here
+
+    def _keys(self, keys: Iterable[Any]) -> list[Any]:
+        """Return keys, or elements of a set, after a look at how long it takes to hash them."""
+        keys = list(keys)
+        values = self._all(keys)
+        if _QUICK.issuperset(map(type, keys)):
+            return values
+        self._hashes -= sum(map(self._weight, keys))
+        if self._hashes < 0:
+            raise Refused("keys that take too long to hash")
+        if len(values) > _COLLISIONS and len({hash(key) for key in values}) + _COLLISIONS < len(
+            values
+        ):
+            raise Refused("keys that have the same hash")
+        return values
+
+    def _weight(self, node: Any) -> int:
+        """Return about how many steps it takes to hash a value."""
+        kind: Any = type(node)
+        if kind is int:
+            return 1 + (int(node).bit_length() >> 6)
+        if kind is Node:
+            return 8 + sum(len(part) for part in node.args if isinstance(part, (str, bytes)))
+        if kind is tuple:
+            known: int | None = self._weights.get(id(node))
+            return int(known if known is not None else sum(map(self._weight, node), 1))
+        return 1 + (len(node) if kind is Frozen else 0)
+
+    def _measure(self, node: Any, parts: Iterable[Any]) -> None:
+        """Note how deep a node is, and whether it holds placeholders."""
+        deep = [part for part in parts if type(part) not in ATOMS]
+        if not deep:
+            return
+        depth = 1 + max(self._depths.get(id(part), 1) for part in deep)
+        if depth > DEPTH:
+            raise Refused(f"a value more than {DEPTH} levels deep")
+        self._depths[id(node)] = depth
+        if self._gaps and type(node) is not Node and any(map(self._is_gap, map(self._of, deep))):
+            self._gaps.add(id(self._of(node)))
+        if self._internal and type(node) is not Node:
+            inside = [self._internal.get(id(self._of(part))) for part in deep]
+            self._internal |= {id(self._of(node)): found for found in inside if found is not None}
+
+    def _note_gap(self, made: Any) -> None:
+        if isinstance(made, (Placeholder, PlaceholderType)):
+            self._gaps.add(id(made))
+        elif isinstance(made, Internal):
+            self._internal[id(made)] = made
+
+    def _is_gap(self, value: Any) -> bool:
+        return id(value) in self._gaps
+
+    def _holds_gap(self, parts: Parts) -> bool:
+        inside = [*parts.args, *parts.kwargs.values(), parts.state, *parts.items]
+        inside += parts.state if type(parts.state) is tuple else ()
+        inside += chain.from_iterable(parts.pairs)
+        return any(map(self._is_gap, inside))
+
+
+def fill_placeholder(made: Placeholder, parts: Parts) -> None:
+    """Let a placeholder show what is known of its object."""
+    shown = [part.copied() if type(part) is Chunk else part for part in parts.args]
+    state = parts.state.copied() if type(parts.state) is Chunk else parts.state
+    made.args, made.kwargs, made.state = tuple(shown), parts.kwargs, state
+    made.items = [*parts.items, *parts.pairs]
+
+
+_RAW = frozenset({Name, Chunk})
+#: Bytes of memory for each element of an argument that may be copied.
+_COPIED: dict[Any, int] = dict.fromkeys((list, tuple, dict, set, frozenset), 8) | dict.fromkeys(
+    (str, bytes, bytearray), 1
+)
+
+
+def _is_small(child: Any) -> bool:
+    return type(child) is tuple and len(child) <= _FEW and ATOMS.issuperset(map(type, child))
+
+
+def _raw(state: Any) -> tuple[Any, ...]:
+    return state if type(state) is tuple else (state,)
+
+
+def _arguments(node: Node) -> Iterator[Any]:
+    for part in node.args:
+        if type(part) not in _RAW:
+            yield part
+    if node.kwargs is not None:
+        yield node.kwargs
+
+
+def _flattened(items: Iterable[Any]) -> Iterator[Any]:
+    for item in items:
+        if type(item) is Pairs:
+            yield from item.flat
+        else:
+            yield item
+
+
+def _has_pending(values: list[Any]) -> bool:
+    return any(value is Pending for value in values)

@@ -1,0 +1,548 @@
+"""Builders for pandas's values: frames made of columns, through public constructors.
+
+The internals that a pickle names (managers, blocks, arrays backed by numpy) are read as what they
+say, so that any version of pandas reads what any other wrote. pandas checks what it is given:
+codes against categories, lengths against the index, places of sparse values.
+
+Source:
+    Pickles of pandas 1.1, 1.5, 2.0, 2.2, 3.0 and 3.1, with and without pyarrow.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from attrs import frozen
+
+from mfc._pickle._build import ATOMS, Builder, Internal, entering
+from mfc._pickle._scan import Refused
+from mfc._pickle._stdlib import attributes, of_types
+from mfc._pickle._tree import Name
+from mfc.values import Parts
+
+BUILDERS: dict[str, Builder] = {}
+builds = entering(BUILDERS, "pandas.")
+_MAJOR = int(pd.__version__.partition(".")[0])
+_TEXT_IS_A_TYPE = _MAJOR >= 3  # noqa: PLR2004
+#: Resolution of times as pandas numbers them.
+_UNITS = {7: "s", 8: "ms", 9: "us", 10: "ns"}
+_FREQUENCY = re.compile(r"[A-Za-z0-9-]+")
+#: Names of frequencies before and since pandas 2.2.
+_SPELLINGS = {"Y": "A", "h": "H", "min": "T", "s": "S", "ms": "L", "us": "U", "ns": "N"}
+_NUMBERS = (int, float, np.generic, pd.Timestamp, pd.Timedelta)
+
+
+def mention(name: str) -> Any:
+    """Return a class of pandas, or NA; None for any other name."""
+    if name in {"NA", "C_NA"}:
+        return pd.NA
+    found = getattr(pd, name, None)
+    return found if isinstance(found, type) or found is pd.NaT else None
+
+
+# Tables
+
+
+@frozen
+class _Manager(Internal):
+    """Index objects, and blocks: values of several columns, with their places."""
+
+    axes: list[Any]
+    blocks: list[tuple[Any, Any]]
+
+
+@frozen
+class _Rows(Internal):
+    """Values of a block that has no class of its own: one array for each column."""
+
+    rows: list[Any]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> Any:
+        return self.rows[place]
+
+
+@builds("BlockPlacement")
+def _placement(parts: Parts) -> Any:
+    return of_types(parts, (slice,), (np.ndarray,))[0]
+
+
+@builds("_unpickle_block")
+def _block(parts: Parts) -> Any:
+    values, place, *_ = parts.args
+    return values, place
+
+
+@builds("BlockManager", "SingleBlockManager")
+def _manager(parts: Parts) -> Any:
+    if parts.stated:
+        said = parts.state[-1]["0.14.1"]
+        return _Manager(
+            said["axes"], [(block["values"], block["mgr_locs"]) for block in said["blocks"]]
+        )
+    blocks, axes, *_ = parts.args
+    return _Manager(
+        list(axes), [block if type(block) is tuple else (None, None) for block in blocks]
+    )
+
+
+def _managed(parts: Parts, axes: int) -> tuple[dict[str, Any], _Manager]:
+    state = attributes(parts.state)
+    manager = state.get("_mgr", state.get("_data"))
+    if (
+        type(manager) is not _Manager
+        or [isinstance(a, pd.Index) for a in manager.axes] != [True] * axes
+    ):
+        raise Refused("a table without content")
+    return state, manager
+
+
+@builds("DataFrame")
+def _frame(parts: Parts) -> Any:
+    state, manager = _managed(parts, 2)
+    columns, index = manager.axes
+    if len(manager.blocks) == 1 and type(manager.blocks[0][0]) is np.ndarray:
+        values, place = manager.blocks[0]
+        if list(_places(place, len(columns))) == list(range(len(columns))) and values.ndim == 2:  # noqa: PLR2004
+            kind = object if values.dtype == object else None
+            made = pd.DataFrame(values.T, index, columns, dtype=kind, copy=False)
+            return _noted(made, state)
+    found: dict[int, Any] = {}
+    for values, place in manager.blocks:
+        places = _places(place, len(columns))
+        rows = values if _is_flat_block(values) else [values]
+        if len(rows) != len(places) or not found.keys().isdisjoint(places):
+            raise Refused("a block of another shape than its place")
+        for number, row in zip(places, rows, strict=True):
+            found[number] = _series(row, index)
+    if len(found) != len(columns):
+        raise Refused("blocks that do not cover the table")
+    made = pd.DataFrame(
+        {number: found[number] for number in range(len(columns))}, index, copy=False
+    )
+    made.columns = columns
+    return _noted(made, state)
+
+
+def _is_flat_block(values: Any) -> bool:
+    return type(values) is _Rows or (isinstance(values, np.ndarray) and values.ndim == 2)  # noqa: PLR2004
+
+
+def _places(place: Any, columns: int) -> Any:
+    if isinstance(place, slice):
+        found: Any = range(*place.indices(columns))
+        # Where it ends may lie outside; where it begins and goes may not.
+        if found and not (place.start or 0) == found[0]:
+            raise Refused("a block outside of the table")
+    else:
+        found = [int(number) for number in np.asarray(place)]
+    if len(found) > columns or any(not 0 <= number < columns for number in found):
+        raise Refused("a block outside of the table")
+    return found
+
+
+def _series(values: Any, index: Any, name: Any = None) -> Any:
+    if isinstance(values, pd.Index):
+        values = values.array
+    if not isinstance(values, (np.ndarray, pd.api.extensions.ExtensionArray)) or values.ndim != 1:
+        raise Refused("a column of something else than an array")
+    if len(values) != len(index):
+        raise Refused("a column of another length than the index")
+    kind = object if values.dtype == object else None  # else text would be found in it
+    return pd.Series(values, index, name=name, dtype=kind, copy=False)
+
+
+@builds("Series")
+def _column(parts: Parts) -> Any:
+    state, manager = _managed(parts, 1)
+    ((values, _),) = manager.blocks
+    (name,) = parts.hashed([state.get("_name", state.get("name"))])
+    return _noted(_series(values, manager.axes[0], name), state)
+
+
+def _noted(made: Any, state: dict[str, Any]) -> Any:
+    if type(state.get("attrs")) is dict:
+        made.attrs = state["attrs"]
+    if (
+        type(state.get("_flags")) is dict
+        and state["_flags"].get("allows_duplicate_labels") is False
+    ):
+        made.flags.allows_duplicate_labels = False
+    return made
+
+
+# Indexes
+
+
+@builds(
+    "_new_Index",
+    "_new_DatetimeIndex",
+    "_new_TimedeltaIndex",
+    "_new_PeriodIndex",
+    "_new_IntervalIndex",
+)
+def _index(parts: Parts) -> Any:
+    kind, said = parts.args
+    if type(kind) is not Name or type(said) is not dict:
+        raise Refused("an index of something else than its description")
+    (name,) = parts.hashed([said.get("name")])
+    if kind.name == "RangeIndex":
+        steps = said["start"], said["stop"], said["step"]
+        if any(type(step) is not int for step in steps):
+            raise Refused("a range of something else than integers")
+        return pd.RangeIndex(*steps, name=name)
+    if kind.name == "MultiIndex":
+        codes = said.get("codes", said.get("labels"))
+        return pd.MultiIndex(said["levels"], codes, said["sortorder"], parts.hashed(said["names"]))
+    if kind.name == "IntervalIndex" and "left" in said:
+        ends = _array_of(said["left"]), _array_of(said["right"])
+        return pd.IntervalIndex.from_arrays(*ends, closed=said["closed"], name=name)
+    made = _indexed(parts, said["data"], name, said.get("tz"))
+    if made.dtype.kind in "mM" and said.get("freq") is not None:
+        made.freq = _offset_of(said["freq"])
+    return made
+
+
+def _indexed(parts: Parts, values: Any, name: Any, zone: Any) -> Any:
+    values = _array_of(values)
+    if values.dtype == object:
+        parts.hashed(list(values))
+        return pd.Index(values, dtype=object, name=name, copy=False)
+    if zone is not None and type(values) is np.ndarray:
+        values = _times(values, zone)
+    return pd.Index(values, name=name, copy=False)
+
+
+def _array_of(values: Any) -> Any:
+    if isinstance(values, pd.Index):
+        return values
+    if not isinstance(values, (np.ndarray, pd.api.extensions.ExtensionArray)) or values.ndim != 1:
+        raise Refused("an index of something else than an array")
+    return values
+
+
+def _times(values: Any, zone: Any) -> Any:
+    """Return points in time, of which `values` are those in UTC."""
+    if (
+        type(values) is not np.ndarray
+        or values.dtype.kind not in "mM"
+        or (zone and not isinstance(zone, dt.tzinfo))
+    ):
+        raise Refused("times made of something else")
+    if values.dtype.kind == "m":
+        return pd.TimedeltaIndex(values)
+    return pd.DatetimeIndex(values, tz="UTC").tz_convert(zone) if zone else pd.DatetimeIndex(values)
+
+
+# Arrays
+
+
+@builds(
+    "__pyx_unpickle_NDArrayBacked",
+    "__pyx_unpickle_IntervalMixin",
+    "__pyx_unpickle_PeriodMixin",
+)
+def _extension(parts: Parts) -> Any:
+    state = parts.state
+    if parts.args and type(parts.args[0]) is Name:
+        kind = parts.args[0].name
+        if type(state) is tuple and len(state) > 1:
+            state = {"_dtype": state[0], "_ndarray": state[1], **attributes(state[2:])}
+    else:
+        kind = parts.name.name
+    make = _ARRAYS.get(kind)
+    if make is None:
+        raise Refused(f"an array of an unknown class, {kind}")
+    return make(parts, attributes(state))
+
+
+def _categorical(_: Parts, state: dict[str, Any]) -> Any:
+    codes = state["_codes" if "_codes" in state else "_ndarray"]
+    if not isinstance(state["_dtype"], pd.CategoricalDtype) or codes.dtype.kind != "i":
+        raise Refused("categories that are none")
+    return pd.Categorical.from_codes(codes, dtype=state["_dtype"])
+
+
+def _time_array(_: Parts, state: dict[str, Any]) -> Any:
+    values = state.get("_ndarray", state.get("_data"))
+    zone = getattr(state.get("_dtype"), "tz", None)
+    if isinstance(values, np.ndarray) and values.ndim == 2:  # noqa: PLR2004
+        return _Rows([_times(row, zone).array for row in values])
+    made = _times(values, zone)
+    if state.get("_freq") is None:
+        return made.array
+    made.freq = _offset_of(state["_freq"])
+    return made  # the index: from pandas 3.1 on, arrays have no frequency
+
+
+def _period_array(_: Parts, state: dict[str, Any]) -> Any:
+    ordinals = state.get("_ndarray", state.get("_data"))
+    if isinstance(ordinals, np.ndarray) and ordinals.ndim == 2:  # noqa: PLR2004
+        return _Rows([_periods(row, state["_dtype"]) for row in ordinals])
+    return _periods(ordinals, state["_dtype"])
+
+
+def _periods(ordinals: Any, dtype: Any) -> Any:
+    if not isinstance(dtype, pd.PeriodDtype) or ordinals.dtype != np.int64:
+        raise Refused("periods of something else than numbers")
+    if hasattr(pd.PeriodIndex, "from_ordinals"):
+        return pd.PeriodIndex.from_ordinals(ordinals, freq=dtype.freq).array
+    return pd.PeriodIndex(ordinal=ordinals, freq=dtype.freq).array
+
+
+def _text_array(parts: Parts, state: dict[str, Any]) -> Any:
+    values: Any = state.get("_ndarray", state.get("_pa_array", state.get("_data")))
+    dtype = state.get("_dtype") or pd.StringDtype()
+    if hasattr(values, "to_pylist"):
+        parts.spend(80 * len(values))
+        values = np.array(values.to_pylist(), dtype=object)
+    if not isinstance(values, np.ndarray) or not set(map(type, values.flat)) <= {
+        str,
+        float,
+        type(None),
+        type(pd.NA),
+    }:
+        raise Refused("text of something else than text")
+    if dtype == np.dtype(object):
+        return np.where(pd.isna(values), np.nan, values)
+    return pd.array(values, dtype=dtype)
+
+
+def _plain_array(_: Parts, state: dict[str, Any]) -> Any:
+    values = state["_ndarray"]
+    if type(values) is not np.ndarray:
+        raise Refused("an array of something else")
+    made = getattr(pd.arrays, "NumpyExtensionArray", None) or pd.arrays.PandasArray
+    return made(values)
+
+
+def _interval_array(_: Parts, state: dict[str, Any]) -> Any:
+    ends = _array_of(state["_left"]), _array_of(state["_right"])
+    closed = state.get("_closed") or state["_dtype"].closed
+    return pd.arrays.IntervalArray.from_arrays(*ends, closed=closed)
+
+
+def _masked_array(_: Parts, state: dict[str, Any]) -> Any:
+    values, mask = state["_data"], state["_mask"]
+    if (
+        type(values) is not np.ndarray
+        or type(mask) is not np.ndarray
+        or values.shape != mask.shape
+        or values.ndim != 1
+    ):
+        raise Refused("a mask of another shape than its data")
+    kind = {"b": "BooleanArray", "f": "FloatingArray"}.get(values.dtype.kind, "IntegerArray")
+    return getattr(pd.arrays, kind)(values, mask)
+
+
+def _sparse_array(_: Parts, state: dict[str, Any]) -> Any:
+    places, values = state["_sparse_index"], state["_sparse_values"]
+    if getattr(places, "npoints", None) != len(values):
+        raise Refused("sparse values that are not where they should be")
+    dtype = state["_dtype"]
+    if not isinstance(dtype, pd.SparseDtype):
+        raise Refused("sparse values of something else than their type")
+    if not hasattr(pd.arrays.SparseArray, "from_indices"):
+        return pd.arrays.SparseArray(values, sparse_index=places, dtype=dtype)
+    kind = "block" if hasattr(places, "blocs") else "integer"
+    places, length = places.to_int_index().indices, places.length
+    return pd.arrays.SparseArray.from_indices(
+        values, places, length, dtype.fill_value, kind, dtype.subtype
+    )
+
+
+def _arrow_array(_: Parts, state: dict[str, Any]) -> Any:
+    values = state.get("_pa_array", state.get("_data"))
+    return pd.arrays.ArrowExtensionArray(values)
+
+
+_ARRAYS: dict[str, Callable[[Parts, dict[str, Any]], Any]] = {
+    "Categorical": _categorical, "DatetimeArray": _time_array, "TimedeltaArray": _time_array,
+    "PeriodArray": _period_array, "StringArray": _text_array, "ArrowStringArray": _text_array,
+    "StringArrayNumpySemantics": _text_array, "ArrowStringArrayNumpySemantics": _text_array,
+    "PandasArray": _plain_array, "NumpyExtensionArray": _plain_array,
+    "IntervalArray": _interval_array, "IntegerArray": _masked_array, "BooleanArray": _masked_array,
+    "FloatingArray": _masked_array, "SparseArray": _sparse_array,
+    "ArrowExtensionArray": _arrow_array,
+}  # fmt: skip
+
+
+for _kind in _ARRAYS:
+    builds(_kind)(_extension)
+
+
+@builds("IntIndex", "BlockIndex")
+def _sparse_index(parts: Parts) -> Any:
+    from pandas._libs import sparse  # the only place where it is made; it checks what it is given
+
+    length, *places = parts.args
+    if type(length) is not int or any(
+        type(p) is not np.ndarray or p.dtype != np.int32 or p.ndim != 1 for p in places
+    ):
+        raise Refused("places of something else than numbers")
+    return getattr(sparse, parts.name.name)(length, *places)
+
+
+# Dtypes
+
+
+_WIDTHS = "Boolean Float32 Float64 Int8 Int16 Int32 Int64 UInt8 UInt16 UInt32 UInt64"
+
+
+@builds(*(f"{kind}Dtype" for kind in _WIDTHS.split()))
+def _number_dtype(parts: Parts) -> Any:
+    return getattr(pd, parts.name.name)(*parts.args)
+
+
+@builds("StringDtype")
+def _string_dtype(parts: Parts) -> Any:
+    state = attributes(parts.state)
+    said: list[Any] = [state.get("storage", "python"), None]
+    said[: len(parts.args)] = parts.args
+    storage, missing = said
+    storage = "pyarrow" if storage in {"pyarrow", "pyarrow_numpy"} and _has_arrow() else "python"
+    if type(missing) is float and missing != missing:  # noqa: PLR0124 - not a number
+        # pandas 3 has a text type with NaN; before, such columns held objects.
+        return pd.StringDtype(storage, na_value=np.nan) if _TEXT_IS_A_TYPE else np.dtype(object)
+    return pd.StringDtype(storage) if hasattr(pd.StringDtype(), "storage") else pd.StringDtype()
+
+
+def _has_arrow() -> bool:
+    try:
+        pd.StringDtype("pyarrow")
+    except (ImportError, TypeError):
+        return False
+    return True
+
+
+@builds("CategoricalDtype")
+def _categorical_dtype(parts: Parts) -> Any:
+    state = attributes(parts.state) or dict(
+        zip(("categories", "ordered"), parts.args, strict=False)
+    )
+    categories = state["categories"]
+    if categories is not None and not isinstance(categories, pd.Index):
+        raise Refused("categories of something else than an index")
+    return pd.CategoricalDtype(categories, bool(state["ordered"]))
+
+
+@builds("DatetimeTZDtype")
+def _zone_dtype(parts: Parts) -> Any:
+    state = attributes(parts.state) or dict(zip(("unit", "tz"), parts.args, strict=False))
+    if not isinstance(state["tz"], dt.tzinfo) or state["unit"] not in _UNITS.values():
+        raise Refused("a time zone that is none")
+    return pd.DatetimeTZDtype(state["unit"] if _MAJOR > 1 else "ns", state["tz"])
+
+
+@builds("PeriodDtype")
+def _period_dtype(parts: Parts) -> Any:
+    frequency = parts.args[0] if parts.args else attributes(parts.state)["_freq"]
+    if isinstance(frequency, pd.offsets.BaseOffset):
+        return pd.PeriodDtype(frequency)
+    name = frequency.removeprefix("period[").removesuffix("]")
+    if not _FREQUENCY.fullmatch(name):
+        raise Refused("a frequency that is none")
+    try:
+        return pd.PeriodDtype(name)
+    except (ValueError, TypeError):
+        base, dash, rest = name.partition("-")
+        return pd.PeriodDtype(_SPELLINGS[base] + dash + rest)
+
+
+@builds("IntervalDtype")
+def _interval_dtype(parts: Parts) -> Any:
+    state = attributes(parts.state) or dict(zip(("subtype", "closed"), parts.args, strict=False))
+    return pd.IntervalDtype(state["subtype"], state.get("closed"))
+
+
+@builds("SparseDtype")
+def _sparse_dtype(parts: Parts) -> Any:
+    state = attributes(parts.state)
+    return pd.SparseDtype(state["_dtype"], state["_fill_value"])
+
+
+@builds("ArrowDtype")
+def _arrow_dtype(parts: Parts) -> Any:
+    return pd.ArrowDtype(attributes(parts.state)["pyarrow_dtype"])
+
+
+# Scalars
+
+
+@builds("_nat_unpickle", "__nat_unpickle")
+def _nat(_: Parts) -> Any:
+    return pd.NaT
+
+
+@builds("Timestamp", "_unpickle_timestamp")
+def _timestamp(parts: Parts) -> Any:
+    value, _, zone, *unit = parts.args
+    point = pd.Timestamp(np.datetime64(value, _UNITS[unit[0]] if unit else "ns"))
+    if zone is None:
+        return point
+    if not isinstance(zone, dt.tzinfo):
+        raise Refused("a time in something else than a time zone")
+    return point.tz_localize("UTC").tz_convert(zone)
+
+
+@builds("Timedelta", "_timedelta_unpickle")
+def _timedelta(parts: Parts) -> Any:
+    value, *unit = parts.args
+    return pd.Timedelta(
+        np.timedelta64(value, _UNITS[unit[0]] if unit and unit[0] != "ns" else "ns")
+    )
+
+
+@builds("Period")
+def _period(parts: Parts) -> Any:
+    _, frequency, ordinal = parts.args
+    return pd.Period(ordinal=ordinal, freq=_offset_of(frequency))
+
+
+@builds("Interval")
+def _interval(parts: Parts) -> Any:
+    left, right, closed = parts.args
+    if not isinstance(left, _NUMBERS) or not isinstance(right, _NUMBERS):
+        raise Refused("an interval of something else than numbers or times")
+    return pd.Interval(left, right, closed)
+
+
+_OFFSETS = (
+    "Tick Day Hour Minute Second Milli Micro Nano BusinessDay BusinessHour BusinessMonthBegin "
+    "BusinessMonthEnd CustomBusinessDay CustomBusinessHour CustomBusinessMonthBegin "
+    "CustomBusinessMonthEnd MonthBegin MonthEnd SemiMonthBegin SemiMonthEnd QuarterBegin "
+    "QuarterEnd BQuarterBegin BQuarterEnd HalfYearBegin HalfYearEnd BHalfYearBegin BHalfYearEnd "
+    "YearBegin YearEnd BYearBegin BYearEnd Week WeekOfMonth LastWeekOfMonth FY5253 FY5253Quarter "
+    "Easter"
+)
+_STEPS = "year month week day hour minute second microsecond nanosecond"
+_CLOCK = frozenset(step + end for step in _STEPS.split() for end in ("", "s")) | {"milliseconds"}
+
+
+@builds(*_OFFSETS.split())
+def _offset(parts: Parts) -> Any:
+    args = [tuple(arg) if type(arg) is list else arg for arg in parts.args]
+    for part in [part for arg in args for part in (arg if type(arg) is tuple else (arg,))]:
+        if not isinstance(part, (*ATOMS, np.datetime64, dt.timedelta, dt.time)):
+            raise Refused(f"an offset with a {type(part).__name__}")
+    return getattr(pd.offsets, parts.name.name)(*args)
+
+
+@builds("DateOffset")
+def _date_offset(parts: Parts) -> Any:
+    state = attributes(parts.state)
+    steps = {name: value for name, value in state.items() if name in _CLOCK and type(value) is int}
+    return pd.DateOffset(int(state["n"]), bool(state["normalize"]), **steps)
+
+
+def _offset_of(frequency: Any) -> Any:
+    if not isinstance(frequency, pd.offsets.BaseOffset):
+        raise Refused("a frequency of something else than an offset")
+    return frequency
