@@ -295,6 +295,7 @@ CALLS: list[Call] = [
     Call("load", "progress", optional(either(instance(bool), is_callable)), lambda c, v: mfc.load([], "x", progress=v)),
     Call("load", "errors", word("raise", "return"), lambda c, v: mfc.load([], "x", errors=v)),
     Call("Trust.of", "value", word("full", "safe", "none"), lambda c, v: Trust.of(v), "trust"),
+    Call("Trust.safe", "memory", optional(is_number), lambda c, v: Trust.safe(memory=v)),
     Call("Trust.safe", "allow", is_empty_list, lambda c, v: Trust.safe(v), "allow"),
 ]  # fmt: skip
 
