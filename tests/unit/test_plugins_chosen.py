@@ -403,3 +403,26 @@ def test_a_child_forked_while_a_hook_is_asked_can_go_on(site: Any) -> None:
         """
     )
     assert shown == [True, 0]
+
+
+def test_place_of_values_is_not_offered_for_metadata(site: Any) -> None:
+    site.plugin("s3", files("s3"))
+    for address in ("s3://bucket/root", "s3@bucket"):
+        error, text, _ = site.run(f"show(said(lambda: Client({address!r})))")
+        assert error == "UnservedAddress"
+        assert "mfc-s3 1.0 serves 's3' as a place of values, not of metadata" in text
+        assert "pip install" not in text
+
+
+def test_missing_place_of_values_is_not_offered_for_metadata(site: Any) -> None:
+    error, text, _ = site.run("show(said(lambda: Client('azure://bucket')))")
+    assert (error, "pip install" in text) == ("UnservedAddress", False)
+    error, text, _ = site.run("show(said(lambda: Client().filesystem('azure')))")
+    assert (error, "pip install mfc-azure; " in text) == ("PluginNotFound", True)
+
+
+def test_frozen_application_is_told_what_to_bundle(site: Any) -> None:
+    code = "sys.frozen = True\nshow(said(lambda: Client('service@http://h')))"
+    error, text, _ = site.run(code)
+    assert error == "UnservedAddress"
+    assert "this application has to bundle mfc-service, its metadata and module mfc_service" in text

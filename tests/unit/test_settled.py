@@ -1,0 +1,144 @@
+"""States of all tasks of a step far away: the right ones, by a few questions."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import attrs
+import pytest
+
+from mfc import Client
+from mfc.hookspecs import Capabilities, Support
+from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
+
+from .conftest import FALSE, TRUE
+from .faraway import Asked, questions
+
+STEP = Pathspec(("F", "1", "fit"))
+REMOTE = Capabilities(
+    **{f.name: Support.FULL for f in attrs.fields(Capabilities) if f.name != "status"}
+)
+NONE = "dbc1aaddc8b7343d6d33b34edcf608b8f8801918"
+#: An hour ago, in ms.
+LONG_AGO = int((time.time() - 3600) * 1000)
+
+
+class Tasks:
+    """A step of tasks that ended in different ways."""
+
+    def __init__(self) -> None:
+        system = frozenset({"metaflow_version:2.19.39"})
+        self.records = [
+            Record(STEP.up(n), LONG_AGO + n, None, frozenset(), system) for n in (1, 2, 3)
+        ]  # type: ignore[arg-type]
+        self.artifacts: list[ArtifactRecord] = []
+        self.metadata: list[MetadataRecord] = []
+
+    def task(
+        self, name: str, *attempts: bool | None, ended: int = LONG_AGO, done: bool = True
+    ) -> None:
+        """Add a task; each attempt is how it went, None if it has not ended."""
+        path = STEP.child(name)
+        self.records.append(
+            attrs.evolve(self.records[-1], path=path, created=LONG_AGO + len(self.records))
+        )
+        for number, well in enumerate(attempts):
+            at = ended + 10 * number
+            self.note(path, "attempt", str(number), at, number)
+            if well is None:
+                continue
+            self.note(path, "attempt_ok", str(well), at + 1, number)
+            self.note(path, "attempt-done", str(number), at + 2, number)
+            if done:
+                outcome = {"_task_ok": well, "_success": well}
+                for artifact, value in outcome.items():
+                    sha = TRUE if value else FALSE
+                    self.artifacts.append(
+                        ArtifactRecord(
+                            path.child(artifact),
+                            at + 3,
+                            attempt=number,
+                            sha=sha,
+                            ds_type="far",
+                            location=":root:r",
+                            encoding="pickle-v4",
+                        )
+                    )
+
+    def note(self, path: Pathspec, name: str, value: str, at: int, attempt: int) -> None:
+        self.metadata.append(MetadataRecord(path, name, value, name, at, attempt))
+
+    def provider(self, kind: type[Asked] = Asked, **options: Any) -> Asked:
+        options = {"capabilities": REMOTE, **options}
+        return kind(self.records, self.artifacts, self.metadata, **options)
+
+
+class Slow(Asked):
+    """A provider without the optional power."""
+
+    recent = None  # type: ignore[assignment]
+
+
+def statuses(provider: Asked) -> dict[str, str]:
+    step = Client(provider, namespace=None).step(str(STEP))
+    return {task.id: repr(task.status) for task in step}
+
+
+def alone(provider: Asked) -> dict[str, str]:
+    client = Client(provider, namespace=None)
+    return {task.id: repr(client.task(task.pathspec).status) for task in client.step(str(STEP))}
+
+
+@pytest.fixture
+def tasks() -> Tasks:
+    made = Tasks()
+    for n in range(40):
+        made.task(str(n), True)
+    return made
+
+
+def test_states_of_all_tasks_cost_a_few_questions(tasks: Tasks) -> None:
+    provider = tasks.provider()
+    found = statuses(provider)
+    assert set(found.values()) == {"<completed: attempt 0 completed>"}
+    assert sum(questions(provider).values()) < 15
+
+
+@pytest.mark.parametrize(
+    ("name", "attempts", "options"),
+    [
+        ("failed", (False,), {}),
+        ("retried", (False, True), {}),
+        ("failed twice", (False, False), {}),
+        ("running", (None,), {}),
+        ("again", (True, None), {}),
+        ("not begun", (), {}),
+        ("just ended", (True,), {"ended": int(time.time() * 1000) - 2_000, "done": False}),
+        ("ended now", (True,), {"ended": int(time.time() * 1000) - 2_000}),
+        ("lost", (True,), {"done": False}),
+    ],
+)
+def test_state_in_a_listing_is_that_of_the_task_alone(
+    tasks: Tasks, name: str, attempts: tuple[bool | None, ...], options: dict[str, Any]
+) -> None:
+    tasks.task(name, *attempts, **options)
+    tasks.task("last", True)
+    words = {key: text.partition(":")[0] for key, text in statuses(tasks.provider()).items()}
+    expected = {key: text.partition(":")[0] for key, text in alone(tasks.provider(Slow)).items()}
+    if name == "lost":  # its artifacts should have come long ago: only a closer look tells
+        words[name] = expected[name] = ""
+    assert words == expected
+
+
+def test_provider_without_the_power_gives_the_same_states(tasks: Tasks) -> None:
+    tasks.task("failed", False)
+    assert statuses(tasks.provider(Slow)) == statuses(tasks.provider())
+
+
+def test_one_task_costs_no_more_than_itself(tasks: Tasks) -> None:
+    provider = tasks.provider()
+    step = Client(provider, namespace=None).step(str(STEP))
+    assert next(iter(step)).status == "completed"
+    asked = [path for _, path in provider.asked if path.count("/") == 2]
+    assert len(asked) <= 2
