@@ -40,12 +40,19 @@ PATIENCE = 60
 OFF = {"MFC_CACHE": "0"}
 
 
+#: Reads with which a loop begins: it reads few ahead at first.
+_ALONE = 20
+
+
 class FarAway:
     """Files behind a network that is slow, and perhaps hangs."""
 
-    def __init__(self, wait: float = 0.0) -> None:
+    def __init__(self, wait: float = 0.0, together: int = 0) -> None:
         self.files: dict[str, bytes] = {}
         self.wait = wait
+        #: Reads that have to be under way at once before the later ones go on, however slow the
+        #: machine is.
+        self.together = together
         #: What was asked for: path, start, end.
         self.asked: list[tuple[str, int | None, int | None]] = []
         self.sizes: list[str] = []
@@ -53,13 +60,16 @@ class FarAway:
         self.hanging: set[str] = set()
         self.over = threading.Event()
         self.most = self._now = 0
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         with self._lock:
             self.asked.append((path, start, end))
             self._now += 1
             self.most = max(self.most, self._now)
+            self._lock.notify_all()
+            if len(self.asked) > _ALONE:
+                self._lock.wait_for(lambda: self.most >= self.together, 60)
         try:
             if path in self.hanging or "*" in self.hanging:
                 self.over.wait()

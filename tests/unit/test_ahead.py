@@ -59,7 +59,7 @@ def test_artifacts_of_a_run() -> None:
     ],
 )
 def test_a_loop_reads_ahead_what_it_asks_for_and_nothing_else(loop: Any) -> None:
-    results = step_of(150, wait=0.005)
+    results = step_of(150, wait=0.005, together=9)
     assert loop(results.client(**OFF).step("F/1/fit")) == list(range(149, -1, -1))
     assert results.store.reads() == 150
     assert 8 < results.store.most <= 32
@@ -86,12 +86,13 @@ LOOPS = {
 @pytest.mark.parametrize("loop", sorted(LOOPS))
 def test_a_loop_over_runs_reads_the_next_ones_ahead(loop: str, remote: bool) -> None:
     unfinished = {3, 40, 41, 79}
-    results = runs(80, unfinished, wait=0.005)
+    together = 0 if remote and loop != "data" else 5
+    results = runs(80, unfinished, wait=0.005, together=together)
     provider = results.provider(capabilities=REMOTE if remote else IN_MEMORY)
     flow = results.client(provider, **OFF).flow("F")
     assert LOOPS[loop](flow) == [i for i in range(79, -1, -1) if i not in unfinished]
     assert results.store.reads() == 76
-    assert 4 < results.store.most <= 32 or (remote and loop != "data")
+    assert together <= results.store.most <= 32
 
 
 def test_a_loop_over_runs_that_is_left_early_has_read_few() -> None:

@@ -294,10 +294,10 @@ def test_values_that_their_hash_tells_are_not_read() -> None:
 
 
 def test_reading_is_side_by_side_and_bounded() -> None:
-    results = step_of(200, wait=0.01)
+    results = step_of(200, wait=0.01, together=9)
     list(load(results.client(**OFF).step("F/1/fit"), "x"))
     assert 8 < results.store.most <= 32
-    results = step_of(50, wait=0.005)
+    results = step_of(50, wait=0.005, together=2)
     list(load(results.client(MFC_READS=3, **OFF).step("F/1/fit"), "x"))
     assert 1 < results.store.most <= 3
     results = step_of(50, wait=0.005)  # each may have the 4 MB that are asked for
