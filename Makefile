@@ -1,4 +1,4 @@
-# demo · test · check · bench · docs: the same verbs for everybody, CI included.
+# demo · test · soak · check · bench · docs: the same verbs for everybody, CI included.
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +17,7 @@ DISTRIBUTIONS := core $(wildcard plugins/mfc-*) $(CONTRIB)
 manifests = constraints.txt pyproject.toml $(1:%=%/pyproject.toml)
 SOURCES := $(subst $(eval ) ,:,$(DISTRIBUTIONS:%=%/src))
 
-.PHONY: demo test check bench docs format clean
+.PHONY: demo test soak check bench docs format clean
 .DEFAULT_GOAL := demo
 
 ## demo: show the main job on a recorded sample, or on your own results: make demo FROM=/some/dir
@@ -34,6 +34,10 @@ demo: .venv-demo/installed
 test: $(VENV)/installed $(METAFLOW)/installed $(AZURITE)/installed
 	@echo "Running all tests, two at a time (about 12 minutes on two cores); Ctrl-C ends them and their servers …"
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+## soak: readers beside real writers, for MINUTES=15; the server is killed meanwhile
+soak: $(VENV)/installed $(METAFLOW)/installed
+	$(BIN)/python -m tests.live.soak --minutes $(or $(MINUTES),15)
 
 ## check: style, types, layers, documents
 check: $(VENV)/installed

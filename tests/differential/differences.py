@@ -20,6 +20,7 @@ from .object_differences import (
     OBJECT_DIFFERENCES,
     TRIGGER_DIFFERENCES,
 )
+from .release_differences import RELEASE_DIFFERENCES, of_releases
 
 LOGS = ("logs", "moved logs", "aged logs", "service logs", "service aged logs")
 SETTINGS = (
@@ -303,6 +304,8 @@ TAG_DIFFERENCES = (
 )
 
 DIFFERENCES: tuple[Difference, ...] = (
+    *RELEASE_DIFFERENCES,
+    *of_releases((*OBJECT_DIFFERENCES, *LINEAGE_DIFFERENCES, *LOG_DIFFERENCES)),
     *OBJECT_DIFFERENCES,
     *LINEAGE_DIFFERENCES,
     *TRIGGER_DIFFERENCES,

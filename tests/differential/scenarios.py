@@ -15,13 +15,17 @@ from typing import TypeAlias
 from .canonical import Value
 from .objects import (
     ALIKE,
+    INTERNAL,
     LINEAGE,
     LOGS,
+    OF_RUN,
+    OF_STEP,
+    OF_TASK,
     Ask,
     again,
+    ask_artifact,
     ask_children,
     ask_code,
-    ask_flow,
     ask_logs,
     ask_metaflow,
     ask_properties,
@@ -38,8 +42,11 @@ Scenario: TypeAlias = Callable[[Value, str, Ask], None]
 
 ATTEMPTS = (0, 5, 1)
 SAMPLE = "ResumableFlow"
-#: keeps objects of its release's client, which newer clients read in their own ways
-KEEPER = "KeeperFlow"
+#: The flows of old releases. The second keeps objects of its release's client, and is not asked for them: newer
+#: clients read them in their own ways.
+BRANCHES, KEEPER = "BranchesFlow", "KeeperFlow"
+#: steps of the first of which a task is asked for all
+TELLING = ("start", "second", "left", "end")
 
 
 def objects(namespace: str | None) -> Scenario:
@@ -114,25 +121,35 @@ def attempts(client: Value, root: str, ask: Ask) -> None:
 
 
 def released(client: Value, root: str, ask: Ask) -> None:
-    """Ask for all that an old release recorded, attempts and logs too, but for objects of its client."""
+    """Ask for what an old release recorded: all objects, and of some tasks values, logs and attempts."""
     client.namespace(None)
     client.metadata(root)
-    flows = sorted(client.Metaflow(), key=lambda flow: flow.id)
-    for flow in flows:
-        if flow.id == KEEPER:
-            for run in flow:
-                ask_shared(ask, run.pathspec, run)
-                ask_properties(ask, run.pathspec, run, ("successful", "finished", "finished_at"))
-        else:
-            ask_flow(ask, flow)
-    for task in (task for flow in flows for run in flow for step in run for task in step):
-        ask_logs(ask, f"log of {task.pathspec}", task)
-        for attempt in (0, 1):
-            this = client.Task(task.pathspec, attempt=attempt)
-            key = f"Task({task.pathspec!r}, attempt={attempt})"
-            names = ("metadata", "successful", "finished", "finished_at", "index", *LINEAGE)
-            ask_properties(ask, key, this, names)
-            ask(f"{key}.list", lambda this=this: list(this))
+    ask("flows", lambda: sorted(flow.id for flow in client.Metaflow()))
+    for run in (*client.Flow(BRANCHES), *client.Flow(KEEPER)):
+        ask_shared(ask, run.pathspec, run)
+        ask_properties(ask, run.pathspec, run, OF_RUN)
+    for run in client.Flow(BRANCHES):
+        for step in (*run, run["_parameters"]):
+            ask_properties(ask, step.pathspec, step, ("origin_pathspec", *OF_STEP))
+            for number, task in enumerate(step):
+                names = ("created_at", "tags", "origin_pathspec", *OF_TASK, *LINEAGE)
+                ask_properties(ask, task.pathspec, task, names)
+                if step.id in TELLING and number == 0:
+                    _ask_released(client, ask, task)
+
+
+def _ask_released(client: Value, ask: Ask, task: Value) -> None:
+    artifacts = ask_children(ask, task.pathspec, task)
+    artifacts += [task[name] for name in INTERNAL if name in task]
+    for artifact in sorted(artifacts, key=lambda artifact: artifact.id):
+        ask_artifact(ask, artifact, everything=False)
+    ask_logs(ask, f"log of {task.pathspec}", task)
+    for attempt in (0, 1):
+        this = client.Task(task.pathspec, attempt=attempt)
+        key = f"Task({task.pathspec!r}, attempt={attempt})"
+        names = ("metadata", "successful", "finished", "finished_at", "index", *LINEAGE)
+        ask_properties(ask, key, this, names)
+        ask(f"{key}.list", lambda this=this: list(this))
 
 
 def _tasks(client: Value, ask: Ask) -> list[Value]:

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 from tests.live.invariants import FINAL, Watch, look_at_run, look_at_task
@@ -34,6 +35,7 @@ LISTED, AFTERWARDS = 8, 3
 KILLED_EVERY, PAUSES = 40.0, (0.5, 5.0)
 #: Logs that are followed at once, by provider.
 FOLLOWED = 3
+Answered = TypeVar("Answered")
 TOLERATED = (MetaflowNotFound, UnreadableRecord)
 
 
@@ -138,11 +140,13 @@ class Reader(threading.Thread):
 
     def _read_log(self, client: Client, task: str) -> None:
         try:
-            given = [line for _, line in client.task(task).loglines("stdout", follow=True)]
-            attempts = [
-                [line for _, line in client.task(task, attempt).loglines("stdout")]
-                for attempt in range(client.task(task).current_attempt + 1)
-            ]
+            given = self._followed(client, task)
+            attempts = patiently(
+                lambda: [
+                    [line for _, line in client.task(task, attempt).loglines("stdout")]
+                    for attempt in range(client.task(task).current_attempt + 1)
+                ]
+            )
         except Exception as error:  # whatever it is, the log was not followed
             if "/".join(task.split("/")[:2]) not in self._writer.facts.deleted:
                 with self._lock:
@@ -152,6 +156,33 @@ class Reader(threading.Thread):
             self.tally.watch.lines(task, given, attempts)
             self.tally.lines += len(given)
             self.tally.logs += 1
+
+    @staticmethod
+    def _followed(client: Client, task: str) -> list[str]:
+        """Return the lines that come; only what is followed already has to bear an outage."""
+        while True:
+            lines = patiently(lambda: client.task(task)).loglines("stdout", follow=True)
+            given: list[str] = []
+            try:
+                for _, line in lines:
+                    given.append(line)
+            except Unanswered:
+                if given:
+                    raise
+            else:
+                return given
+
+
+def patiently(ask: Callable[[], Answered]) -> Answered:
+    """Return an answer, asking again while the server is away."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return ask()
+        except Unanswered:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 class Server(threading.Thread):

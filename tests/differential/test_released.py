@@ -1,0 +1,167 @@
+"""What old releases recorded, where Metaflow's own client cannot be the judge: lineage, statuses, and other providers."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.live.steps import Place, memory, service
+
+from mfc import Client
+from mfc.errors import UnreadableRecord
+
+from .released import RELEASES, files, moved, unpack
+
+#: parents and children of each task of a step of `branches.py`
+NEIGHBOURS = {
+    "start": (0, 2),
+    "outer": (1, 2),
+    "first": (1, 1),
+    "second": (1, 1),
+    "join_letters": (2, 1),
+    "between": (1, 1),
+    "join_numbers": (2, 1),
+    "fork": (1, 2),
+    "left": (1, 1),
+    "right": (1, 1),
+}
+TASKS = {"outer": 2, "first": 4, "second": 4, "join_letters": 2, "between": 2}
+#: one that records no graph, one that records no place in a foreach, one that records both
+KINDS = ("2.3.6", "2.9.15", "2.18.13")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Client:
+    folder = tmp_path_factory.mktemp(request.param)
+    unpack(request.param, folder)
+    return Client(f"local@{folder}", namespace=None)
+
+
+def runs(client: Client) -> tuple[Any, Any]:
+    """Return the run that failed, and the one that resumed it."""
+    second, first = client.flow("BranchesFlow")
+    return first, second
+
+
+@pytest.mark.parametrize("tree", RELEASES, indirect=True)
+def test_each_task_has_its_neighbours_and_is_theirs(tree: Client) -> None:
+    for run in runs(tree)[1:]:  # the one with clones
+        parents, children = {}, {}
+        for task in (task for step in run for task in step):
+            parents[task.pathspec] = {found.pathspec for found in task.parent_tasks}
+            children[task.pathspec] = {found.pathspec for found in task.child_tasks}
+        for step, (above, below) in NEIGHBOURS.items():
+            tasks = [task.pathspec for task in run[step]]
+            assert len(tasks) == TASKS.get(step, 1)
+            # One release started the step after these twice.
+            twice = len(list(run["merge"])) if step in ("left", "right") else below
+            for task in tasks:
+                assert (len(parents[task]), len(children[task])) == (above, twice), task
+        for task, found in parents.items():
+            assert all(task in children[parent] for parent in found)
+
+
+@pytest.mark.parametrize("tree", RELEASES, indirect=True)
+def test_letters_go_with_their_tasks(tree: Client) -> None:
+    """The artifact `letter` says in which branch a task stands, whatever its position."""
+    for run in runs(tree)[:1]:
+        for task in run["second"]:
+            assert [parent.data.letter for parent in task.parent_tasks] == [task.data.letter]
+        for task in run["join_letters"]:
+            assert sorted(parent.data.letter for parent in task.parent_tasks) == task.data.joined
+
+
+@pytest.mark.parametrize("tree", RELEASES, indirect=True)
+def test_steps_have_their_neighbours(tree: Client) -> None:
+    for run in runs(tree)[:1]:
+        assert [step.id for step in run["merge"].parent_steps] == ["left", "right"]
+        assert [step.id for step in run["fork"].child_steps] == ["left", "right"]
+        assert [step.id for step in run["second"].parent_steps] == ["first"]
+        assert list(run["start"].parent_steps) == []
+        assert list(run["_parameters"].child_steps) == []
+
+
+@pytest.mark.parametrize("tree", RELEASES, indirect=True)
+def test_runs_and_tasks_stand_as_they_ended(tree: Client) -> None:
+    first, second = runs(tree)
+    assert (first.status, second.status) == ("failed", "completed")
+    assert "RuntimeError: stop here" in first.status.reason
+    for run in (first, second):
+        assert {str(task.status) for task in run["second"]} == {"completed"}
+        assert run["left"].task.status.reason.endswith("its exception was caught")
+    assert tree.flow("BranchesFlow").latest_successful_run == second
+    [retried] = [task for task in first["second"] if task.current_attempt == 1]
+    assert tree.task(retried.pathspec, attempt=0).status == "failed"
+
+
+@pytest.mark.parametrize("tree", RELEASES, indirect=True)
+def test_the_only_attempt_of_a_clone_is_the_clone(tree: Client) -> None:
+    _, second = runs(tree)
+    for step in ("start", "first", "left"):
+        for task in second[step]:
+            attempt = tree.task(task.pathspec, attempt=0)
+            assert attempt.status == "completed"
+            assert attempt.index == task.index
+
+
+@pytest.mark.parametrize("tree", RELEASES, indirect=True)
+def test_an_included_file_is_opened(tree: Client) -> None:
+    _, second = runs(tree)
+    artifact = second["start"].task["words"]
+    if isinstance(artifact.data, str) and artifact.data.startswith("one"):
+        assert artifact.data == "one\ntwo\nthree é\n"
+        return
+    assert '"uploader-v1"' in artifact.data
+    assert artifact.open().read() == b"one\ntwo\r\nthree \xc3\xa9\n"
+
+
+@pytest.mark.parametrize("release", ["2.0.5", "2.3.6"])
+def test_lineage_is_refused_where_nothing_is_recorded(release: str, tmp_path: pathlib.Path) -> None:
+    unpack(release, tmp_path)
+    run, _ = runs(Client(f"local@{tmp_path}", namespace=None))
+    for path in (tmp_path / ".metaflow" / run.pathspec).rglob("*_artifact__transition.json"):
+        path.unlink()
+    with pytest.raises(UnreadableRecord, match="recorded no graph"):
+        list(run["second"].parent_steps)
+    with pytest.raises(UnreadableRecord, match="recorded no graph"):
+        list(run["second"].task.parent_tasks)
+
+
+def places(release: str, folder: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Yield other places with what a release recorded."""
+    for name in ("memory", "service"):
+        below = folder / name
+        hub = request.getfixturevalue("services") if name == "service" else None
+        place = memory(below) if hub is None else service(below, hub)
+        for file, content in files(release):
+            if file.split("/")[1] in ("BranchesFlow", "data"):
+                place.write(file, moved(file, content, release, below))
+        yield place
+
+
+@pytest.mark.parametrize("tree", KINDS, indirect=True)
+def test_other_providers_say_the_same(
+    tree: Client, tmp_path: pathlib.Path, request: pytest.FixtureRequest
+) -> None:
+    release = request.node.callspec.params["tree"]
+    expected = answers(tree)
+    for place in places(release, tmp_path, request):
+        assert answers(place.client()) == expected
+
+
+def answers(client: Client) -> dict[str, Any]:
+    """Return what a client says of statuses and lineage."""
+    found: dict[str, Any] = {}
+    for run in client.flow("BranchesFlow"):
+        found[run.pathspec] = repr(run.status)
+        for task in (task for step in run for task in step):
+            found[task.pathspec] = (
+                repr(task.status),
+                task.index,
+                sorted(task.parent_task_pathspecs),
+                sorted(task.child_task_pathspecs),
+                repr(client.task(task.pathspec, attempt=0).status),
+            )
+    return found
