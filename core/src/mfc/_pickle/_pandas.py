@@ -342,10 +342,11 @@ def _masked_array(_: Parts, state: dict[str, Any]) -> Any:
     return getattr(pd.arrays, kind)(values, mask)
 
 
-def _sparse_array(_: Parts, state: dict[str, Any]) -> Any:
+def _sparse_array(parts: Parts, state: dict[str, Any]) -> Any:
     places, values = state["_sparse_index"], state["_sparse_values"]
     if getattr(places, "npoints", None) != len(values):
         raise Refused("sparse values that are not where they should be")
+    parts.spend(places.length)  # many a use makes it dense
     dtype = state["_dtype"]
     if not isinstance(dtype, pd.SparseDtype):
         raise Refused("sparse values of something else than their type")
