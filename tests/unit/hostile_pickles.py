@@ -52,7 +52,9 @@ def dtype(kind: str, order: str, *state: object) -> bytes:
 
 
 I4, I8, O8 = dtype("i4", "<"), dtype("i8", "<"), dtype("O8", "|", None, None, None, -1, -1, 63)
-HUSK = call("numpy._core.multiarray", "_reconstruct", name("numpy", "ndarray"), lit((0,)), lit(b"b"))
+HUSK = call(
+    "numpy._core.multiarray", "_reconstruct", name("numpy", "ndarray"), lit((0,)), lit(b"b")
+)
 
 
 def array(shape: tuple[int, ...], kind: bytes, content: bytes) -> bytes:
@@ -61,20 +63,51 @@ def array(shape: tuple[int, ...], kind: bytes, content: bytes) -> bytes:
 
 def counted(stop: int) -> bytes:
     said = pairs(("name", lit(None)), ("start", lit(0)), ("stop", lit(stop)), ("step", lit(1)))
-    return call("pandas.core.indexes.base", "_new_Index", name("pandas.core.indexes.range", "RangeIndex"), said)
+    return call(
+        "pandas.core.indexes.base",
+        "_new_Index",
+        name("pandas.core.indexes.range", "RangeIndex"),
+        said,
+    )
 
 
 def fields(entry: bytes, later: bytes, pointer: int) -> bytes:
     """Return a record whose fields the pickle changes after they were given to numpy."""
     kept = P + I8 + put(1) + b"0" + O8 + put(2) + b"0}" + lit("a") + entry + b"s" + put(3) + b"0"
-    record = call("numpy", "dtype", lit("V8"), lit(False), lit(True)) + b"(" + lit(3) + lit("|") + b"N" + lit(("a",)) + get(3) + lit(8) + lit(1) + lit(16) + b"tb" + put(4) + b"0"
-    return kept + record + array((1,), get(4), lit(pointer.to_bytes(8, "little"))) + put(5) + b"0" + later
+    record = (
+        call("numpy", "dtype", lit("V8"), lit(False), lit(True))
+        + b"("
+        + lit(3)
+        + lit("|")
+        + b"N"
+        + lit(("a",))
+        + get(3)
+        + lit(8)
+        + lit(1)
+        + lit(16)
+        + b"tb"
+        + put(4)
+        + b"0"
+    )
+    return (
+        kept
+        + record
+        + array((1,), get(4), lit(pointer.to_bytes(8, "little")))
+        + put(5)
+        + b"0"
+        + later
+    )
 
 
 def block(row: int, stop: int) -> bytes:
-    values = pairs(("values", array((1, 1), I8, lit(bytes(8)))), ("mgr_locs", call("builtins", "slice", lit(row), lit(stop), lit(1))))
+    values = pairs(
+        ("values", array((1, 1), I8, lit(bytes(8)))),
+        ("mgr_locs", call("builtins", "slice", lit(row), lit(stop), lit(1))),
+    )
     axes = b"](" + counted(1) + counted(1) + b"e"
-    state = b"(NNN" + pairs(("0.14.1", pairs(("axes", axes), ("blocks", b"]" + values + b"a")))) + b"t"
+    state = (
+        b"(NNN" + pairs(("0.14.1", pairs(("axes", axes), ("blocks", b"]" + values + b"a")))) + b"t"
+    )
     manager = name("pandas.core.internals.managers", "BlockManager") + b")\x81" + state + b"b"
     return P + name("pandas", "DataFrame") + b")\x81" + pairs(("_mgr", manager)) + b"b."
 
@@ -82,9 +115,20 @@ def block(row: int, stop: int) -> bytes:
 def sparse(length: int, *places: bytes) -> bytes:
     kind = "IntIndex" if len(places) == 1 else "BlockIndex"
     index = call("pandas._libs.sparse", kind, lit(length), *places)
-    made = name("pandas", "SparseDtype") + b")\x81" + pairs(("_dtype", I8), ("_fill_value", lit(0))) + b"b"
+    made = (
+        name("pandas", "SparseDtype")
+        + b")\x81"
+        + pairs(("_dtype", I8), ("_fill_value", lit(0)))
+        + b"b"
+    )
     values = array((1,), I8, lit(bytes(8)))
-    return P + name("pandas.arrays", "SparseArray") + b")\x81" + pairs(("_sparse_index", index), ("_sparse_values", values), ("_dtype", made)) + b"b."
+    return (
+        P
+        + name("pandas.arrays", "SparseArray")
+        + b")\x81"
+        + pairs(("_sparse_index", index), ("_sparse_values", values), ("_dtype", made))
+        + b"b."
+    )
 
 
 def places(value: int) -> bytes:

@@ -34,7 +34,14 @@ def test_hostile_pickles_are_refused_or_harmless(name: str, level: str) -> None:
     except (UntrustedValue, UndecodableArtifact):
         return
     assert name in HARMLESS | {"manager-rows"}
-    assert type(value).__name__ in {"dict", "NoneType", "OrderedDict", "S3Object", "DataFrame", "ConfigValue"}
+    assert type(value).__name__ in {
+        "dict",
+        "NoneType",
+        "OrderedDict",
+        "S3Object",
+        "DataFrame",
+        "ConfigValue",
+    }
 
 
 COSTLY = ["nested-hash", "nested-hidden", "twice-as-key", "colliding-keys", "one-large-key-often", "dicts", "lists", "marks", "memo-often", "copies-of-bytes", "copies-in-arrays", "copies-of-text", "range-as-rows"]  # fmt: skip
@@ -44,7 +51,9 @@ COSTLY = ["nested-hash", "nested-hidden", "twice-as-key", "colliding-keys", "one
 @pytest.mark.parametrize("name", COSTLY)
 def test_hostile_pickles_are_bounded_in_memory(name: str) -> None:
     script = str(Path(__file__).with_name("hostile_pickles.py"))
-    found = subprocess.run([sys.executable, script, name, "safe"], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, script, name, "safe"], capture_output=True, text=True, check=True
+    )
     assert found.stdout.split()[1] == "0"
 
 
@@ -57,7 +66,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_looking_at_results_builds_plain_values_only(level: str, tmp_path: Path) -> None:
     tree = Hostile.written(tmp_path)
     imported = set(sys.modules)
-    for blob in ("fields-any-object", "nested-hash", "manager-write", "twice-as-key", "unicode-error-state", "file-of-the-reader"):
+    for blob in (
+        "fields-any-object",
+        "nested-hash",
+        "manager-write",
+        "twice-as-key",
+        "unicode-error-state",
+        "file-of-the-reader",
+    ):
         for name, task in LOOKED_AT.items():
             tree.artifact(f"{RUN}/{task}", name, PICKLES[blob]())
         client = Client(f"local@{tmp_path}", namespace=None, trust=level)
@@ -72,7 +88,15 @@ def looked_at(client: Client) -> None:
             getattr(flow, question)
     for step in client.run(RUN):
         for task in step:
-            for question in ("status", "successful", "finished", "exception", "index", "parent_tasks", "child_tasks"):
+            for question in (
+                "status",
+                "successful",
+                "finished",
+                "exception",
+                "index",
+                "parent_tasks",
+                "child_tasks",
+            ):
                 with contextlib.suppress(MetaflowException):
                     answer = getattr(task, question)
                     list(answer) if question.endswith("tasks") else str(answer)
@@ -96,7 +120,10 @@ def test_memory_can_be_set() -> None:
 
 
 def test_a_value_may_hold_itself() -> None:
-    lists: Any = loads(b"]q\x00(h\x00}q\x01Vme\nh\x01s.".replace(b"}q\x01Vme\nh\x01s.", b"}q\x01Vme\nh\x01se."), Trust.safe())
+    lists: Any = loads(
+        b"]q\x00(h\x00}q\x01Vme\nh\x01s.".replace(b"}q\x01Vme\nh\x01s.", b"}q\x01Vme\nh\x01se."),
+        Trust.safe(),
+    )
     assert lists[0] is lists
     assert lists[1]["me"] is lists[1]
     ordered: Any = loads(b"ccollections\nOrderedDict\n)Rq\x00Vme\nh\x00s.", Trust.safe())
