@@ -17,7 +17,7 @@ DISTRIBUTIONS := core $(wildcard plugins/mfc-*) $(CONTRIB)
 manifests = constraints.txt pyproject.toml $(1:%=%/pyproject.toml)
 SOURCES := $(subst $(eval ) ,:,$(DISTRIBUTIONS:%=%/src))
 
-.PHONY: demo test soak check bench docs format clean
+.PHONY: demo test soak check bench fuzz matrix docs format clean
 .DEFAULT_GOAL := demo
 
 ## demo: show the main job on a recorded sample, or on your own results: make demo FROM=/some/dir
@@ -53,6 +53,31 @@ bench: $(VENV)/installed $(METAFLOW)/installed $(ALONE)/installed
 	$(BIN)/python tests/benchmarks
 	$(BIN)/python -m tests.benchmarks.service
 	$(BIN)/python -m tests.benchmarks.stores --alone $(ALONE)/bin/python
+
+## fuzz: hostile pickles for long, guided by coverage, in a child process: make fuzz RUNS=10000000 SEED=1
+fuzz: .venv-fuzz/installed
+	mkdir -p .cache/fuzz
+	.venv-fuzz/bin/python tests/fuzz/pickles.py -runs=$(or $(RUNS),10000000) -seed=$(or $(SEED),1) \
+		-max_len=600 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 .cache/fuzz
+
+.venv-fuzz/installed: $(call manifests,core)
+	$(PYTHON) -m venv .venv-fuzz
+	$(PIP_QUIET) .venv-fuzz/bin/pip install --quiet --editable core atheris numpy pandas pyarrow
+	touch $@
+
+## matrix: read what other versions wrote with other versions
+matrix: .venv-pandas1.5/installed .venv-pandas2.2/installed .venv-pyarrow/installed
+	.venv-pandas1.5/bin/python tests/pickles/reading.py
+	.venv-pandas2.2/bin/python tests/pickles/reading.py
+	.venv-pyarrow/bin/python tests/pickles/reading.py
+
+.venv-pandas1.5/installed: PACKAGES = "pandas==1.5.*" "numpy<2"
+.venv-pandas2.2/installed: PACKAGES = "pandas==2.2.*" "numpy<2.3"
+.venv-pyarrow/installed: PACKAGES = pandas pyarrow
+.venv-pandas1.5/installed .venv-pandas2.2/installed .venv-pyarrow/installed: $(call manifests,core)
+	$(PYTHON) -m venv $(@D)
+	$(PIP_QUIET) $(@D)/bin/pip install --quiet --editable core $(PACKAGES)
+	touch $@
 
 ## docs: build the site, warnings are errors
 docs: $(VENV)/installed
@@ -92,4 +117,4 @@ $(AZURITE)/installed: Makefile
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-s3 .venv-metaflow .azurite .cache site
+	rm -rf .venv .venv-demo .venv-s3 .venv-fuzz .venv-pandas1.5 .venv-pandas2.2 .venv-pyarrow .venv-metaflow .azurite .cache site

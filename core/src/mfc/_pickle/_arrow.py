@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mfc._pickle._build import Builder, Internal, entering
+from mfc._pickle._builders import Builder, Internal, entering
 from mfc._pickle._scan import Refused
 from mfc._pickle._stdlib import data
 from mfc.values import Parts

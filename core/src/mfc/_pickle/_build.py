@@ -12,14 +12,12 @@ from itertools import chain
 from types import NoneType
 from typing import Any
 
-from attrs import frozen
-
+from mfc._pickle._builders import ATOMS, Builder, Internal, Unbuildable
 from mfc._pickle._placeholder import Placeholder, PlaceholderType
 from mfc._pickle._scan import Refused, too_much
 from mfc._pickle._tree import Chunk, Dict, Frozen, Name, Node, Pairs, Set
 from mfc.values import Parts
 
-ATOMS = frozenset({NoneType, bool, int, float, str, bytes, bytearray})
 RECORDS = frozenset({Dict, Set, Frozen, Name, Node, Chunk})
 #: How deep a value may nest: what hashes or prints it recurses in C.
 DEPTH = 1000
@@ -37,52 +35,6 @@ _HASHES = 1 << 20
 _QUICK = frozenset({NoneType, bool, float, str, bytes})
 #: Bytes of a dict or set for each entry, at its worst.
 _ENTRY = 104
-
-
-Make = Callable[[Parts], Any]
-Fill = Callable[[Any, Parts], object]
-
-
-@frozen
-class Builder:
-    """Makes the objects of one class."""
-
-    make: Make
-    #: puts state and items into what `make` made of the arguments alone; it may hold itself.
-    fill: Fill | None = None
-    #: may hold a placeholder, since nothing in it looks at what it holds.
-    holds: bool = False
-
-
-def entering(
-    builders: dict[str, Builder], package: str = ""
-) -> Callable[..., Callable[[Make], Make]]:
-    """Return a decorator that enters a function as the builder of some names of a package."""
-
-    def builds(
-        *names: str, holds: bool = False, fill: Fill | None = None
-    ) -> Callable[[Make], Make]:
-        def entered(make: Make) -> Make:
-            builders.update(
-                dict.fromkeys((package + name for name in names), Builder(make, fill, holds))
-            )
-            return make
-
-        return entered
-
-    return builds
-
-
-class Unbuildable(Exception):
-    """A builder failed: the name, and the error."""
-
-
-class Internal:
-    """What one builder makes for another, and is not a value."""
-
-    def error(self) -> Exception:
-        """Return what is wrong with a value that is only this."""
-        return Refused("a part of a table, without the table")
 
 
 class Pending:

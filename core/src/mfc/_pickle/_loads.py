@@ -9,7 +9,8 @@ from io import BufferedReader, BytesIO
 from operator import attrgetter
 from typing import Any, BinaryIO, cast
 
-from mfc._pickle._build import Build, Builder, Unbuildable
+from mfc._pickle._build import Build
+from mfc._pickle._builders import Builder, Unbuildable
 from mfc._pickle._placeholder import PACKAGES, Placeholder, placeholder, version
 from mfc._pickle._registry import PLAIN, builder, mentioned
 from mfc._pickle._scan import Chunk, NotAllowed, Refused, scanned

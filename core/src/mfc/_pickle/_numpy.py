@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mfc._pickle._build import ATOMS, Builder, entering
+from mfc._pickle._builders import ATOMS, Builder, entering
 from mfc._pickle._scan import Refused
 from mfc._pickle._stdlib import data
 from mfc._pickle._tree import Name
@@ -75,15 +75,24 @@ def _dtype(parts: Parts) -> Any:
         if made.itemsize != size:
             raise Refused("a dtype of another size than its parts")
         return made
-    if spelt[1] in "Mm":
-        unit, count, *_ = extra[0][1] if extra else ("generic", 1)
-        unit = unit.decode("ascii") if type(unit) is bytes else unit
-        if unit not in _UNITS or type(count) is not int or not 0 < count < 1 << 31:
-            raise Refused("a time in an unknown unit")
-        kind = spelt[1] + "8" + ("" if unit == "generic" else f"[{count}{unit}]")
-    elif spelt[1] in "SUV" and size != -1:
-        kind = spelt[1] + str(size // (4 if spelt[1] == "U" else 1))
-    return np.dtype(("" if order == "|" else order) + kind)
+    return np.dtype(("" if order == "|" else order) + _simple(spelt[1], kind, size, extra))
+
+
+def _simple(kind: str, spelt: str, size: int, extra: list[Any]) -> str:
+    """Return how a dtype without parts is spelt."""
+    if kind in "Mm":
+        return kind + "8" + (_unit(*extra[0][1][:2]) if extra else "")
+    if kind in "SUV" and size != -1:
+        return kind + str(size // (4 if kind == "U" else 1))
+    return spelt
+
+
+def _unit(unit: Any, count: Any) -> str:
+    """Return the unit of a time, as numpy writes it after its kind."""
+    name = unit.decode("ascii") if type(unit) is bytes else unit
+    if name not in _UNITS or type(count) is not int or not 0 < count < 1 << 31:
+        raise Refused("a time in an unknown unit")
+    return "" if name == "generic" else f"[{count}{name}]"
 
 
 def _record(names: Any, fields: Any, size: int, *, aligned: bool) -> Any:

@@ -7,7 +7,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from mfc._pickle._build import Builder
+from mfc._pickle._builders import Builder
 from mfc._pickle._tree import Name
 
 #: Package of a name → our module with its builders; all others are the standard library's.

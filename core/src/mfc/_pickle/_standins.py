@@ -12,7 +12,7 @@ import re
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, NamedTuple, NoReturn
 
-from mfc._pickle._build import Builder
+from mfc._pickle._builders import Builder
 from mfc._pickle._scan import Refused
 from mfc._pickle._stdlib import attributes
 from mfc.values import Parts

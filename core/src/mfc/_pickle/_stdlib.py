@@ -10,7 +10,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
-from mfc._pickle._build import Builder, Make, entering
+from mfc._pickle._builders import Builder, Make, entering
 from mfc._pickle._scan import Chunk, Refused
 from mfc._pickle._tree import Name
 from mfc.values import Parts
