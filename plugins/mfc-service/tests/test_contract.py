@@ -61,3 +61,17 @@ def test_tasks_of_one_name_in_two_steps_have_attempts_of_their_own(
             expected = sorted(map(str, machine.truth.artifacts(path, names)))
             assert expected
             assert sorted(map(str, machine.subject.artifacts(path, names))) == expected
+
+
+def test_numbers_that_are_spelt_in_two_ways_are_two_names(
+    new_backend: Callable[[], Backend],
+) -> None:
+    machine = machine_of(new_backend)()
+    machine.begin(history=History())
+    run = Pathspec(("Kit", "007"))
+    paths = [run, run.parent.child("7"), run.child("start")]
+    paths += [run.child("start").child(name) for name in ("07", "7")]
+    machine._put(History([Record(path, 1_700_000_009_000) for path in paths]))
+    for path in paths:
+        assert machine.truth.get(path) is not None
+        assert machine.subject.get(path) == machine.truth.get(path)

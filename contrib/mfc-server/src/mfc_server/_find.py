@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, select
+from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Table, case, or_, select
 
 from mfc_server._schema import MAX_SERIAL, runs, tasks
 
@@ -26,13 +26,27 @@ def serial(segment: str) -> int | None:
 
 def find_run(connection: Connection, names: Mapping[str, str]) -> RowMapping | None:
     """Return the row of the run that a path names, or None."""
-    number = serial(names["run"])
-    of_flow = select(runs).where(runs.c.flow_id == names["flow"])
-    if number is not None:
-        row = connection.execute(of_flow.where(runs.c.run_number == number)).first()
-        if row:
-            return row._mapping
-    row = connection.execute(of_flow.where(runs.c.run_id == names["run"])).first()
+    of_flow = [runs.c.flow_id == names["flow"]]
+    return _named(connection, runs, of_flow, (runs.c.run_id, runs.c.run_number), names["run"])
+
+
+def _named(
+    connection: Connection,
+    table: Table,
+    own: Sequence[ColumnElement[bool]],
+    columns: tuple[Column[Any], Column[Any]],
+    segment: str,
+) -> RowMapping | None:
+    """Return the row that a segment names: by its string id, else by its serial."""
+    text, number = columns
+    named = [text == segment]
+    value = serial(segment)
+    if value is not None:
+        named.append(number == value)
+    # The service itself gives no string ids of digits; rows from elsewhere may have them.
+    first = case((text == segment, 0), else_=1)
+    statement = select(table).where(*own, or_(*named)).order_by(first).limit(1)
+    row = connection.execute(statement).first()
     return row._mapping if row else None
 
 
@@ -52,15 +66,8 @@ def find_task(
 ) -> RowMapping | None:
     """Return the row of the task that a path names, or None.
 
-    A number is a serial, or the id of an imported task: these keep theirs as their string id, and
-    have serials below zero, so that nothing is named twice.
+    A number is the id of an imported task, or a serial: imported ones keep theirs as their string
+    id, and have serials below zero, so that nothing is named twice.
     """
-    number = serial(names["task"])
     own = within(tasks, run, names)
-    if number is not None:
-        row = connection.execute(select(tasks).where(*own, tasks.c.task_id == number)).first()
-        if row:
-            return row._mapping
-    named = tasks.c.task_name == names["task"]
-    row = connection.execute(select(tasks).where(*own, named)).first()
-    return row._mapping if row else None
+    return _named(connection, tasks, own, (tasks.c.task_name, tasks.c.task_id), names["task"])

@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import attrs
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -43,6 +44,15 @@ NO_ATTEMPT = -1
 
 Conditions = Sequence[ColumnElement[bool]]
 _encode = json.JSONEncoder().encode
+
+
+@attrs.frozen
+class Most:
+    """How much is read at a time: objects, about so many characters of them, and rows in one go."""
+
+    count: int
+    characters: int
+    fetched: int = FETCHED
 
 
 def all_flows(call: Call) -> Answer:
@@ -216,7 +226,7 @@ def _listing(
     with call.database.reading() as connection:
         run, own = _own(connection, call, kind)
         statement = _behind(kind, [*own, *conditions, *filters], page.after)
-        texts, last = _read(connection, statement, kind, run, (page.limit, PAGE))
+        texts, last = _read(connection, statement, kind, run, Most(page.limit, PAGE))
     next_cursor = None if last is None else cursor(kind, last)
     parts = iter([Part(", ".join(texts), is_last=True)])
     return Answer(parts=parts, limit=page.limit, next_cursor=next_cursor)
@@ -225,22 +235,20 @@ def _listing(
 def _everything(
     call: Call, kind: Kind, condition: Callable[[Sequence[Any] | None], ColumnElement[bool]]
 ) -> Answer:
-    def part(
-        connection: Connection, run: RowMapping | None, own: Conditions, after: Sequence[Any] | None
-    ) -> tuple[Part, Sequence[Any] | None]:
-        statement = _behind(kind, [*own, condition(after)], after)
-        texts, last = _read(connection, statement, kind, run, (PIECE_ROWS, PIECE))
-        return Part(", ".join(texts), is_last=last is None), last
-
     def parts() -> Iterator[Part]:
         with call.database.reading() as connection:
             run, own = _own(connection, call, kind)
-            found, after = part(connection, run, own, None)
-        yield found
+            statement = _behind(kind, [*own, condition(None)], None)
+            texts, after = _read(connection, statement, kind, run, Most(PIECE_ROWS, PIECE))
+        yield Part(", ".join(texts), is_last=after is None)
         while after is not None:
+            # Large rows are fetched one by one: most of many would be thrown away.
+            fetched = min(PIECE * len(texts) // (sum(map(len, texts)) + 1) + 1, FETCHED)
+            statement = _behind(kind, [*own, condition(after)], after)
             with call.database.reading() as connection:
-                found, after = part(connection, run, own, after)
-            yield found
+                most = Most(PIECE_ROWS, PIECE, fetched)
+                texts, after = _read(connection, statement, kind, run, most)
+            yield Part(", ".join(texts), is_last=after is None)
 
     return Answer(parts=parts())
 
@@ -258,19 +266,18 @@ def _read(
     statement: Select[Any],
     kind: Kind,
     run: RowMapping | None,
-    most: tuple[int, int],
+    most: Most,
 ) -> tuple[list[str], Sequence[Any] | None]:
     """Return objects as JSON, up to so many, and about so many characters.
 
     Returns:
         The objects, and the keys of the last one if more follow.
     """
-    count, characters = most
     texts: list[str] = []
     size, last = 0, None
-    limited = statement.limit(count + 1).execution_options(yield_per=FETCHED)
+    limited = statement.limit(most.count + 1).execution_options(yield_per=most.fetched)
     for row in connection.execute(limited):
-        if len(texts) == count or size > characters:
+        if len(texts) == most.count or size > most.characters:
             return texts, last
         texts.append(_encode(kind.object(row, run)))
         size += len(texts[-1])

@@ -101,7 +101,7 @@ class _Run:
     def add(self, connection: Connection) -> bool:
         """Insert the run and everything below; return False if it is there."""
         flow_id, run_id = self.run.path.components
-        number = serial(run_id)
+        number = _number(run_id)
         at = runs.c.run_id == run_id if number is None else runs.c.run_number == number
         if connection.execute(select(runs).where(runs.c.flow_id == flow_id, at)).first():
             return False
@@ -109,7 +109,7 @@ class _Run:
             flow = {"flow_id": flow_id, "ts_epoch": self.flow.created, "user_name": None}
             connection.execute(insert(flows), [{**flow, "tags": None, "system_tags": None}])
         number = self.database.serial(connection, runs) if number is None else number
-        named = run_id if serial(run_id) is None else None
+        named = run_id if _number(run_id) is None else None
         self.ids = {"flow_id": flow_id, "run_number": number, "run_id": named}
         connection.execute(
             insert(runs), [{**self.ids, **_own(self.run), "last_heartbeat_ts": None}]
@@ -154,6 +154,16 @@ class _Run:
         attempts = {0} | {each.attempt for each in told if each.attempt is not None}
         for attempt in sorted(attempts):
             yield from self.provider.artifacts(task, attempt=attempt)
+
+
+def _number(run_id: str) -> int | None:
+    """Return the serial that a run's name spells, or None.
+
+    >>> _number("7"), _number("007"), _number("x")
+    (7, None, None)
+    """
+    number = serial(run_id)
+    return number if str(number) == run_id else None
 
 
 def _own(record: Record) -> Row:
