@@ -74,6 +74,15 @@ def test_an_attempt_without_its_outcome_is_running(written: Written) -> None:
     assert list(written.client.flow("F").runs(status="failed")) == []
 
 
+def test_a_killed_run_is_unknown_after_a_day(written: Written) -> None:
+    assert written.client.run("F/7").status == "running"
+    day = 24 * 3600 * 1000
+    old = Written(written.root / "old")
+    old.start(0, old.now - day - 1000)
+    assert old.task.status == "unknown"
+    assert "1 d ago" in old.task.status.reason
+
+
 def test_an_attempt_is_completed_once_its_last_artifact_is_there(written: Written) -> None:
     written.listed("_success", "_task_ok", "a", "z")
     written.done()

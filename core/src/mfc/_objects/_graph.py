@@ -179,7 +179,7 @@ def graph_by_tasks(scope: Scope, run: Pathspec) -> Graph:
     """
     steps: dict[str, _Node] = {}
     depths: dict[str, int] = {}
-    for step in scope.provider.children(run, Query()):
+    for step in reversed(list(scope.provider.children(run, Query()))):  # in the order of the run
         name = step.path.name
         steps[name] = _NO_NODE
         for task in scope.provider.children(step.path, Query()):

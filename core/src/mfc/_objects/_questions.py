@@ -14,6 +14,8 @@ from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.query import Query
 
 _GRAPH, _CANNOT_CATCH = "_graph_info", "cannot catch"
+#: In notes: outcomes were told by metadata.
+BY_METADATA = "outcomes by metadata"
 #: Metadata that says how an attempt ended; since this version of Metaflow.
 _OUTCOME, _OUTCOME_SINCE = "attempt_ok", (2, 2, 5)
 _created = attrgetter("created")
@@ -46,8 +48,13 @@ def metadata_of(
     return Question(key, lambda task: list(scope.provider.metadata(task, names)), every, [])
 
 
-def outcome_of(scope: Scope, like: Record, name: str, notes: dict[str, Any]) -> Question[bool]:
+def outcome_of(
+    scope: Scope, like: Record, name: str, notes: dict[str, Any]
+) -> Question[bool | None]:
     """Return the question whether the artifact `name` of tasks of a step is True.
+
+    None for tasks without one. Where `notes` say that they were told by metadata, those may be
+    clones, of which only artifacts tell.
 
     It is answered from the metadata that every attempt leaves at its end, where that says the
     same: all of a step cost one question.
@@ -71,13 +78,14 @@ def outcome_of(scope: Scope, like: Record, name: str, notes: dict[str, Any]) -> 
 
     def every() -> Mapping[Pathspec, bool]:
         if by_metadata and (name == "_task_ok" or cannot_catch(scope, step.name, notes)):
+            notes[BY_METADATA] = True
             return _outcomes(scope, step, one)
         return {
             record.path.parent: _is_true(scope, record)
             for record in scope.provider.artifacts(step, (name,))
         }
 
-    return Question(("outcome", name), one, every, missing=False, alone=1)
+    return Question(("outcome", name), one, every, missing=None, alone=1)
 
 
 def _outcomes(

@@ -312,7 +312,7 @@ class _Attempt:
         return not names or self._artifact(names[-1]) is not None
 
     def _completed(self) -> Status:
-        if self._task._siblings is not None:
+        if self._task._siblings is not None and self._number in self._marks.ok:
             success = self._task._truth("_success")
         else:
             success = self._value("_success") is True

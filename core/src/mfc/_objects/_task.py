@@ -14,7 +14,7 @@ from mfc._objects._code_package import MetaflowCode, environment_of
 from mfc._objects._lineage import PATH_FIELD, children_of, parents_of
 from mfc._objects._metadata import Metadata, newest, of_attempt, origin_of, with_origins
 from mfc._objects._object import MetaflowObject, local_time
-from mfc._objects._questions import artifact_of, metadata_of, outcome_of
+from mfc._objects._questions import BY_METADATA, artifact_of, metadata_of, outcome_of
 from mfc.errors import BadArgument, MfcWarning, Unanswered, UnreadableRecord
 from mfc.model import (
     ArtifactRecord,
@@ -103,7 +103,9 @@ class Task(MetaflowObject):
     def _truth(self, name: str) -> bool:
         if self._siblings is not None:
             siblings, _ = self._siblings
-            return self._ask(outcome_of(self._scope, self._record, name, siblings.notes))
+            outcome = self._ask(outcome_of(self._scope, self._record, name, siblings.notes))
+            if outcome is not None or BY_METADATA not in siblings.notes:
+                return outcome is True
         try:
             return self._internal(name) is True  # what else stands there may refuse to be a truth
         except Unanswered:

@@ -21,7 +21,7 @@ def opened(path: str, flags: int) -> int:
         OSError: it cannot be opened; ENAMETOOLONG where one name is too long.
     """
     try:
-        return os.open(path, flags)
+        return os.open(path, flags, 0o644)
     except OSError as cause:
         if cause.errno != errno.ENAMETOOLONG or os.open not in os.supports_dir_fd:
             raise
@@ -33,7 +33,7 @@ def opened(path: str, flags: int) -> int:
             if at is not None:
                 os.close(at)
             at = inner
-        return os.open(last, flags, dir_fd=at)
+        return os.open(last, flags, 0o644, dir_fd=at)
     finally:
         if at is not None:
             os.close(at)
@@ -82,6 +82,34 @@ def names(directory: str) -> list[str]:
     descriptor = opened(directory, _DIRECTORY)
     try:
         return os.listdir(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_long(path: str) -> bool:
+    """Tell whether a path may be more than the system takes at once."""
+    return len(path) >= _AT_ONCE
+
+
+@contextlib.contextmanager
+def long_lock(file: str) -> Iterator[None]:
+    """Hold the lock that `filelock` takes at the same file, which knows no path that is long.
+
+    Raises:
+        Timeout: another process has it.
+        OSError: the system cannot make it.
+    """
+    import fcntl  # Windows has none
+
+    from filelock import Timeout
+
+    descriptor = opened(file, os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as cause:
+            raise Timeout(file) from cause
+        yield
     finally:
         os.close(descriptor)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import time
+from contextlib import AbstractContextManager
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -13,7 +14,7 @@ from mfc.hookspecs import TagChange
 from mfc.model import Pathspec
 from mfc_local._interrupts import uninterrupted
 from mfc_local._json import parsed, read_bytes, replace
-from mfc_local._paths import reachable
+from mfc_local._paths import is_long, long_lock
 
 #: Seconds to wait for others who change the tags of the same run, and between two tries.
 PATIENCE, _PAUSE = 30.0, 0.02
@@ -38,13 +39,8 @@ def retag(file: str, run: Pathspec, change: TagChange) -> frozenset[str]:
                 fields = _fields(file, run)
                 if (before := _tags(fields)) == _changed(fields, change):
                     return before  # nothing to write: no lock, and no permission, is needed
-                with reachable(os.path.dirname(file)) as directory:
-                    lock = FileLock(f"{directory}/{os.path.basename(file)}.lock", blocking=False)
-                    try:
-                        with lock:
-                            return _written(file, run, change)
-                    except Timeout:
-                        pass
+                with contextlib.suppress(Timeout), _lock(f"{file}.lock"):
+                    return _written(file, run, change)
             if time.monotonic() >= deadline:
                 raise MetaflowTaggingError(
                     f"The tags of {run} were being changed by others for {PATIENCE:.0f} s; "
@@ -54,6 +50,11 @@ def retag(file: str, run: Pathspec, change: TagChange) -> frozenset[str]:
     # filelock raises NotImplementedError where a filesystem has no locks.
     except (OSError, NotImplementedError, RecursionError) as cause:
         raise MetaflowTaggingError(f"The tags of {run} cannot be written: {cause}") from cause
+
+
+def _lock(file: str) -> AbstractContextManager[object]:
+    """Return a lock that is had at once or not at all: Timeout."""
+    return long_lock(file) if is_long(file) else FileLock(file, blocking=False)
 
 
 def _written(file: str, run: Pathspec, change: TagChange) -> frozenset[str]:
