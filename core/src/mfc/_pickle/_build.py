@@ -284,7 +284,7 @@ class Build:
         elif isinstance(node.built, Placeholder):
             fill_placeholder(node.built, parts)
         elif self._holds_gap(parts) and not builder.holds:
-            raise Refused(f"{node.function}, which holds itself and what is missing here")
+            node.built = self._placeholder(node, parts, None)
         else:
             builder.fill(node.built, parts)
             if self._gaps and self._holds_gap(parts):
@@ -306,8 +306,13 @@ class Build:
             else:
                 if self._gaps and self._holds_gap(parts):
                     self._gaps.add(id(made))
+                if isinstance(made, Placeholder):
+                    made.part, made.new = node.number, node.new
                 self._note_gap(made)
                 return made
+        return self._placeholder(node, parts, cause)
+
+    def _placeholder(self, node: Node, parts: Parts, cause: BaseException | None) -> Placeholder:
         made = self._missing(node.function, cause)()
         made.part, made.new = node.number, node.new
         fill_placeholder(made, parts)
