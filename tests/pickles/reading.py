@@ -82,7 +82,7 @@ def plainly(case: Case) -> str:
     """Return what pickle itself makes of a case."""
     try:
         return compared(case, pickle.loads(case.pickled))
-    except BaseException as error:  # noqa: BLE001 - whatever it raises
+    except BaseException as error:
         return f"pickle: {type(error).__name__}: {error}"
 
 

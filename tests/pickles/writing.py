@@ -107,7 +107,26 @@ def numbers():
     import numpy as np
 
     values = {}
-    for kind in "? b B h H i I l L q Q e f d g F D G".split():
+    for kind in [
+        "?",
+        "b",
+        "B",
+        "h",
+        "H",
+        "i",
+        "I",
+        "l",
+        "L",
+        "q",
+        "Q",
+        "e",
+        "f",
+        "d",
+        "g",
+        "F",
+        "D",
+        "G",
+    ]:
         values["array_" + ("bool" if kind == "?" else kind)] = np.arange(3).astype(kind)
         values["scalar_" + ("bool" if kind == "?" else kind)] = np.dtype(kind).type(1)
     record = np.dtype(

@@ -11,40 +11,186 @@ import struct
 #: Names that builders know, and some that none does.
 NAMES = [
     name.split()
-    for name in (
-        "builtins set|builtins list|builtins dict|builtins tuple|builtins frozenset|builtins bytes|builtins bytearray|"
-        "builtins complex|builtins range|builtins slice|builtins object|builtins type|builtins getattr|builtins int|"
-        "builtins UnicodeDecodeError|builtins OSError|builtins ValueError|builtins eval|os system|_codecs encode|"
-        "copyreg _reconstructor|copyreg __newobj__|copyreg __newobj_ex__|collections OrderedDict|collections Counter|"
-        "collections defaultdict|collections deque|collections ChainMap|collections UserDict|collections UserList|"
-        "collections UserString|types SimpleNamespace|datetime date|datetime datetime|datetime time|datetime timedelta|"
-        "datetime timezone|decimal Decimal|fractions Fraction|uuid UUID|pathlib PosixPath|pathlib PurePath|"
-        "ipaddress IPv4Network|zoneinfo ZoneInfo._unpickle|pytz _p|dateutil.relativedelta relativedelta|"
-        "metaflow.includefile IncludedFile|__main__ ForeachFrame|metaflow.exception MetaflowExceptionWrapper|"
-        "metaflow.user_configs.config_parameters ConfigValue|metaflow.datatools.s3 S3Object|metaflow.flowspec ParallelUBF|"
-        "numpy dtype|numpy ndarray|numpy._core.multiarray _reconstruct|numpy._core.multiarray scalar|"
-        "numpy._core.numeric _frombuffer|numpy.ma.core _mareconstruct|numpy.ma.core MaskedArray|numpy record|numpy recarray|"
-        "numpy._core._internal _convert_to_stringdtype_kwargs|pandas DataFrame|pandas Series|pandas Index|pandas RangeIndex|"
-        "pandas MultiIndex|pandas DatetimeIndex|pandas IntervalIndex|pandas.core.indexes.base _new_Index|"
-        "pandas.core.internals.managers BlockManager|pandas.core.internals.managers SingleBlockManager|"
-        "pandas._libs.internals _unpickle_block|pandas._libs.arrays __pyx_unpickle_NDArrayBacked|"
-        "pandas._libs.interval __pyx_unpickle_IntervalMixin|pandas Categorical|pandas CategoricalDtype|pandas StringDtype|"
-        "pandas.arrays StringArray|pandas.arrays IntegerArray|pandas.arrays SparseArray|pandas.arrays DatetimeArray|"
-        "pandas.arrays PeriodArray|pandas.arrays IntervalArray|pandas.arrays ArrowStringArray|pandas._libs.sparse IntIndex|"
-        "pandas._libs.sparse BlockIndex|pandas SparseDtype|pandas PeriodDtype|pandas DatetimeTZDtype|pandas IntervalDtype|"
-        "pandas Interval|pandas Period|pandas Int64Dtype|pandas._libs.tslibs.timestamps _unpickle_timestamp|"
-        "pandas._libs.tslibs.timedeltas _timedelta_unpickle|pandas._libs.tslibs.nattype _nat_unpickle|"
-        "pandas._libs.tslibs.offsets MonthEnd|pandas._libs.tslibs.offsets CustomBusinessDay|pandas DateOffset|"
-        "pyarrow.lib _restore_array|pyarrow.lib type_for_alias|pyarrow.lib py_buffer|pyarrow.lib chunked_array"
-    ).split("|")
+    for name in [
+        "builtins set",
+        "builtins list",
+        "builtins dict",
+        "builtins tuple",
+        "builtins frozenset",
+        "builtins bytes",
+        "builtins bytearray",
+        "builtins complex",
+        "builtins range",
+        "builtins slice",
+        "builtins object",
+        "builtins type",
+        "builtins getattr",
+        "builtins int",
+        "builtins UnicodeDecodeError",
+        "builtins OSError",
+        "builtins ValueError",
+        "builtins eval",
+        "os system",
+        "_codecs encode",
+        "copyreg _reconstructor",
+        "copyreg __newobj__",
+        "copyreg __newobj_ex__",
+        "collections OrderedDict",
+        "collections Counter",
+        "collections defaultdict",
+        "collections deque",
+        "collections ChainMap",
+        "collections UserDict",
+        "collections UserList",
+        "collections UserString",
+        "types SimpleNamespace",
+        "datetime date",
+        "datetime datetime",
+        "datetime time",
+        "datetime timedelta",
+        "datetime timezone",
+        "decimal Decimal",
+        "fractions Fraction",
+        "uuid UUID",
+        "pathlib PosixPath",
+        "pathlib PurePath",
+        "ipaddress IPv4Network",
+        "zoneinfo ZoneInfo._unpickle",
+        "pytz _p",
+        "dateutil.relativedelta relativedelta",
+        "metaflow.includefile IncludedFile",
+        "__main__ ForeachFrame",
+        "metaflow.exception MetaflowExceptionWrapper",
+        "metaflow.user_configs.config_parameters ConfigValue",
+        "metaflow.datatools.s3 S3Object",
+        "metaflow.flowspec ParallelUBF",
+        "numpy dtype",
+        "numpy ndarray",
+        "numpy._core.multiarray _reconstruct",
+        "numpy._core.multiarray scalar",
+        "numpy._core.numeric _frombuffer",
+        "numpy.ma.core _mareconstruct",
+        "numpy.ma.core MaskedArray",
+        "numpy record",
+        "numpy recarray",
+        "numpy._core._internal _convert_to_stringdtype_kwargs",
+        "pandas DataFrame",
+        "pandas Series",
+        "pandas Index",
+        "pandas RangeIndex",
+        "pandas MultiIndex",
+        "pandas DatetimeIndex",
+        "pandas IntervalIndex",
+        "pandas.core.indexes.base _new_Index",
+        "pandas.core.internals.managers BlockManager",
+        "pandas.core.internals.managers SingleBlockManager",
+        "pandas._libs.internals _unpickle_block",
+        "pandas._libs.arrays __pyx_unpickle_NDArrayBacked",
+        "pandas._libs.interval __pyx_unpickle_IntervalMixin",
+        "pandas Categorical",
+        "pandas CategoricalDtype",
+        "pandas StringDtype",
+        "pandas.arrays StringArray",
+        "pandas.arrays IntegerArray",
+        "pandas.arrays SparseArray",
+        "pandas.arrays DatetimeArray",
+        "pandas.arrays PeriodArray",
+        "pandas.arrays IntervalArray",
+        "pandas.arrays ArrowStringArray",
+        "pandas._libs.sparse IntIndex",
+        "pandas._libs.sparse BlockIndex",
+        "pandas SparseDtype",
+        "pandas PeriodDtype",
+        "pandas DatetimeTZDtype",
+        "pandas IntervalDtype",
+        "pandas Interval",
+        "pandas Period",
+        "pandas Int64Dtype",
+        "pandas._libs.tslibs.timestamps _unpickle_timestamp",
+        "pandas._libs.tslibs.timedeltas _timedelta_unpickle",
+        "pandas._libs.tslibs.nattype _nat_unpickle",
+        "pandas._libs.tslibs.offsets MonthEnd",
+        "pandas._libs.tslibs.offsets CustomBusinessDay",
+        "pandas DateOffset",
+        "pyarrow.lib _restore_array",
+        "pyarrow.lib type_for_alias",
+        "pyarrow.lib py_buffer",
+        "pyarrow.lib chunked_array",
+    ]
 ]
 #: Text that builders look for.
-TEXTS = (
-    "a|data|_mgr|0.14.1|axes|blocks|values|mgr_locs|name|_name|names|levels|codes|sortorder|start|stop|step|left|right|closed|"
-    "_ndarray|_data|_mask|_dtype|_freq|_codes|_sparse_index|_sparse_values|_fill_value|_left|_right|categories|ordered|unit|tz|"
-    "f8|i8|O8|V8|U2|S3|M8|b1|<|>|\\||ns|period[M]|latin1|UTC|../x|int64|large_string|_pa_array|_descriptor|url|exception|maps|"
-    "python|pyarrow|1e9|1/3|both|int|n|normalize|__class__|__dict__|start_time"
-).split("|")
+TEXTS = [
+    "a",
+    "data",
+    "_mgr",
+    "0.14.1",
+    "axes",
+    "blocks",
+    "values",
+    "mgr_locs",
+    "name",
+    "_name",
+    "names",
+    "levels",
+    "codes",
+    "sortorder",
+    "start",
+    "stop",
+    "step",
+    "left",
+    "right",
+    "closed",
+    "_ndarray",
+    "_data",
+    "_mask",
+    "_dtype",
+    "_freq",
+    "_codes",
+    "_sparse_index",
+    "_sparse_values",
+    "_fill_value",
+    "_left",
+    "_right",
+    "categories",
+    "ordered",
+    "unit",
+    "tz",
+    "f8",
+    "i8",
+    "O8",
+    "V8",
+    "U2",
+    "S3",
+    "M8",
+    "b1",
+    "<",
+    ">",
+    "\\",
+    "",
+    "ns",
+    "period[M]",
+    "latin1",
+    "UTC",
+    "../x",
+    "int64",
+    "large_string",
+    "_pa_array",
+    "_descriptor",
+    "url",
+    "exception",
+    "maps",
+    "python",
+    "pyarrow",
+    "1e9",
+    "1/3",
+    "both",
+    "int",
+    "n",
+    "normalize",
+    "__class__",
+    "__dict__",
+    "start_time",
+]
 #: Opcodes without arguments, the frequent ones more than once.
 BARE = b"((ttttRRRbbb\x81\x81aessuu]}}))\x85\x86\x87l\x94\x94N\x88\x8901d2o\x92\x8f\x90\x91\x93"
 NUMBERS = [0, 1, 2, 3, 8, -1, 255, 10**6, 2**31 - 1, -(2**31)]

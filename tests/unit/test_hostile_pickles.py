@@ -15,7 +15,7 @@ from mfc._pickle import loads
 from mfc.errors import MetaflowException, UndecodableArtifact, UntrustedValue
 from mfc.trust import Trust
 
-from ..properties.hostile import RUN, Hostile
+from ..properties.hostile import RUN, Hostile  # noqa: TID252 - tests are no package to import from
 from .hostile_pickles import HARMLESS, PICKLES
 
 LIBRARIES = {"pandas", "numpy"}

@@ -7,7 +7,7 @@ import fractions
 import pickle
 import sys
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,9 +15,7 @@ from mfc._pickle import loads
 from mfc.errors import UndecodableArtifact, UntrustedValue
 from mfc.trust import Trust
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-from .trusts import FULL, SAFE
+from .trusts import SAFE
 
 
 class Model:

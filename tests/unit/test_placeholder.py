@@ -53,3 +53,29 @@ def test_a_placeholder_that_holds_itself_comes_back() -> None:
 def test_a_placeholder_can_be_copied() -> None:
     for copied in (copy.copy, copy.deepcopy):
         assert shown(copied(stored())) == shown(stored())
+
+
+def test_a_placeholder_comes_to_life_when_its_class_can_be_imported(
+    tmp_path: Any, monkeypatch: Any
+) -> None:
+    blob = b"\x80\x02(K\x01clate_module\nModel\n)\x81}X\x01\x00\x00\x00wK\x02sbl."
+    one, missing = loads(blob, Trust.full())  # type: ignore[misc]
+    assert (one, missing.state, missing.raw) == (1, {"w": 2}, blob)
+    assert isinstance(missing.load(), Placeholder)
+    (tmp_path / "late_module.py").write_text("class Model:\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert missing.load().w == 2
+    assert pickle.loads(pickle.dumps(missing)).load().w == 2
+
+
+def test_a_placeholder_tells_which_version_is_installed() -> None:
+    gone: Any = loads(b"cpluggy\nGone\n)R.", Trust.full())
+    assert gone.install == "pluggy"
+    assert gone.installed
+    assert f"pluggy {gone.installed} is installed and has no pluggy.Gone" in gone.advice
+
+
+def test_no_object_of_a_library_holds_a_placeholder() -> None:
+    blob = b"\x80\x02]ccollections\nUserDict\n)\x81}X\x04\x00\x00\x00datacgone\nX\n)Rsba."
+    (held,) = loads(blob, Trust.full())  # type: ignore[misc]
+    assert isinstance(held, Placeholder) or not isinstance(held.data, Placeholder)

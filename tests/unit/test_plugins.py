@@ -212,6 +212,31 @@ def test_an_exception_while_a_hook_yields_does_not_leak(site: Any) -> None:
     assert error[2] == "KeyError"
 
 
+def test_builders_of_plugins_make_values_and_are_asked_for_once(site: Any) -> None:
+    site.plugin(
+        "money",
+        "asked = []\n@hookimpl\ndef mfc_value_builders():\n    asked.append(1)\n"
+        "    return {'shop.Money': lambda parts: ('money', parts.args, parts.state['cents'])}",
+    )
+    found = site.run(
+        "from mfc.trust import Trust\n"
+        "from mfc._pickle import loads\n"
+        "client = Client(trust='safe')\n"
+        "trusts = [client._extended(client.trust) for _ in range(3)]\n"
+        "import mfc_money\n"
+        "blob = b'cshop\\nMoney\\n(I1\\ntR}Vcents\\nI5\\nsb.'\n"
+        "show([loads(blob, trusts[2]), len(mfc_money.asked), trusts[0].builders is trusts[2].builders])"
+    )
+    assert found == [["money", [1], 5], 1, True]
+
+
+def test_two_builders_of_one_class_are_a_conflict(site: Any) -> None:
+    for name in ("one", "two"):
+        site.plugin(name, "@hookimpl\ndef mfc_value_builders():\n    return {'shop.Money': str}")
+    error = site.run("show(said(lambda: Client()._plugins.value_builders()))")
+    assert error[0] == "PluginConflict"
+
+
 def test_a_hook_that_yields_nothing_is_not_concerned(site: Any) -> None:
     site.plugin("lazy", "@hookimpl\ndef mfc_trigger(metadata):\n    yield from ()")
     assert site.run("show(Client()._plugins.events({}))") is None

@@ -21,7 +21,7 @@ from mfc.values import Parts
 RECORDS = frozenset({Dict, Set, Frozen, Name, Node, Chunk})
 #: How deep a value may nest: what hashes or prints it recurses in C.
 DEPTH = 1000
-#: Elements of a tuple that is looked at anew each time instead of being noted.
+#: Elements of a tuple or list that is looked at anew each time instead of being noted.
 _FEW = 8
 #: Keys and values of a dict that is built at once, and how near the parts of such an object are.
 _SMALL, _NEAR = 128, 6
@@ -284,7 +284,7 @@ class Build:
         elif isinstance(node.built, Placeholder):
             fill_placeholder(node.built, parts)
         elif self._holds_gap(parts) and not builder.holds:
-            raise Refused(f"{node.function}, which holds itself and what is missing here")
+            node.built = self._placeholder(node, parts, None)
         else:
             builder.fill(node.built, parts)
             if self._gaps and self._holds_gap(parts):
@@ -306,8 +306,13 @@ class Build:
             else:
                 if self._gaps and self._holds_gap(parts):
                     self._gaps.add(id(made))
+                if isinstance(made, Placeholder):
+                    made.part, made.new = node.number, node.new
                 self._note_gap(made)
                 return made
+        return self._placeholder(node, parts, cause)
+
+    def _placeholder(self, node: Node, parts: Parts, cause: BaseException | None) -> Placeholder:
         made = self._missing(node.function, cause)()
         made.part, made.new = node.number, node.new
         fill_placeholder(made, parts)
@@ -428,6 +433,7 @@ def fill_placeholder(made: Placeholder, parts: Parts) -> None:
 
 
 _RAW = frozenset({Name, Chunk})
+_SEQUENCES = frozenset({tuple, list})
 #: Bytes of memory for each element of an argument that may be copied.
 _COPIED: dict[Any, int] = dict.fromkeys((list, tuple, dict, set, frozenset), 8) | dict.fromkeys(
     (str, bytes, bytearray), 1
@@ -435,7 +441,7 @@ _COPIED: dict[Any, int] = dict.fromkeys((list, tuple, dict, set, frozenset), 8) 
 
 
 def _is_small(child: Any) -> bool:
-    return type(child) is tuple and len(child) <= _FEW and ATOMS.issuperset(map(type, child))
+    return type(child) in _SEQUENCES and len(child) <= _FEW and ATOMS.issuperset(map(type, child))
 
 
 def _raw(state: Any) -> tuple[Any, ...]:

@@ -112,7 +112,8 @@ def _frame(parts: Parts) -> Any:
         if len(rows) != len(places) or not found.keys().isdisjoint(places):
             raise Refused("a block of another shape than its place")
         for number, row in zip(places, rows, strict=True):
-            found[number] = _series(row, index)
+            plain = type(row) is np.ndarray and row.dtype != object and len(row) == len(index)
+            found[number] = row if plain else _series(row, index)
     if len(found) != len(columns):
         raise Refused("blocks that do not cover the table")
     made = pd.DataFrame(

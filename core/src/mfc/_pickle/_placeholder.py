@@ -174,7 +174,7 @@ copyreg.pickle(PlaceholderType, _reduced)
 def _advice(  # noqa: PLR0911 - one for each cause
     module: str, qualname: str, package: str, installed: str | None, cause: BaseException | None
 ) -> str:
-    own = "put that code on the path, or see run.code.extract()"
+    own = "put that code on the path; run.code.extract() gives it if the run recorded its code"
     if not package:
         return f"{qualname} was defined in the flow's own code; {own}"
     if cause is None:

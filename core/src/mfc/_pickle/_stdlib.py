@@ -266,7 +266,6 @@ def _user(made: Any, parts: Parts) -> None:
 
 @builds(
     *(f"collections.{n}" for n in ("UserDict", "UserList", "UserString", "ChainMap")),
-    holds=True,
     fill=_user,
 )
 def _user_made(parts: Parts) -> Any:
