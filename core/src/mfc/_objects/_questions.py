@@ -106,7 +106,7 @@ def _outcomes(
     well, badly = side_by_side(noted, ["True", "False"])
     unclear = sorted(well & badly, key=str)
     looked_at = zip(unclear, side_by_side(one, unclear), strict=True)
-    return {**dict.fromkeys(well, True), **dict(looked_at)}
+    return {**dict.fromkeys(badly, False), **dict.fromkeys(well, True), **dict(looked_at)}
 
 
 def _is_true(scope: Scope, record: Record | None) -> bool:
