@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mfc._objects import _log_ends, _log_follow
-from mfc.errors import UnreadableRecord
+from mfc.errors import Unanswered, UnreadableRecord
 from mfc.model import MetadataRecord, Pathspec, Record
 from mfc.testing import History
 
@@ -383,3 +383,63 @@ def test_control_c_stops(written: WrittenTask) -> None:
         next(lines)
     pressed.join()
     assert list(lines) == []
+
+
+class Away:
+    """A backend that does not answer while it is away."""
+
+    def __init__(self, written: WrittenTask, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked, self.until = 0, 0.0
+        provider, known = written.provider, written.provider.metadata
+
+        def metadata(*given: object) -> Iterator[MetadataRecord]:
+            if time.monotonic() < self.until:
+                self.asked += 1
+                raise Unanswered("memory", "it is away")
+            return known(*given)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(provider, "metadata", metadata)
+
+    def leave(self, seconds: float) -> None:
+        self.until = time.monotonic() + seconds
+
+
+def test_a_backend_that_was_away_for_a_moment_loses_no_line(
+    written: WrittenTask, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = Away(written, monkeypatch)
+    lines = followed(written)
+    writer.now(written.file(), line(1, "before"))
+    assert next(lines) == "before"
+    away.leave(0.5)
+    writer.later(written.file(), line(2, "meanwhile"))
+    assert next(lines) == "meanwhile"
+    written.start(1)
+    writer.now(written.file(attempt=1), line(3, "second attempt"))
+    assert next(lines) == "second attempt"
+    assert away.asked > 1
+    written.finish(1)
+    writer.now(written.file("runtime", 1), line(9, "scheduler", "runtime"))
+    assert list(lines) == ["scheduler"]
+
+
+def test_a_backend_that_stays_away_ends_it_after_its_patience(
+    written: WrittenTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = Away(written, monkeypatch)
+    written.provider.patience = 0.2  # type: ignore[attr-defined]
+    lines = followed(written)
+    written.write(line(1, "before"))
+    assert next(lines) == "before"
+    away.leave(60)
+    with pytest.raises(Unanswered, match="away"):
+        next(lines)
+
+
+def test_a_backend_that_is_away_at_first_is_an_error_at_once(
+    written: WrittenTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = written.task
+    Away(written, monkeypatch).leave(60)
+    with pytest.raises(Unanswered):
+        next(task.loglines("stdout", follow=True))

@@ -93,6 +93,17 @@ def test_an_attempt_is_completed_once_its_last_artifact_is_there(written: Writte
     assert written.task.status == "completed"
 
 
+def test_a_list_of_artifacts_that_cannot_be_read_yet_is_waited_for(written: Written) -> None:
+    """As on a network disk, where a file may be seen before its content."""
+    written.artifact("_task_ok", TRUE)
+    written.artifact("_success", TRUE)
+    written.done()
+    (written.root / str(PATH) / "0.data.json").write_text("")
+    assert written.task.status == "running"
+    written.listed("_task_ok", "_success")
+    assert written.task.status == "completed"
+
+
 def test_an_attempt_whose_artifacts_never_came_is_told_by_its_return_code(
     written: Written,
 ) -> None:

@@ -102,7 +102,7 @@ def _outcomes(
     well, badly = side_by_side(lambda mark: noted(scope, step, mark), marks)
     unclear = sorted(well & badly, key=str)
     looked_at = zip(unclear, side_by_side(one, unclear), strict=True)
-    return {**dict.fromkeys(well, True), **dict(looked_at)}
+    return {**dict.fromkeys(badly, False), **dict.fromkeys(well, True), **dict(looked_at)}
 
 
 def noted(scope: Scope, step: Pathspec, mark: tuple[str, str]) -> set[Pathspec]:

@@ -300,13 +300,15 @@ class _Attempt:
         Far away that is asked for only while they may still be on their way.
         """
         reader = self._scope.reader
+        settling = abs(time.time() - ended / 1000) <= _SETTLING
         try:
-            away = not reader.datastore.is_local(outcome.ds_type)
-            if away and abs(time.time() - ended / 1000) > _SETTLING:
+            if not settling and not reader.datastore.is_local(outcome.ds_type):
                 return True
             where = reader.place(outcome, self._scope.provider)
             names = reader.datastore.attempt_names(where, self._path, self._number)
-        except (DatastoreError, PluginError):
+        except DatastoreError:
+            return not settling  # on a network disk it may be seen before it can be read
+        except PluginError:
             return True  # all that is known is the outcome
         # They are registered in this order, so the last one comes when all others are there.
         return not names or self._artifact(names[-1]) is not None
