@@ -59,7 +59,8 @@ def read(case: Case, trust: str) -> str:
     except UntrustedValue as error:
         return "refused" if "__main__" in str(error) else f"refused: {error}"
     except UndecodableArtifact as error:
-        return "version" if " installed: " in str(error) else f"failed: {error}"
+        named = " installed: " in str(error) or "pip install" in str(error)
+        return "version" if named else f"failed: {error}"
     if isinstance(value, Placeholder):
         return "placeholder" if value.advice else "placeholder without advice"
     return compared(case, value)

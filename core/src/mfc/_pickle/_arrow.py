@@ -40,18 +40,16 @@ _CALLED = (
 )
 
 
-class _Missing(ImportError):
-    """pyarrow is needed."""
-
-    def __init__(self) -> None:
-        super().__init__("pyarrow is not installed", name="pyarrow")
+def _missing() -> ImportError:
+    text = "pyarrow is not installed; pip install pyarrow"
+    return ModuleNotFoundError(text, name="pyarrow")
 
 
 class _Lacking(Internal):
     """Stands for what Arrow would hold."""
 
     def error(self) -> Exception:
-        return _Missing()
+        return _missing()
 
 
 class _Alias(str, _Lacking):  # noqa: SLOT000 - few
@@ -76,7 +74,7 @@ def _alias(parts: Parts) -> Any:
 @builds(*_CALLED.split())
 def _called(parts: Parts) -> Any:
     if pa is None:
-        raise _Missing
+        raise _missing()
     return getattr(pa, parts.name.name)(*parts.args)
 
 
@@ -118,7 +116,7 @@ def _restored(parts: Parts, said: Any) -> Any:
 def _text(parts: Parts, kind: Any, length: int, offset: int, buffers: list[Any]) -> _Text:
     """Return the text of an array."""
     if kind not in _TEXT:
-        raise _Missing
+        raise _missing()
     marks, places, characters = buffers
     size = _TEXT[kind].itemsize
     if places is None or len(places) < (length + offset + 1) * size:
@@ -153,7 +151,7 @@ def _chunked(parts: Parts) -> Any:
 @builds("_reconstruct_table")
 def _table(parts: Parts) -> Any:
     if pa is None:
-        raise _Missing
+        raise _missing()
     made = pa.Table.from_arrays(parts.args[0], schema=parts.args[1])
     made.validate(full=True)
     return made
