@@ -52,14 +52,13 @@ def run_record(run: Pathspec, content: bytes, file: str) -> Record:
         UnreadableRecord: it holds something else.
     """
     fields = parsed(content, file)
-    recorded = fields.get("ts_epoch")
-    if isinstance(recorded, int) and not isinstance(recorded, bool):
-        created = created_at(run.name, recorded)
-        identified = created_at(run.name, 0)
-        if abs(created - identified) > _USUAL and _is_time(run.name):
-            first = _first_step(file)
-            created = identified if first is not None and first < created else created
-        fields["ts_epoch"] = created
+    recorded, name = fields.get("ts_epoch"), run.name
+    if type(recorded) is int and _is_time(name):  # as nearly always, and listings are long
+        identified = int(name) // 1000
+        if not -_USUAL <= recorded - identified <= _USUAL:
+            created = created_at(name, recorded)
+            first = _first_step(file) if created != identified else None
+            fields["ts_epoch"] = identified if first is not None and first < created else created
     return Record.of_json(run, fields)
 
 
