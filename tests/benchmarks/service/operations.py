@@ -133,6 +133,17 @@ OPERATIONS: tuple[Operation, ...] = (
         loop=2,
         walls=EACH,
     ),
+    # Metaflow has no status; whether a task has finished is the nearest that it tells.
+    Operation(
+        "[t.status for t in step]",
+        f"[getattr(task, 'status', None) or task.finished for task in {WORK}]",
+        4 + 3,
+        exists=1,
+        loop=2,
+        answer="len(result)",
+        walls=EACH,
+        kilobytes=700,
+    ),
     Operation(
         "[t.metadata_dict for t in step]",
         f"[task.metadata_dict for task in {WORK}]",
