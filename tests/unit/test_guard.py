@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from mfc import Client, load
-from mfc.errors import BrokenPlugin, MetaflowException, PluginError, Unanswered
+from mfc.errors import (
+    BrokenPlugin,
+    MetaflowException,
+    PluginError,
+    Unanswered,
+    UnreadableBlob,
+)
 from mfc.hookspecs import Capabilities, Event, hookimpl
 from mfc.testing import MemoryProvider
 
@@ -255,3 +261,43 @@ def test_results_are_read_through_the_guard() -> None:
     assert list(load(step_of(3).client().step("F/1/fit"), "x")) == [2, 1, 0]
     with pytest.raises(MetaflowException):
         Results().client().run("F/1")
+
+
+@pytest.mark.parametrize(
+    ("hook", "answer"),
+    [
+        ("mfc_safe_classes", 5),
+        ("mfc_safe_classes", "a.B"),
+        ("mfc_safe_classes", [1]),
+        ("mfc_value_builders", 5),
+        ("mfc_value_builders", "a.B"),
+        ("mfc_value_builders", {"a.B": 5}),
+        ("mfc_value_builders", {5: str}),
+        ("mfc_value_builders", {"a.B": coroutine}),
+    ],
+)
+def test_what_builds_values_is_named_when_it_is_wrong(hook: str, answer: object) -> None:
+    plugin = SimpleNamespace(**{hook: hookimpl(lambda: answer)}, __name__="odd")
+    results = step_of(1, lambda _: {"a": 1})
+    client = Client(
+        results.provider(), namespace=None, trust="safe", plugins=[plugin_of(results.store), plugin]
+    )
+    with pytest.raises(BrokenPlugin, match=f"Plugin odd: hook {hook} answered"):
+        client.task("F/1/fit/0")["x"].data  # noqa: B018
+
+
+@pytest.mark.parametrize("answer", ["text", [1], {}, None, 5])
+def test_filesystem_that_answers_no_bytes_is_an_error(answer: object) -> None:
+    results = step_of(1)
+    results.store.cat_file = lambda path, start=None, end=None: answer  # type: ignore[method-assign]
+    task = results.client().task("F/1/fit/0")
+    for ask in (lambda: task["x"].data, lambda: task["x"].open(), lambda: list(load([task], "x"))):
+        with pytest.raises(UnreadableBlob, match="cat_file answered .*; expected bytes"):
+            ask()
+
+
+def test_silence_of_a_filesystem_is_told() -> None:
+    results = step_of(1)
+    results.store.cat_file = raising(TimeoutError())  # type: ignore[method-assign]
+    with pytest.raises(UnreadableBlob, match="the store did not answer in time"):
+        results.client().task("F/1/fit/0").data.x  # noqa: B018

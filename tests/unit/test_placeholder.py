@@ -6,7 +6,7 @@ import copy
 import pickle
 from typing import Any
 
-from mfc import Placeholder, Trust
+from mfc import Placeholder, Trust, unpickle
 from mfc._pickle import loads
 
 #: A list subclass, made with an argument, with a state and two elements; then its bare class.
@@ -79,3 +79,12 @@ def test_no_object_of_a_library_holds_a_placeholder() -> None:
     blob = b"\x80\x02]ccollections\nUserDict\n)\x81}X\x04\x00\x00\x00datacgone\nX\n)Rsba."
     (held,) = loads(blob, Trust.full())  # type: ignore[misc]
     assert isinstance(held, Placeholder) or not isinstance(held.data, Placeholder)
+
+
+def test_hostile_names_are_shown_on_one_line() -> None:
+    module, name = "mod\x1b[31m\n\u202e".encode(), b"Cls\x1b[31m"
+    pickled = b"\x80\x04\x8c%c%b\x8c%c%b\x93)R." % (len(module), module, len(name), name)
+    made = unpickle(pickled, "full")
+    for text in (repr(made), str(made), repr(type(made)), type(made).__name__, made.advice):
+        assert text.isprintable()
+    assert "pip install" not in made.advice

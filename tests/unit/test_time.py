@@ -136,7 +136,8 @@ def test_durations_count_back_from_now(text: object, ago: timedelta) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [0, 1_700_000_000, 1.5, True, "yesterday", "2026", "20261024", "24", "h", "24 hours ago", "1y", "-3h",
-     "2026-13-01", "2026-10-24T25:00", "", " ", "now", b"24h", np.datetime64("NaT"), pd.NaT, "1e3h"],
+     "2026-13-01", "2026-10-24T25:00", "", " ", "now", b"24h", np.datetime64("NaT"), pd.NaT, "1e3h",
+     np.datetime64(2**62, "s"), np.timedelta64(2**62, "D"), np.timedelta64(5, "M"), np.timedelta64(5)],
 )  # fmt: skip
 def test_times_that_mean_nothing_are_refused(wrong: object) -> None:
     with pytest.raises(BadArgument, match="since is .*; expected a datetime or date"):

@@ -120,7 +120,7 @@ def _block(plugin: PluginInfo) -> Iterator[str]:
 
 
 def _line(label: str, text: str) -> list[str]:
-    head = f"{label:{_INDENT - 2}}  "
+    head = f"{visible(label):{_INDENT - 2}}  "
     return textwrap.wrap(
         visible(text), _WIDTH, initial_indent=head, subsequent_indent=" " * _INDENT
     )

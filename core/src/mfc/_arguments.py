@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 import os
 import re
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -21,6 +22,8 @@ _TIME = (
 )
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}($|[T ][0-9:.,]+([zZ]|[+-][0-9:.]+)?$)")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(min|[smhdw])\s*")
+#: Units of numpy: without a fixed length, and finer than those of Python.
+_NO_DURATION, _FINER = ("Y", "M", "generic"), ("us", "ns", "ps", "fs", "as")
 _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -32,7 +35,7 @@ def text(name: str, value: object, expected: str = "text") -> str:
     """
     if not isinstance(value, str):
         raise BadArgument.of(name, value, expected)
-    return value
+    return str.__str__(value)  # a class of its own could do anything when it is compared
 
 
 def texts(name: str, values: Iterable[Any], expected: str = "text") -> list[str]:
@@ -64,9 +67,9 @@ def one_of(name: str, value: object, words: Collection[str]) -> str:
     Raises:
         BadArgument: it is anything else.
     """
-    if not isinstance(value, str) or value not in words:
+    if not isinstance(value, str) or (found := str.__str__(value)) not in words:
         raise BadArgument.of(name, value, " or ".join(map(repr, words)))
-    return str(value)
+    return found
 
 
 def whole(name: str, value: object, expected: str) -> int:
@@ -124,7 +127,7 @@ def moment(name: str, value: object) -> datetime:
     """
     found = plain(value)
     if isinstance(found, str):
-        found = _parsed(found.strip())
+        found = _parsed(str.__str__(found).strip())
     try:
         # Those of pandas calculate otherwise, so they are made anew.
         if isinstance(found, timedelta) and found == found:  # noqa: PLR0124 - NaT is not
@@ -136,6 +139,8 @@ def moment(name: str, value: object) -> datetime:
             return datetime(found.year, found.month, found.day).astimezone(timezone.utc)
     except (OverflowError, ValueError, OSError):
         raise BadArgument.of(name, value, f"{_TIME}; this is too far away") from None
+    except Exception as cause:  # the time zone's own code
+        raise BadArgument.of(name, value, _TIME) from cause
     raise BadArgument.of(name, value, _TIME)
 
 
@@ -156,10 +161,16 @@ def plain(value: object) -> object:
     if kind.__module__ != "numpy" or getattr(value, "shape", None) != ():
         return value
     scalar: Any = value
-    if kind.__name__ in ("datetime64", "timedelta64"):  # beyond microseconds there is no builtin
-        scalar = scalar.astype(f"{kind.__name__}[us]")
-    found: object = scalar.item()
-    return found
+    if kind.__name__ in ("datetime64", "timedelta64"):
+        unit = sys.modules["numpy"].datetime_data(scalar.dtype)[0]
+        if unit in _NO_DURATION and kind.__name__ == "timedelta64":
+            return value  # months have no fixed length
+        found = scalar.astype(f"{kind.__name__}[us]")  # beyond microseconds there is no builtin
+        if unit not in _FINER and found.astype(scalar.dtype) != scalar and scalar == scalar:  # noqa: PLR0124
+            return value  # it is beyond what microseconds can count
+        scalar = found
+    builtin: object = scalar.item()
+    return builtin
 
 
 def _parsed(given: str) -> object:

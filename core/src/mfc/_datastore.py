@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from mfc._blob import Fetched, Small, Wanted, expands, verified
 from mfc._cache import SMALL, Cache
-from mfc._files import Files, Part, Progress
+from mfc._files import Files, Part, Progress, bytes_of
 from mfc._place import Place
 from mfc._spool import GZIP, Held, Spool, buffered, pour, roomy
 from mfc._transfer import Limits, Outcome
@@ -234,7 +234,7 @@ class Datastore:
         """
 
         def part(filesystem: Filesystem, path: str) -> bytes:
-            content = filesystem.cat_file(path, start=start, end=end)
+            content = bytes_of(filesystem.cat_file(path, start=start, end=end))
             self._meter.add(reads=1, size=len(content))
             return content
 

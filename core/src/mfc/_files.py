@@ -5,6 +5,7 @@ What is elsewhere is read by threads that can be left behind, large files in ran
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,6 +19,7 @@ from mfc.errors import (
     MetaflowDataMissing,
     MfcWarning,
     UnreadableBlob,
+    shown,
 )
 
 if TYPE_CHECKING:
@@ -118,7 +120,7 @@ class Files:
         """Return a file, in one read, for as long as that takes; raises as `content`."""
 
         def read(filesystem: Filesystem, path: str) -> Part:
-            content = filesystem.cat_file(path)
+            content = bytes_of(filesystem.cat_file(path))
             self._meter.add(reads=1, size=len(content))
             return Part(filesystem, path, content)
 
@@ -128,7 +130,7 @@ class Files:
         """Return the beginning of a file, for as long as that takes; raises as `content`."""
 
         def read(filesystem: Filesystem, path: str) -> Part:
-            first = filesystem.cat_file(path, start=0, end=BEGINNING)
+            first = bytes_of(filesystem.cat_file(path, start=0, end=BEGINNING))
             self._meter.add(reads=1, size=len(first))
             return Part(filesystem, path, first)
 
@@ -136,7 +138,10 @@ class Files:
 
     def _size(self, filesystem: Filesystem, path: str) -> int:
         self._meter.add(reads=1)
-        return filesystem.size(path) or 0
+        size = filesystem.size(path) or 0
+        if not isinstance(size, int) or size < 0:
+            raise TypeError(f"size answered {shown(size)}; expected a number of bytes")
+        return size
 
     def pieces(self, part: Part, subject: str, progress: Progress | None = None) -> Iterator[bytes]:
         """Yield a file in pieces, in order, some read ahead side by side."""
@@ -158,7 +163,7 @@ class Files:
 
         def read(start: int, filesystem: Filesystem, path: str) -> bytes:
             end = min(start + _RANGE, size)
-            piece = filesystem.cat_file(path, start=start, end=end)
+            piece = bytes_of(filesystem.cat_file(path, start=start, end=end))
             self._meter.add(reads=1, size=len(piece))
             if len(piece) != end - start:
                 raise OSError(f"{len(piece)} bytes came of the range from {start} to {end}")
@@ -262,15 +267,30 @@ def _told(
         return read(filesystem, path)
     except (FileNotFoundError, NotADirectoryError) as cause:
         raise MetaflowDataMissing(subject, path, "it is gone") from cause
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:
         # Filesystems are plugins over any library; none of its exceptions may escape.
         raise UnreadableBlob(subject, path, _why(cause)) from cause
 
 
-def _why(cause: Exception) -> str:
+def bytes_of(answer: object) -> bytes:
+    """Return what `cat_file` answered.
+
+    Raises:
+        TypeError: it is not bytes.
+    """
+    if not isinstance(answer, (bytes, bytearray, memoryview)):
+        if inspect.iscoroutine(answer):
+            answer.close()  # else it warns that nothing has awaited it
+        raise TypeError(f"cat_file answered {shown(answer)}; expected bytes")
+    return bytes(answer)
+
+
+def _why(cause: BaseException) -> str:
     """Return why a file cannot be read: what its store says, or what the system's error means."""
-    if isinstance(cause, OSError) and cause.errno is None:
+    if isinstance(cause, OSError) and cause.errno is None and str(cause):
         return str(cause)
+    if isinstance(cause, TimeoutError):
+        return "the store did not answer in time"
     if isinstance(cause, PermissionError):
         return "it may not be read: Metaflow writes files for their owner alone (mode 0600)"
     return f"the store failed: {cause!r}"

@@ -260,9 +260,46 @@ def policy_of(answer: Any, plugin: Plugin) -> NamespacePolicy:
 def decoder_of(answer: Any, plugin: Plugin) -> ArtifactDecoder:
     """Return what `mfc_artifact_decoder` answered."""
     _require(plugin, "mfc_artifact_decoder", answer, hookspecs.ArtifactDecoder)
-    if hasattr(answer, "decode_file"):
+    if _has(answer, "decode_file"):
         return GuardedFileDecoder(answer, plugin)
     return GuardedDecoder(answer, plugin)
+
+
+def classes_of(answer: object, plugin: Plugin) -> frozenset[str]:
+    """Return what `mfc_safe_classes` answered."""
+    where = "hook mfc_safe_classes"
+    if not isinstance(answer, Iterable) or isinstance(answer, (str, bytes, Mapping)):
+        raise plugin.answered(where, answer, "full names of classes")
+    try:
+        names = list(answer)
+    except Exception as cause:
+        raise plugin.failed(where, cause) from cause
+    for name in names:
+        if not isinstance(name, str):
+            raise plugin.answered(where, name, "full names of classes")
+    return frozenset(names)
+
+
+def builders_of(answer: object, plugin: Plugin) -> dict[str, Callable[[Any], object]]:
+    """Return what `mfc_value_builders` answered; a builder that fails names its plugin."""
+    where = "hook mfc_value_builders"
+    if not isinstance(answer, Mapping):
+        raise plugin.answered(where, answer, "a mapping of builders by the full name of a class")
+    found: dict[str, Callable[[Any], object]] = {}
+    for name, build in answer.items():
+        if not isinstance(name, str) or not callable(build) or is_async(build):
+            raise plugin.answered(where, {name: build}, "functions by the full name of a class")
+        found[name] = partial(_built, build, f"builder of {name}", plugin)
+    return found
+
+
+def _built(build: Callable[[Any], object], where: str, plugin: Plugin, parts: Any) -> object:
+    try:
+        return build(parts)
+    except (MetaflowException, MemoryError):
+        raise
+    except (Exception, SystemExit) as cause:
+        raise plugin.failed(where, cause) from cause
 
 
 def events_of(answer: object, plugin: Plugin) -> list[Event]:

@@ -15,6 +15,8 @@ from mfc._arguments import plain
 from mfc._discovery import SETTING, PluginInfo, Selection, advice, installed
 from mfc._guard import (
     Plugin,
+    builders_of,
+    classes_of,
     decoder_of,
     events_of,
     filesystem_of,
@@ -53,6 +55,8 @@ _PROBES: dict[str, Callable[[Any, Plugin], object]] = {
     "mfc_namespace_policy": policy_of,
     "mfc_artifact_decoder": decoder_of,
     "mfc_trigger": events_of,
+    "mfc_safe_classes": classes_of,
+    "mfc_value_builders": builders_of,
 }
 #: Values that cannot have hooks.
 _PLAIN = (int, float, complex, bytes, list, tuple, dict, set, frozenset, type(None))
@@ -90,9 +94,18 @@ class Plugins:
             if isinstance(plain(plugin), _PLAIN):
                 raise BadArgument.of("plugins", plugin, "rules about plugins, modules or objects")
             if not isinstance(plugin, str):
-                self.registry.register(plugin)
+                self._register(plugin)
         if self._strict:
             self.registry.require_all()
+
+    def _register(self, plugin: object) -> None:
+        try:
+            self.registry.register(plugin)
+        except MetaflowException:
+            raise
+        except Exception as cause:  # an object that cannot be looked at, such as an array
+            expected = "rules about plugins, modules or objects"
+            raise BadArgument.of("plugins", plugin, expected) from cause
 
     # What the client asks
 
@@ -158,7 +171,8 @@ class Plugins:
     def safe_classes(self) -> frozenset[str]:
         """Return the classes that plugins declare harmless to unpickle."""
         answers = self._answers("mfc_safe_classes", None, {})
-        return frozenset(name for _, names in answers for name in names)
+        found = (classes_of(answer, self._plugin(name)) for name, answer in answers)
+        return frozenset().union(*found)
 
     def value_builders(self) -> dict[str, Callable[[Any], object]]:
         """Return the builders of plugins by the full name of a class.
@@ -168,7 +182,8 @@ class Plugins:
         """
         found: dict[str, Callable[[Any], object]] = {}
         owners: dict[str, str] = {}
-        for plugin, builders in self._answers("mfc_value_builders", None, {}):
+        for plugin, answer in self._answers("mfc_value_builders", None, {}):
+            builders = builders_of(answer, self._plugin(plugin))
             for name in builders:
                 if (owner := owners.setdefault(name, plugin)) != plugin:
                     raise PluginConflict(f"values of {name}", (owner, plugin), "switch one off")

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from mfc._locks import fork_safe
-from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record, Stats
+from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record, Stats, is_name
 from mfc.query import Query
 
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ class CompletedProvider:
     ) -> Iterator[ArtifactRecord]:
         """Yield the artifacts of a task, or of all tasks of a step or run; see the contract."""
         self._counter.call()
+        if names is not None:
+            names = [name for name in names if is_name(name)]
         if self._bulk or path.level is Level.TASK:
             found = self._provider.artifacts(path, names, attempt)
         else:

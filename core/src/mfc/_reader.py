@@ -26,6 +26,7 @@ from mfc.errors import (
     MetaflowException,
     MetaflowUnknownUser,
     MfcWarning,
+    PluginError,
 )
 from mfc.model import ArtifactRecord, Level, Stats
 from mfc.trust import Trust
@@ -179,7 +180,8 @@ class Reader:
         if namespace is not None and not isinstance(namespace, str):
             raise BadArgument.of("namespace", namespace, "text such as 'user:ada', or None")
         with self._lock:
-            self._namespace, self._scope = namespace, None
+            self._namespace = None if namespace is None else str.__str__(namespace)
+            self._scope = None
 
     def reset_namespace(self) -> str | None:
         """Return to the default namespace.
@@ -272,7 +274,13 @@ class Reader:
         own = provider.root(ds_type)
         if own is not None:
             return Roots(own)
-        return Roots(None, getattr(self.filesystem(ds_type), "usual_root", None))
+        try:
+            return Roots(None, getattr(self.filesystem(ds_type), "usual_root", None))
+        except MetaflowException:
+            raise
+        except Exception as cause:
+            reason = f"usual_root of the filesystem of {ds_type!r} failed: {cause!r}"
+            raise PluginError(reason) from cause
 
     def wanted(self, record: ArtifactRecord, provider: MetadataProvider) -> Wanted:
         """Return what to read for the value of an artifact."""

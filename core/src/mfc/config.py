@@ -79,9 +79,12 @@ class Config:
         if found is None or found[0] is None:
             return default
         value, source = found
-        if isinstance(value, (list, dict)):
-            raise BadSetting(_full(name), value, source, "text")
-        return str(value)
+        try:
+            if isinstance(value, (str, int, float, os.PathLike)):
+                return str(value)
+        except Exception as cause:  # the value's own code
+            raise BadSetting(_full(name), value, source, "text") from cause
+        raise BadSetting(_full(name), value, source, "text")
 
     def number(self, name: str, default: float) -> float:
         """Return a setting as a number.
@@ -94,7 +97,7 @@ class Config:
             return default
         try:
             return float(found[0])
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise BadSetting(_full(name), *found, "a number") from None
 
     def flag(self, name: str, *, default: bool = False) -> bool:

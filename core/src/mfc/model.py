@@ -72,11 +72,12 @@ class Pathspec:
             MetaflowInvalidPathspec: not text, the wrong number of names, or a name that is
                 empty, `.`, `..` or holds a NUL.
         """
-        if text is None or (isinstance(text, str) and not text):
+        if text is None or (isinstance(text, str) and not str.__str__(text)):
             raise EmptyPathspec.of("pathspec", text, f"names, as {_EXPECTED[level]}")
         expected = f"text with {level} name{'s' if level > 1 else ''}, as {_EXPECTED[level]}"
         if not isinstance(text, str):
             raise MetaflowInvalidPathspec.of("pathspec", text, expected)
+        text = str.__str__(text)
         components = tuple(text.split("/"))
         if len(components) != level:
             raise MetaflowInvalidPathspec.of("pathspec", text, expected)

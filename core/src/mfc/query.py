@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -63,7 +64,9 @@ def _match(value: Any) -> tuple[str, str] | None:
 
 
 def _limit(limit: Any) -> int | None:
-    return None if limit is None else whole("limit", limit, "a number of objects, 0 or more")
+    if limit is None:
+        return None
+    return min(whole("limit", limit, "a number of objects, 0 or more"), sys.maxsize)
 
 
 def _has_tag(tag: str) -> Callable[[Record], bool]:

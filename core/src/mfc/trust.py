@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 
-from mfc._arguments import texts, whole
+from mfc._arguments import one_of, texts, whole
 from mfc.errors import BadArgument, UntrustedValue
 
 if TYPE_CHECKING:
@@ -24,6 +24,22 @@ _UNREAD = (
 )
 
 
+def _level(level: Any) -> Any:
+    return one_of("level", level, _WIDER)
+
+
+def _allowed(allow: Any) -> frozenset[str]:
+    names = texts("allow", allow, "full names, 'package.module.Name'")
+    for name in names:
+        if "." not in name.strip("."):
+            raise BadArgument.of("allow", name, "full names, 'package.module.Name'")
+    return frozenset(names)
+
+
+def _bytes(memory: Any) -> int | None:
+    return None if memory is None else whole("memory", memory, "a number of bytes, 0 or more")
+
+
 @frozen
 class Trust:
     """What may be built from a pickled value.
@@ -35,11 +51,11 @@ class Trust:
     """
 
     #: `full`, `safe`, `plain` or `none`.
-    level: Level
+    level: Level = field(converter=_level)
     #: full names, `package.module.Name`, whose own code `safe` runs.
-    allow: frozenset[str] = frozenset()
+    allow: frozenset[str] = field(default=frozenset(), converter=_allowed)
     #: bytes of memory that a value may take at `safe`; None is 64 MB and 8 times its pickle.
-    memory: int | None = None
+    memory: int | None = field(default=None, converter=_bytes)
     #: builders of plugins by full name, which `safe` uses besides its own.
     builders: Mapping[str, Callable[[Any], object]] = field(factory=dict, eq=False, repr=False)
 
@@ -61,13 +77,7 @@ class Trust:
         Raises:
             BadArgument: `allow` is not a collection of full names, or `memory` not a number.
         """
-        if memory is not None:
-            memory = whole("memory", memory, "a number of bytes, 0 or more")
-        names = texts("allow", allow, "full names, 'package.module.Name'")
-        for name in names:
-            if "." not in name.strip("."):
-                raise BadArgument.of("allow", name, "full names, 'package.module.Name'")
-        return cls("safe", frozenset(names), memory)
+        return cls("safe", allow, memory)
 
     @classmethod
     def plain(cls) -> Trust:

@@ -41,6 +41,8 @@ STALE = 24 * 3600
 START = 60.0
 #: Seconds after the end of an attempt in which its artifacts may still be on their way.
 _SETTLING = 10.0
+#: Characters of an exception's text in a reason.
+_LONGEST = 200
 #: Looks at a task that changes all the while.
 _LOOKS = 4
 #: What goes wrong where the scheduler noted nothing, or something else.
@@ -100,7 +102,7 @@ def run_standing(run: Run) -> Status:
     if end is not None:
         status = standing(end).status
         return Status(status, f"end task {end.pathspec}: {status.reason}")
-    latest, running = run._record.created, None
+    latest, running, unknown = run._record.created, None, None
     unreadable: MetaflowException | None = None
     for step in run:
         for task in step:
@@ -116,9 +118,11 @@ def run_standing(run: Run) -> Status:
                 return Status("failed", f"task {task.pathspec}: {status.reason}")
             if status == "running" and running is None:
                 running = Status("running", f"task {task.pathspec}: {status.reason}")
+            if status == "unknown" and unknown is None:
+                unknown = Status("unknown", f"task {task.pathspec}: {status.reason}")
     if running is None and unreadable is not None:
         raise unreadable
-    return running or _quiet(latest, "no task is running, the end step has not begun")
+    return running or unknown or _quiet(latest, "no task is running, the end step has not begun")
 
 
 @attrs.frozen
@@ -258,6 +262,8 @@ class _Attempt:
             final = end.killed or end.return_code == _FINAL
             reason = f"attempt {number} ended with return code {end.return_code}, {done}"
             return self._failed(reason, final=final)
+        if end is not None and number not in self._marks.done:
+            return self._failed(f"attempt {number} ended with return code 0, {done}")
         if end is not None:
             return Status("unknown", f"attempt {number} ended with return code 0, {done}")
         if self._marks.ok.get(number) is False:
@@ -399,7 +405,8 @@ def _described(exception: object) -> str:
         text = exception.message
     kind = kind if isinstance(kind, str) else type(exception).__name__
     lines = text.splitlines() if isinstance(text, str) else []
-    return f"{kind}: {lines[0] if lines else ''}"
+    first = lines[0] if lines else ""
+    return f"{kind}: {first if len(first) <= _LONGEST else f'{first[:_LONGEST]}…'}"
 
 
 def _quiet(since: int, what: str) -> Status:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copyreg
+import re
 from importlib import metadata
 from typing import Any, ClassVar, NoReturn, cast
 
+from mfc.errors import shown, visible
 from mfc.trust import Trust
 
+#: What a distribution may be called.
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 #: Import name → the package to install, where the two differ.
 PACKAGES: dict[str, str] = {
     "Bio": "biopython",
@@ -36,7 +40,7 @@ class PlaceholderType(type):
         module, qualname = getattr(cls, "module", ""), getattr(cls, "qualname", "")
         if not module:
             return type.__repr__(cls)
-        return f"<placeholder for {module}.{qualname}: {getattr(cls, 'advice', '')}>"
+        return visible(f"<placeholder for {module}.{qualname}: {getattr(cls, 'advice', '')}>")
 
 
 class Placeholder(metaclass=PlaceholderType):
@@ -95,7 +99,7 @@ class Placeholder(metaclass=PlaceholderType):
             AttributeError: always.
         """
         text = f"no attribute {name!r} on a placeholder for {self.module}.{self.qualname}"
-        raise AttributeError(f"{text}: {self.advice}", name=name, obj=self)
+        raise AttributeError(visible(f"{text}: {self.advice}"), name=name, obj=self)
 
     def append(self, item: object) -> None:
         """Keep an element, when it is unpickled."""
@@ -111,7 +115,7 @@ class Placeholder(metaclass=PlaceholderType):
         return _made, (type(self), *made), {"state": self.state}, iter(self.items)
 
     def __repr__(self) -> str:
-        return f"<placeholder for a {self.module}.{self.qualname}: {self.advice}>"
+        return visible(f"<placeholder for a {self.module}.{self.qualname}: {self.advice}>")
 
 
 def placeholder(
@@ -130,7 +134,7 @@ def placeholder(
     own = top in {"", "__main__", "__mp_main__"}
     package = "" if own else PACKAGES.get(top, top)
     installed = None if own else version(package)
-    advice = _advice(module, qualname, package, installed, cause)
+    advice = visible(_advice(module, qualname, package, installed, cause))
     made = _class(module, qualname, package, installed, advice, raw, trust)
     return cast("type[Placeholder]", made)
 
@@ -155,8 +159,10 @@ def _made(
 def _class(module: str, qualname: str, *facts: Any) -> PlaceholderType:
     fields = dict(zip(("install", "installed", "advice", "raw", "trust"), facts, strict=True))
     fields |= {"module": module, "qualname": qualname}
-    fields["__doc__"] = f"Stands for `{module}.{qualname}`."
-    return PlaceholderType(qualname.rpartition(".")[2] or "Placeholder", (Placeholder,), fields)
+    fields["__doc__"] = visible(f"Stands for `{module}.{qualname}`.")
+    return PlaceholderType(
+        visible(qualname).rpartition(".")[2] or "Placeholder", (Placeholder,), fields
+    )
 
 
 def _reduced(kind: PlaceholderType) -> str | tuple[Any, ...]:
@@ -177,6 +183,8 @@ def _advice(  # noqa: PLR0911 - one for each cause
     own = "put that code on the path; run.code.extract() gives it if the run recorded its code"
     if not package:
         return f"{qualname} was defined in the flow's own code; {own}"
+    if not _DISTRIBUTION.fullmatch(package):
+        return f"no distribution has the name {shown(package)}; the value was not written by Python"
     if cause is None:
         return "it holds what cannot be imported here"
     if isinstance(cause, ModuleNotFoundError) and not (cause.name or module).startswith(
