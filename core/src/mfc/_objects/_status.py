@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mfc._objects._task import Task
 
 _DONE, _OK = "attempt-done", "attempt_ok"
-_MARKS = ("attempt", _DONE, _OK)
+_MARKS, _NOTED = ("attempt", _DONE), (_OK,)
 _STORE = ("ds-type", "ds-root")
 #: Seconds without a sign of life after which nobody can say that something still runs.
 STALE = 24 * 3600
@@ -137,14 +137,12 @@ class _Marks(NamedTuple):
     started: frozenset[int]
     #: When each attempt ended, in ms since 1970 UTC.
     done: dict[int, int]
-    #: Whether each attempt went well, where that was noted (Metaflow 2.2.5 and newer).
-    ok: dict[int, bool]
     newest: int
 
     @property
     def latest(self) -> int | None:
         """The attempt that started last."""
-        return max((*self.started, *self.done, *self.ok), default=None)
+        return max((*self.started, *self.done), default=None)
 
 
 class _End(NamedTuple):
@@ -200,17 +198,12 @@ def _look(task: Task, before: _Seen | None) -> tuple[Standing | None, _Seen]:
 
 def _marks(task: Task) -> tuple[_Marks, list[MetadataRecord]]:
     # Where each question waits for a network, one brings all.
-    wanted = (*_MARKS, *_STORE) if task._scope.remote else _MARKS
+    wanted = (*_MARKS, *_NOTED, *_STORE) if task._scope.remote else _MARKS
     everything = task._own_metadata(wanted)
     records = of_attempt(everything, task._attempt)
     marks = _Marks(
         frozenset(number for number, _ in _numbered(records, "attempt")),
         {number: record.created for number, record in _numbered(records, _DONE)},
-        {
-            record.attempt: record.value == "True"
-            for record in records
-            if record.name == _OK and record.attempt is not None
-        },
         max((record.created for record in records), default=task._record.created),
     )
     return marks, everything
@@ -235,7 +228,7 @@ class _Attempt:
         """Return where it stands; None where a second look has to tell, as it may be ending."""
         number, ended = self._number, self._marks.done.get(self._number)
         if ended is None:
-            if self.noted_end is not None or self._marks.ok.get(number) is False:
+            if self.noted_end is not None or self.noted_outcome is False:
                 return None
             return _quiet(self._marks.newest, f"attempt {number} has started and not ended")
         if self._known_well(ended):
@@ -257,7 +250,7 @@ class _Attempt:
             return self._failed(reason, final=final)
         if end is not None:
             return Status("unknown", f"attempt {number} ended with return code 0, {done}")
-        if self._marks.ok.get(number) is False:
+        if self.noted_outcome is False:
             return self._failed(f"attempt {number} failed, {done}")
         return _quiet(self._marks.newest, f"attempt {number} is done, {done} yet")
 
@@ -268,7 +261,7 @@ class _Attempt:
         """
         return (
             self._task._siblings is not None
-            and self._marks.ok.get(self._number) is True
+            and self.noted_outcome is True
             and time.time() - ended / 1000 - _SETTLING >= 0
         )
 
@@ -310,7 +303,7 @@ class _Attempt:
         return not names or self._artifact(names[-1]) is not None
 
     def _completed(self) -> Status:
-        if self._task._siblings is not None and self._number in self._marks.ok:
+        if self._task._siblings is not None and self.noted_outcome is not None:
             success = self._task._truth("_success")
         else:
             success = self._value("_success") is True
@@ -335,6 +328,17 @@ class _Attempt:
                 if due is not None and (ended is None or time.time() - since < due.seconds):
                     return Status("running", due.reason)
         return Status("failed", reason)
+
+    @functools.cached_property
+    def noted_outcome(self) -> bool | None:
+        """Whether the attempt noted that it went well; None if it did not (before 2.2.5)."""
+        records = self._records
+        if not self._scope.remote:
+            records = self._task._own_metadata(_NOTED)
+        for record in records:
+            if record.name == _OK and record.attempt == self._number:
+                return record.value == "True"  # type: ignore[no-any-return]
+        return None
 
     @functools.cached_property
     def noted_end(self) -> _End | None:
