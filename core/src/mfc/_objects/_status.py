@@ -223,6 +223,8 @@ class _Attempt:
     ) -> None:
         self._task, self._number, self._marks, self._records = task, number, marks, records
         self._scope, self._path = task._scope, task._record.path
+        #: Artifacts of this attempt that were looked up together.
+        self._found: dict[str, ArtifactRecord] = {}
 
     def status(self) -> Status | None:
         """Return where it stands; None where a second look has to tell, as it may be ending."""
@@ -271,6 +273,8 @@ class _Attempt:
         Raises:
             UnreadableRecord: there is one, but it cannot be read.
         """
+        if name in self._found:
+            return self._found[name]
         path, provider = self._path.child(name), self._scope.provider
         if self._task._siblings is not None or (self._scope.remote and self._task._attempt is None):
             found = self._task._child_record(path)
@@ -300,7 +304,16 @@ class _Attempt:
         except PluginError:
             return True  # all that is known is the outcome
         # They are registered in this order, so the last one comes when all others are there.
-        return not names or self._artifact(names[-1]) is not None
+        return not names or self._is_there(names[-1])
+
+    def _is_there(self, name: str) -> bool:
+        """Tell whether an artifact is registered; look up `_success` on the way, asked for next."""
+        if self._scope.remote:
+            return self._artifact(name) is not None
+        wanted = (name, "_success")
+        for record in self._scope.provider.artifacts(self._path, wanted, self._number):
+            self._found[record.path.name] = record
+        return name in self._found
 
     def _completed(self) -> Status:
         if self._task._siblings is not None and self.noted_outcome is not None:
