@@ -115,7 +115,9 @@ def test_an_attempt_whose_artifacts_never_came_is_told_by_its_return_code(
     assert "return code -9" in written.task.status.reason
 
 
-def test_attempt_that_ended_without_finishing_has_failed_whatever_its_code(written: Written) -> None:
+def test_attempt_that_ended_without_finishing_has_failed_whatever_its_code(
+    written: Written,
+) -> None:
     written.ended(0)
     assert written.task.status == "failed"
     assert "return code 0" in written.task.status.reason

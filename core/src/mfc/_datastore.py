@@ -6,6 +6,7 @@ Blobs of other machines go through the cache.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from mfc.hookspecs import Filesystem, Meter
 
 
+#: In the note of an attempt: the keys of what it produced, by name.
+_OBJECTS = re.compile(rb'"objects": (\{(?:"[^"\\]*": "[0-9a-f]{40}"(?:, )?)*\}), "info": ')
 #: Blobs in a row that are not cached, after which it is not likely that the next one is.
 _MISSED = 8
 
@@ -252,7 +255,8 @@ class Datastore:
         Raises:
             CorruptBlob: the note is not JSON.
         """
-        return self._attempt_note(where, task, attempt, "info")
+        found = self.task_file(where, task, f"{attempt}.data.json")
+        return self._attempt_note(found, task, attempt, "info")
 
     def attempt_names(self, where: Place, task: Pathspec, attempt: int) -> list[str]:
         """Return the names of what an attempt produced, in the order in which they are registered.
@@ -262,18 +266,22 @@ class Datastore:
         Raises:
             CorruptBlob: the note is not JSON.
         """
-        return list(self._attempt_note(where, task, attempt, "objects"))
+        found = self.task_file(where, task, f"{attempt}.data.json")
+        # It is the first part of the note, and the least: the rest is not needed.
+        listed = None if found is None else _OBJECTS.search(found)
+        if listed is not None:
+            return list(json.loads(listed[1]))
+        return list(self._attempt_note(found, task, attempt, "objects"))
 
     def _attempt_note(
-        self, where: Place, task: Pathspec, attempt: int, part: str
+        self, found: bytes | None, task: Pathspec, attempt: int, part: str
     ) -> dict[str, Any]:
-        name = f"{attempt}.data.json"
-        found = self.task_file(where, task, name)
         if found is None:
             return {}
         try:
             noted = json.loads(found)[part]
         except (ValueError, KeyError, TypeError, RecursionError) as cause:
+            name = f"{attempt}.data.json"
             raise CorruptBlob(f"Task {task}", name, "it is not the JSON of an attempt") from cause
         return noted if isinstance(noted, dict) else {}
 

@@ -96,6 +96,8 @@ def test_a_question_in_the_middle_of_an_outage_is_an_error(
             proxy.always = Cut(0, reset=True)
             with in_time():
                 found = asking.answer(lambda name=name: QUESTIONS[name](client(url)))
+            if found is expected[name] is MetaflowNotFound:
+                continue  # what is asked for its hint, while it is shown, changes nothing
             if proxy.counts["turns"] - turns > good:
                 told += 1
                 assert isinstance(found, type), (name, good, found)

@@ -181,7 +181,7 @@ class TestClients:
         run = client.flow("LinearFlow").latest_run
         assert service.asked[-1].headers["x-api-key"] == "key-s3cret"
         shown = [repr(client), str(client), repr(run), repr(client.stats)]
-        inner = client.provider._provider
+        inner = client.provider._provider._inner
         shown += [
             repr(inner),
             inner.address,
@@ -203,7 +203,7 @@ class TestClients:
         client = Client(f"service@{service.url}", namespace=None, plugins=[Plugin()])
         assert client.flow("LinearFlow").latest_run is not None
         assert service.asked[-1].headers["Authorization"] == "Bearer t0ken-s3cret"
-        settings = client.provider._provider._connection.settings
+        settings = client.provider._provider._inner._connection.settings
         auth = settings.auth
         assert clean(repr(client) + repr(auth) + repr(settings))
         with pytest.raises(TypeError, match="not written anywhere"):

@@ -101,6 +101,12 @@ class Graph(NamedTuple):
         """Return the steps that may go to `step`."""
         return [name for name in self.steps if step in self.after(name)]
 
+    def may_lack(self, step: str) -> bool:
+        """Tell whether steps may lead to `step` of which this graph does not know it."""
+        if step == self.start or self.before(step):
+            return False
+        return any(other not in (step, "_parameters") for other in self.steps)
+
     def type_of(self, step: str) -> str:
         """Return what Metaflow calls a step: `linear`, `split-foreach`, `join` and so on."""
         return self.steps.get(step, _NO_NODE).type

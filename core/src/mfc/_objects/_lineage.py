@@ -102,7 +102,7 @@ class _Lineage:
     def parents(self) -> Iterator[Record]:
         mine = self._task.components[2]
         before = self._graph.before(mine)
-        if not before and self._task.components[2] not in (_PARAMETERS, self._graph.start):
+        if mine != _PARAMETERS and self._graph.may_lack(mine):
             raise UnreadableRecord(
                 f"lineage of Task('{self._task}')", "its run recorded no graph, nor what led to it"
             )

@@ -54,6 +54,8 @@ def of_attempt(records: Iterable[MetadataRecord], attempt: int | None) -> list[M
         if record.name == "attempt" and (number := whole_number(record.value)) is not None
     }
     begin = starts.get(attempt)
+    if begin is None and any(record.attempt is not None for record in known):
+        return []  # it would have noted its start
     if begin is None:
         ends = {
             number: record.created

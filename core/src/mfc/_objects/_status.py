@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mfc._objects._task import Task
 
 _DONE, _OK = "attempt-done", "attempt_ok"
-_MARKS = ("attempt", _DONE, _OK)
+_MARKS, _NOTED = ("attempt", _DONE), (_OK,)
 _STORE = ("ds-type", "ds-root")
 #: Seconds without a sign of life after which nobody can say that something still runs.
 STALE = 24 * 3600
@@ -142,14 +142,12 @@ class _Marks(NamedTuple):
     started: frozenset[int]
     #: When each attempt ended, in ms since 1970 UTC.
     done: dict[int, int]
-    #: Whether each attempt went well, where that was noted (Metaflow 2.2.5 and newer).
-    ok: dict[int, bool]
     newest: int
 
     @property
     def latest(self) -> int | None:
         """The attempt that started last."""
-        return max((*self.started, *self.done, *self.ok), default=None)
+        return max((*self.started, *self.done), default=None)
 
 
 class _End(NamedTuple):
@@ -205,7 +203,7 @@ def _look(task: Task, before: _Seen | None) -> tuple[Standing | None, _Seen]:
 
 def _marks(task: Task) -> tuple[_Marks, list[MetadataRecord]]:
     # Where each question waits for a network, one brings all.
-    wanted = (*_MARKS, *_STORE) if task._scope.remote else _MARKS
+    wanted = (*_MARKS, *_NOTED, *_STORE) if task._scope.remote else _MARKS
     everything = own_fields(task, wanted)
     if everything is None:
         everything = task._own_metadata(wanted)
@@ -213,11 +211,6 @@ def _marks(task: Task) -> tuple[_Marks, list[MetadataRecord]]:
     marks = _Marks(
         frozenset(number for number, _ in _numbered(records, "attempt")),
         {number: record.created for number, record in _numbered(records, _DONE)},
-        {
-            record.attempt: record.value == "True"
-            for record in records
-            if record.name == _OK and record.attempt is not None
-        },
         max((record.created for record in records), default=task._record.created),
     )
     return marks, everything
@@ -237,12 +230,14 @@ class _Attempt:
     ) -> None:
         self._task, self._number, self._marks, self._records = task, number, marks, records
         self._scope, self._path = task._scope, task._record.path
+        #: Artifacts of this attempt that were looked up together.
+        self._found: dict[str, ArtifactRecord] = {}
 
     def status(self) -> Status | None:
         """Return where it stands; None where a second look has to tell, as it may be ending."""
         number, ended = self._number, self._marks.done.get(self._number)
         if ended is None:
-            if self.noted_end is not None or self._marks.ok.get(number) is False:
+            if self.noted_end is not None or self.noted_outcome is False:
                 return None
             return _quiet(self._marks.newest, f"attempt {number} has started and not ended")
         if self._known_well(ended):
@@ -266,7 +261,7 @@ class _Attempt:
             return self._failed(f"attempt {number} ended with return code 0, {done}")
         if end is not None:
             return Status("unknown", f"attempt {number} ended with return code 0, {done}")
-        if self._marks.ok.get(number) is False:
+        if self.noted_outcome is False:
             return self._failed(f"attempt {number} failed, {done}")
         return _quiet(self._marks.newest, f"attempt {number} is done, {done} yet")
 
@@ -277,7 +272,7 @@ class _Attempt:
         """
         return (
             self._task._siblings is not None
-            and self._marks.ok.get(self._number) is True
+            and self.noted_outcome is True
             and time.time() - ended / 1000 - _SETTLING >= 0
         )
 
@@ -287,6 +282,8 @@ class _Attempt:
         Raises:
             UnreadableRecord: there is one, but it cannot be read.
         """
+        if name in self._found:
+            return self._found[name]
         path, provider = self._path.child(name), self._scope.provider
         together = self._task._siblings is not None and not asked_singly(self._task)
         if together or (self._scope.remote and self._task._attempt is None):
@@ -317,10 +314,19 @@ class _Attempt:
         except PluginError:
             return True  # all that is known is the outcome
         # They are registered in this order, so the last one comes when all others are there.
-        return not names or self._artifact(names[-1]) is not None
+        return not names or self._is_there(names[-1])
+
+    def _is_there(self, name: str) -> bool:
+        """Tell whether an artifact is registered; look up `_success` on the way, asked for next."""
+        if self._scope.remote:
+            return self._artifact(name) is not None
+        wanted = (name, "_success")
+        for record in self._scope.provider.artifacts(self._path, wanted, self._number):
+            self._found[record.path.name] = record
+        return name in self._found
 
     def _completed(self) -> Status:
-        if self._task._siblings is not None and self._number in self._marks.ok:
+        if self._task._siblings is not None and self.noted_outcome is not None:
             success = self._task._truth("_success")
         else:
             success = self._value("_success") is True
@@ -345,6 +351,17 @@ class _Attempt:
                 if due is not None and (ended is None or time.time() - since < due.seconds):
                     return Status("running", due.reason)
         return Status("failed", reason)
+
+    @functools.cached_property
+    def noted_outcome(self) -> bool | None:
+        """Whether the attempt noted that it went well; None if it did not (before 2.2.5)."""
+        records = self._records
+        if not self._scope.remote:
+            records = self._task._own_metadata(_NOTED)
+        for record in records:
+            if record.name == _OK and record.attempt == self._number:
+                return record.value == "True"  # type: ignore[no-any-return]
+        return None
 
     @functools.cached_property
     def noted_end(self) -> _End | None:

@@ -132,11 +132,10 @@ class Step(MetaflowObject):
         graph = self._graph()
         if self.id in (_PARAMETERS, graph.start):
             return
-        before = graph.before(self.id)
-        if not before:
+        if graph.may_lack(self.id):
             reason = "its run recorded no graph, nor what led to it"
             raise UnreadableRecord(f"parents of {self}", reason)
-        yield from self._existing(before)
+        yield from self._existing(graph.before(self.id))
 
     @property
     def child_steps(self) -> Iterator[Step]:

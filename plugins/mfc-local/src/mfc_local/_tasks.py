@@ -40,9 +40,10 @@ class TaskFiles(NamedTuple):
         """Return the metadata of all attempts, oldest first; of these fields only, if given."""
         wanted = [entry for entry in self._entries() if entry.startswith(_FIELD)]
         if names is not None:
-            # A time follows the field's name, so this lets through too many, never too few.
-            starts = tuple(f"{_FIELD}{name}_" for name in names)
-            wanted = [entry for entry in wanted if entry.startswith(starts)]
+            starts = {f"{_FIELD}{name}" for name in names}
+            wanted = [
+                entry for entry in wanted if entry.rpartition("_")[0] in starts
+            ]  # less a time
         found = self._read(wanted, lambda fields, _: MetadataRecord.of_json(self.path, fields))
         if names is not None:
             found = [record for record in found if record.name in names]
