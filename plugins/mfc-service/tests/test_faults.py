@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from tests.servers.proxy import Cut, Drip, Fault, Hole, Running
 
-from mfc.errors import MetaflowException, UnreadableRecord
+from mfc.errors import MetaflowException, MetaflowNotFound, UnreadableRecord
 
 from . import asking
 from .asking import PAGE, QUESTIONS, SHORT, answers, clear, client, in_time, through
