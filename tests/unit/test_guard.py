@@ -291,7 +291,7 @@ def test_filesystem_that_answers_no_bytes_is_an_error(answer: object) -> None:
     results = step_of(1)
     results.store.cat_file = lambda path, start=None, end=None: answer  # type: ignore[method-assign]
     task = results.client().task("F/1/fit/0")
-    for ask in (lambda: task["x"].data, lambda: task["x"].open(), lambda: list(load([task], "x"))):
+    for ask in (lambda: task["x"].data, task["x"].open, lambda: list(load([task], "x"))):
         with pytest.raises(UnreadableBlob, match="cat_file answered .*; expected bytes"):
             ask()
 
