@@ -208,6 +208,13 @@ def test_a_moved_tree_is_read_where_it_is(tree: Tree, task: str, tmp_path: Path)
     assert (found.stdout, found.stdout_size) == ("hello\n", len(log))
 
 
+def test_directory_of_results_may_be_named_itself(tree: Tree, task: str) -> None:
+    for address in (str(tree.root), f"{tree.root}/", f"local@{tree.root}", tree.root):
+        client = Client(address, namespace=None)
+        assert client.task(task).id == "1"
+        assert client.provider.address == f"local@{tree.home}"
+
+
 @contextlib.contextmanager
 def another_user() -> Iterator[None]:
     """Go on as somebody whom permissions bind: root is not, and most containers are root."""

@@ -32,7 +32,7 @@ def place_of(address: str, config: Config) -> Place | None:
     """Return where `address` leads; None if it is not an address of this plugin.
 
     Args:
-        address: `local`, `local@DIR`, `spin`, `spin@DIR`, or DIR, which holds `.metaflow`.
+        address: `local`, `local@DIR`, `spin`, `spin@DIR`, or DIR, which holds `.metaflow` or is it.
         config: where a default is found.
 
     Raises:
@@ -51,12 +51,15 @@ def place_of(address: str, config: Config) -> Place | None:
     home = os.path.expanduser(directory)
     if not os.path.isabs(home):
         home = os.path.abspath(home)  # the address has to mean the same in other processes
+    home = home.rstrip(os.sep) or home
     try:
         root = os.path.realpath(os.path.join(home, DIRECTORIES[kind]))
+        if not is_directory(root) and os.path.basename(home) == DIRECTORIES[kind]:
+            home, root = os.path.dirname(home), os.path.realpath(home)  # the directory itself
     except ValueError as cause:  # a NUL, or what no file system can spell
         raise BadAddress(f"{directory!r} cannot be a directory") from cause
     if not is_directory(root):
-        raise BadAddress(f"Could not find directory {DIRECTORIES[kind]} in directory {directory}")
+        raise BadAddress(f"Could not find directory {DIRECTORIES[kind]} in directory {home}")
     return Place(kind, f"{kind}@{home}", root)
 
 
