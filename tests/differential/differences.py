@@ -231,6 +231,12 @@ PLACE_DIFFERENCES = (
     ),
     Difference(
         SETTINGS,
+        "metadata('*/.metaflow')",
+        "the directory of results may be named itself",
+        says("local@<root>"),
+    ),
+    Difference(
+        SETTINGS,
         "get_metadata after *missing*",
         "a provider that cannot be had leaves the old one",
         lambda metaflow, mfc: metaflow.startswith("spin@") and not mfc.startswith("spin@/no"),

@@ -90,7 +90,8 @@ def _post_without_tags(url: str) -> None:
         ("/NullFlow/runs/1/steps/start", "/step"),
         ("/NullFlow/runs/1/steps/start", "/task"),
     ):
-        request = urllib.request.Request(f"{url}/flows{path}{name}", b"{}")
+        kind = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{url}/flows{path}{name}", b"{}", kind)
         urllib.request.urlopen(request).close()
 
 

@@ -133,7 +133,9 @@ def _patched(url: str, tags: list[str]) -> None:
         old = json.load(answer)["tags"]
     body = json.dumps({"tags_to_remove": old, "tags_to_add": tags}).encode()
     urllib.request.urlopen(
-        urllib.request.Request(f"{url}/tag/mutate", body, method="PATCH")
+        urllib.request.Request(
+            f"{url}/tag/mutate", body, {"Content-Type": "application/json"}, method="PATCH"
+        )
     ).close()
 
 
