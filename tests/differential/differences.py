@@ -288,13 +288,29 @@ TAG_DIFFERENCES = (
         )
         for name in ("created_at", "latest_run")
     ),
+    *(
+        Difference(
+            ("bad_input", "service bad_input"),
+            f"Task(good, attempt={attempt})",
+            "an attempt is a whole number, and True is none",
+            raises("MetaflowNotFound"),
+        )
+        for attempt in ("1.5", "True")
+    ),
+    *(
+        Difference(
+            ("bad_input", "service bad_input"),
+            keys,
+            "a tag that is looked for is text",
+            raises("ValueError"),
+        )
+        for keys in ("run.steps(5)", "flow.runs(None)")
+    ),
     Difference(
         ("tags", "service tags"),
         "*(bytes)",
         "a tag is text, and the error says so",
-        lambda metaflow, mfc: (
-            raised_name(metaflow) == "TypeError" and raised_name(mfc) == "MetaflowTaggingError"
-        ),
+        lambda metaflow, mfc: raised_name(metaflow) == "TypeError" and raised_name(mfc) == "BadTag",
     ),
     *(
         Difference(

@@ -55,6 +55,13 @@ RELEASE_DIFFERENCES = (
         for keys in ("*.parent_task*", "*.child_task*")
     ),
     Difference(
+        ALL,
+        "*/words.data",
+        "an included file that moved with its tree is read where it is",
+        not_raising("FileNotFoundError", "one\ntwo\nthree é\n"),
+        certain=False,
+    ),
+    Difference(
         tuple(name for name in ALL if _NUMBERS[name] < (2, 4)),
         "Task(*<second BranchesFlow *attempt=0).metadata",
         "a clone has its attempt's metadata, although only its end is recorded",

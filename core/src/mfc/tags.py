@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -70,7 +70,8 @@ def _tags(name: str, given: Iterable[str] | None) -> frozenset[str]:
         return frozenset()
     expected = f"a collection of tags, text of 1 to {MAX_LENGTH} characters that UTF-8 can encode"
     try:
-        tags = list(members(name, given, "tags"))
+        # A mapping stands for its keys, as in Metaflow.
+        tags = list(members(name, given.keys() if isinstance(given, Mapping) else given, "tags"))
     except BadArgument:
         raise BadTag.of(name, given, expected) from None
     for tag in tags:
