@@ -231,7 +231,10 @@ def run_tags(method: str, *, first: bool = True) -> Callable[[Client, Any], obje
 
 
 TAGS = either(
-    lambda v: v is None, is_tag, lambda value: is_texts(value) and all(map(is_tag, value))
+    lambda v: v is None,
+    instance(dict),
+    is_tag,
+    lambda value: is_texts(value) and all(map(is_tag, value)),
 )
 
 
