@@ -142,12 +142,6 @@ INPUT_DIFFERENCES = (
         instead(True, False),
     ),
     Difference(
-        ("service bad_input",),
-        "*[[]'*']",
-        "an empty or dotted name is no child",
-        lambda metaflow, mfc: raised_name(metaflow) == "TypeError" and "KeyError" in mfc["classes"],
-    ),
-    Difference(
         ("bad_input",),
         "5 in *",
         "a number is no child",

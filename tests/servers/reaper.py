@@ -28,17 +28,15 @@ def start() -> None:
         return
     clean = {name: value for name, value in os.environ.items() if name != MARK}
     os.environ[MARK] = mark = uuid.uuid4().hex
+    waits, _ = os.pipe()  # the other end closes when this process ends
     reaper = subprocess.Popen(
         [sys.executable, "-I", __file__, mark],
-        stdin=subprocess.PIPE,
+        stdin=waits,
         env=clean,
         start_new_session=True,  # Ctrl-C is for the tests
     )
-    _started.append(reaper)
-
-
-#: Held, so that the pipe stays open for as long as this process lives.
-_started: list[subprocess.Popen[bytes]] = []
+    os.close(waits)
+    reaper.returncode = 0  # never waited for: it outlives this process
 
 
 def marked(mark: str) -> list[int]:

@@ -276,10 +276,11 @@ def _read(
     texts: list[str] = []
     size, last = 0, None
     limited = statement.limit(most.count + 1).execution_options(yield_per=most.fetched)
-    for row in connection.execute(limited):
-        if len(texts) == most.count or size > most.characters:
-            return texts, last
-        texts.append(_encode(kind.object(row, run)))
-        size += len(texts[-1])
-        last = row[len(kind.columns) :]
+    with connection.execute(limited) as rows:
+        for row in rows:
+            if len(texts) == most.count or size > most.characters:
+                return texts, last
+            texts.append(_encode(kind.object(row, run)))
+            size += len(texts[-1])
+            last = row[len(kind.columns) :]
     return texts, None

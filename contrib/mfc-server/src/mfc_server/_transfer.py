@@ -212,8 +212,8 @@ def copy(source: str, target: str) -> str:
 
 def _copied(reading: Connection, writing: Connection, table: Any) -> int:
     count = 0
-    everything = reading.execute(select(table).execution_options(yield_per=BATCH))
-    for rows in everything.partitions():
-        writing.execute(insert(table), [dict(row._mapping) for row in rows])
-        count += len(rows)
+    with reading.execute(select(table).execution_options(yield_per=BATCH)) as everything:
+        for rows in everything.partitions():
+            writing.execute(insert(table), [dict(row._mapping) for row in rows])
+            count += len(rows)
     return count
