@@ -54,7 +54,7 @@ bench: $(VENV)/installed $(METAFLOW)/installed $(ALONE)/installed
 	$(BIN)/python -m tests.benchmarks.service
 	$(BIN)/python -m tests.benchmarks.stores --alone $(ALONE)/bin/python
 
-## fuzz: hostile pickles for long, guided by coverage, in a child process: make fuzz RUNS=10000000 SEED=1
+## fuzz: hostile pickles for long, guided by coverage: make fuzz RUNS=10000000 SEED=1
 fuzz: .venv-fuzz/installed
 	mkdir -p .cache/fuzz
 	.venv-fuzz/bin/python tests/fuzz/pickles.py -runs=$(or $(RUNS),10000000) -seed=$(or $(SEED),1) \
