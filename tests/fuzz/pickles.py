@@ -1,9 +1,9 @@
-"""A coverage-guided fuzzer of loads below full trust; `make fuzz` runs it in a child process.
+"""A coverage-guided fuzzer of loads below full trust; `make fuzz` runs it.
 
     python tests/fuzz/pickles.py [libfuzzer's arguments]
 
 Every input is tried as a pickle, as a program of the grammar, and mixed into a recorded pickle. A crash, an exception
-that is not mfc's, a load of more than 2 s or more than 64 MB + 8 times the input ends the run.
+that is not mfc's, a load of more than 2 s of CPU time, or a process of more than 1 GB ends the run.
 """
 
 from __future__ import annotations
