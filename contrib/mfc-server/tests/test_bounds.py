@@ -38,19 +38,6 @@ def hasty(db_url: str) -> Iterator[Running]:
         yield server
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    """One server for the tests that leave it as it was."""
-    if request.param == "sqlite":
-        db_url = f"sqlite:///{tmp_path_factory.mktemp('shared')}/meta.db"
-    else:
-        db_url = request.getfixturevalue("postgres").new()
-    with running(db_url) as server:
-        yield server
-
-
 def make_task(url: str, flow: str = "Flow") -> str:
     """Make a flow, a run, a step and a task; return the path of the task."""
     made = {"user_name": "ada", "tags": ["t"], "system_tags": ["user:ada"]}

@@ -15,24 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfc_server._app import table
-from mfc_server.testing import Running, running
+from mfc_server.testing import Running
 
 NUMBERS = itertools.count()
 WRITES = [(verb, path) for path, verbs in table().items() for verb in verbs if verb != "GET"]
 READS = [path for path, verbs in table().items() if "GET" in verbs]
 MANY = {"deadline": None, "suppress_health_check": list(HealthCheck)}
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    if request.param == "sqlite":
-        db_url = f"sqlite:///{tmp_path_factory.mktemp('hostile')}/meta.db"
-    else:
-        db_url = request.getfixturevalue("postgres").new()
-    with running(db_url) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +145,9 @@ def check_answer(answer: requests.Response, what: object) -> None:
 @settings(max_examples=40, **MANY)
 @given(data=st.data())
 def test_whatever_is_written_every_listing_is_answered(
-    server: Running, session: requests.Session, data: st.DataObject
+    shared: Running, session: requests.Session, data: st.DataObject
 ) -> None:
-    names = world(server.url, session)
+    names = world(shared.url, session)
     for method, path in WRITES:
         bodies = ROWS | BODIES if path.endswith(("/metadata", "/artifact")) else OBJECTS | BODIES
         body = data.draw(bodies)
@@ -168,17 +156,17 @@ def test_whatever_is_written_every_listing_is_answered(
         if path.endswith("/step"):
             below["step"] = data.draw(SEGMENTS)
         check_answer(
-            send(session, method, server.url + at(path, below), body), (method, path, body)
+            send(session, method, shared.url + at(path, below), body), (method, path, body)
         )
-    check_listings(server.url, session, names)
+    check_listings(shared.url, session, names)
 
 
 @settings(max_examples=40, **MANY)
 @given(atom=ATOMS, key=KEYS)
 def test_every_value_in_every_position(
-    server: Running, session: requests.Session, atom: str, key: str
+    shared: Running, session: requests.Session, atom: str, key: str
 ) -> None:
-    names = world(server.url, session)
+    names = world(shared.url, session)
     good = {
         "metadata": {"field_name": '"f"', "value": '"v"', "type": '"t"'},
         "artifact": {"name": '"n"', "location": '"l"', "ds_type": '"s3"', "attempt_id": "0"},
@@ -189,46 +177,46 @@ def test_every_value_in_every_position(
         body = f"[{body}]" if path.endswith(("/metadata", "/artifact")) else body
         for sent in (body, body.replace(atom, f"[{atom}]") if atom else "[", atom):
             check_answer(
-                send(session, method, server.url + at(path, names), sent), (method, path, sent)
+                send(session, method, shared.url + at(path, names), sent), (method, path, sent)
             )
-    check_listings(server.url, session, names)
+    check_listings(shared.url, session, names)
 
 
 @settings(max_examples=40, **MANY)
 @given(data=st.data())
 def test_names_of_any_text_are_kept_as_they_are(
-    server: Running, session: requests.Session, data: st.DataObject
+    shared: Running, session: requests.Session, data: st.DataObject
 ) -> None:
-    names = world(server.url, session)
+    names = world(shared.url, session)
     for method, path in [*WRITES, *(("GET", path) for path in READS)]:
         below = {part: data.draw(st.just(name) | SEGMENTS) for part, name in names.items()}
         body = data.draw(OBJECTS) if method != "GET" else ""
-        url = server.url + at(path, below)
+        url = shared.url + at(path, below)
         check_answer(send(session, method, url, body), (method, url, body))
-    check_listings(server.url, session, names)
+    check_listings(shared.url, session, names)
 
 
 @pytest.mark.parametrize(
     "name", ["é", "e\u0301", "a/b", "a b", "\U0001f600", "x" * 255, "²", "'", "\u202e", "?", "%41"]
 )
 def test_a_name_is_found_again_under_itself_alone(
-    server: Running, session: requests.Session, name: str
+    shared: Running, session: requests.Session, name: str
 ) -> None:
-    url = f"{server.url}/flows/{quote(name, safe='')}"
+    url = f"{shared.url}/flows/{quote(name, safe='')}"
     session.post(url, json={}, timeout=30)
     assert session.get(url, timeout=30).json()["flow_id"] == name
     assert name in [
-        flow["flow_id"] for flow in session.get(f"{server.url}/flows", timeout=30).json()
+        flow["flow_id"] for flow in session.get(f"{shared.url}/flows", timeout=30).json()
     ]
 
 
 @pytest.mark.parametrize("segment", RAW_SEGMENTS)
-def test_a_path_of_no_text_is_refused(server: Running, segment: str) -> None:
+def test_a_path_of_no_text_is_refused(shared: Running, segment: str) -> None:
     def count() -> int:
-        return len(requests.get(f"{server.url}/flows", timeout=30).json())
+        return len(requests.get(f"{shared.url}/flows", timeout=30).json())
 
     before = count()
-    address = urlsplit(server.url)
+    address = urlsplit(shared.url)
     for method, path in [*WRITES, *(("GET", path) for path in READS if "{" in path)]:
         target = path
         for part in ("flow", "run", "step", "task", "name", "attempt"):
@@ -284,12 +272,12 @@ ARGUMENTS = (
 @settings(max_examples=200, **MANY)
 @given(path=st.sampled_from(READS), query=st.lists(st.tuples(QUERIES, ARGUMENTS), max_size=3))
 def test_any_query_is_answered(
-    server: Running, session: requests.Session, path: str, query: list[tuple[str, str]]
+    shared: Running, session: requests.Session, path: str, query: list[tuple[str, str]]
 ) -> None:
-    names = getattr(test_any_query_is_answered, server.url, None) or world(server.url, session)
-    setattr(test_any_query_is_answered, server.url, names)
+    names = getattr(test_any_query_is_answered, shared.url, None) or world(shared.url, session)
+    setattr(test_any_query_is_answered, shared.url, names)
     told = "&".join(f"{quote(k)}={quote(v.encode('utf-8', 'surrogatepass'))}" for k, v in query)
-    answer = session.get(f"{server.url}{at(path, names)}?{told}", timeout=60)
+    answer = session.get(f"{shared.url}{at(path, names)}?{told}", timeout=60)
     check_answer(answer, (path, query))
 
 
@@ -297,8 +285,8 @@ def test_any_query_is_answered(
     "query",
     ["user_name=%FF", "%FF=1", "pattern=%ED%A0%80", "_cursor=%C3", "user_name=%00", "pattern=a%00"],
 )
-def test_a_query_of_no_text_is_refused(server: Running, query: str) -> None:
+def test_a_query_of_no_text_is_refused(shared: Running, query: str) -> None:
     for path in ("/flows", "/flows/F/runs", "/flows/F/runs/1/steps/s/filtered_tasks"):
-        answer = requests.get(f"{server.url}{path}?{query}", timeout=30)
+        answer = requests.get(f"{shared.url}{path}?{query}", timeout=30)
         assert answer.status_code == 400
         assert isinstance(answer.json(), str)
