@@ -251,7 +251,9 @@ def tour(directory: str, found: Found, *, is_sample: bool) -> None:
     print()
     prompt.run("from itertools import islice")
     prompt.run("from mfc import Client, load")
-    prompt.run(f"client = Client({directory!r}, namespace=None, trust='safe')")
+    within = os.path.relpath(directory)
+    shown = directory if within.startswith(os.pardir) else within
+    prompt.run(f"client = Client({shown!r}, namespace=None, trust='safe')")
     say(
         "namespace=None: the runs of all users. trust='safe': only plain data is loaded, so "
         "nothing in the store can run code here; other values say so."

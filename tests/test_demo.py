@@ -24,6 +24,7 @@ def demo(*arguments: str | Path, width: int = 80) -> subprocess.CompletedProcess
     return subprocess.run(
         [sys.executable, "-W", "error", str(DEMO), *map(str, arguments)],
         env=environment,
+        cwd=ROOT,
         capture_output=True,
         encoding="utf-8",
         check=False,
@@ -83,6 +84,7 @@ def test_lines_can_be_typed(results):
             capture_output=True,
             encoding="utf-8",
             env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+            cwd=ROOT,
             check=True,
         )
         printed = re.sub(r"^(>>> |\.\.\. )+", "", done.stdout, flags=re.MULTILINE)

@@ -167,6 +167,14 @@ def test_the_message_says_what_was_set(proxy: Running, recorded: str) -> None:
         client(through(proxy.port, recorded), SHORT).run("ForeachFlow/3")
 
 
+def test_a_last_try_without_time_hides_no_reason(proxy: Running, recorded: str) -> None:
+    proxy.faults.append(Cut(0, reset=True))
+    proxy.always = Hole()
+    with in_time(), pytest.raises(UnreadableRecord, match="is the service up") as caught:
+        client(through(proxy.port, recorded), SHORT).run("ForeachFlow/3")
+    clear(caught.value)
+
+
 def test_deadlines_hold_where_threads_wait_for_connections(proxy: Running, recorded: str) -> None:
     """Those that wait for others to be done with a connection are not forgotten."""
     proxy.always = Hole()

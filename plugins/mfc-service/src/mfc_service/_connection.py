@@ -162,10 +162,13 @@ class Connection:
         """
         url = self.settings.base.url + path + _query(params)
         deadline = time.monotonic() + (self.settings.timeout if seconds is None else seconds)
-        attempt = 0
+        attempt, earlier = 0, None
         while True:
             attempt += 1
             found = self._attempted(url, deadline - time.monotonic())
+            if isinstance(found, Late) and earlier is not None:
+                # The last try had hardly any time: what an earlier one met says more.
+                raise _given_up(earlier, attempt - 1, late=True)
             if isinstance(found, Answer) and not found.passing:
                 self._pool.budget.earn()
                 return found
@@ -173,6 +176,7 @@ class Connection:
             late = time.monotonic() + wait >= deadline
             if late or not self.may_repeat(attempt):
                 raise _given_up(found, attempt, late=late)
+            earlier = found
             time.sleep(wait)
 
     def may_repeat(self, attempt: int) -> bool:
@@ -246,22 +250,27 @@ class Connection:
                 raise Unanswered(question, f"it leads to what is no URL: {cause}") from cause
             if "certificate" in str(cause).lower():
                 raise Unanswered(question, _distrust(cause)) from cause
-            raise Lost(question, _reason(cause, call, self.settings)) from cause
+            raise self._lost(question, cause, call) from cause
         except MetaflowException:
             raise
         except Exception as cause:
             if self.settings.auth is None:
-                raise Lost(question, _reason(cause, call, self.settings)) from cause
+                raise self._lost(question, cause, call) from cause
             raise Unanswered(question, _NO_CREDENTIALS.format(cause)) from cause
         finally:
             self._meter.add(reads=1)
         self._meter.add(size=len(body))
         answer = Answer(response.status_code, response.headers, body, question)
         if call.expired:
-            raise Lost(question, _late(self.settings))
+            raise Late(question, _late(self.settings))
         if answer.cut_off:
             raise Lost(question, "the answer ended in its headers; is the service up?")
         return answer, response.request
+
+    def _lost(self, question: str, cause: Exception, call: Call) -> Lost:
+        if call.over:
+            return Late(question, _late(self.settings))
+        return Lost(question, _reason(cause))
 
     def _renewed(self, request: requests.PreparedRequest) -> bool:
         renew = getattr(self.settings.auth, "renew", None)
@@ -293,6 +302,10 @@ class Connection:
 
 class Lost(Unanswered):
     """No answer came, or not all of it: whether the request arrived is unknown."""
+
+
+class Late(Lost):
+    """No answer came within the time that a question has."""
 
 
 class NoRoute(Unanswered):
@@ -411,9 +424,7 @@ def excerpt(body: bytes) -> str:
     return plain if len(plain) <= _EXCERPT else f"{plain[:_EXCERPT]}…"
 
 
-def _reason(cause: Exception, call: Call, settings: Settings) -> str:
-    if call.over:
-        return _late(settings)
+def _reason(cause: Exception) -> str:
     if isinstance(cause, requests.Timeout):
         return f"nothing came for {SILENCE:g} s; is the service up, and reachable from here?"
     inner: BaseException = cause
