@@ -12,7 +12,7 @@ import pytest
 from mfc import Client
 from mfc.errors import MfcWarning
 from mfc.hookspecs import Support
-from mfc.model import MetadataRecord, Record
+from mfc.model import MetadataRecord, PendingRecord, Record
 from mfc.testing import History, MemoryProvider
 from mfc.testing.memory import IN_MEMORY
 
@@ -81,6 +81,17 @@ def test_a_killed_run_is_unknown_after_a_day(written: Written) -> None:
     old.start(0, old.now - day - 1000)
     assert old.task.status == "unknown"
     assert "1 d ago" in old.task.status.reason
+
+
+def test_a_heartbeat_is_a_sign_of_life(tmp_path: Path) -> None:
+    old = Written(tmp_path)
+    old.start(0, old.now - 48 * 3600 * 1000)
+    records = old.provider._records
+    beating = attrs.evolve(records[PATH], heartbeat=old.now - 60_000)
+    assert PendingRecord(PATH, lambda: beating).heartbeat == beating.heartbeat
+    records[PATH] = beating
+    assert old.task.status == "running"
+    assert "last sign of life 1 min ago" in old.task.status.reason
 
 
 def test_an_attempt_is_completed_once_its_last_artifact_is_there(written: Written) -> None:

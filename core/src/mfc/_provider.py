@@ -24,11 +24,13 @@ _OF_OBJECTS = frozenset({"status"})
 _PATIENCE = 60.0
 
 
-def recent_of(
-    provider: MetadataProvider, run: Pathspec, since: int
-) -> Iterator[MetadataRecord] | None:
-    """Return what was registered for a run at `since` (ms) or later; None if that is not told."""
-    return provider.recent(run, since) if isinstance(provider, CompletedProvider) else None
+#: Gives the metadata of a run that was registered at a time (ms) or later.
+Lately = Callable[[Pathspec, int], Iterator[MetadataRecord]]
+
+
+def recent_of(provider: MetadataProvider) -> Lately | None:
+    """Return what tells what was registered lately; None where that is not cheap to tell."""
+    return provider.recent if isinstance(provider, CompletedProvider) else None
 
 
 def patience_of(provider: MetadataProvider) -> float:
@@ -77,14 +79,18 @@ class CompletedProvider:
         self._bulk = self.capabilities.full("bulk")
         self._attempts = self.capabilities.full("attempts")
 
-    def recent(self, run: Pathspec, since: int) -> Iterator[MetadataRecord] | None:
-        """Return the metadata that was registered lately; None where that is not cheap to tell."""
-        ask = getattr(self._provider, "recent", None)
+    @property
+    def recent(self) -> Lately | None:
+        """What tells what was registered lately; None where that is not cheap to tell."""
+        ask: Lately | None = getattr(self._provider, "recent", None)
         if ask is None:
             return None
-        self._counter.call()
-        found: Iterator[MetadataRecord] = ask(run, since)
-        return (record for record in found if record.created >= since)
+
+        def lately(run: Pathspec, since: int) -> Iterator[MetadataRecord]:
+            self._counter.call()
+            return (record for record in ask(run, since) if record.created >= since)
+
+        return lately
 
     @property
     def patience(self) -> float:

@@ -148,6 +148,9 @@ class Record:
     tags: frozenset[str] = frozenset()
     #: The tags that Metaflow set.
     system_tags: frozenset[str] = frozenset()
+    #: The last sign of life that it gave while it ran, in milliseconds since 1970-01-01 UTC; None
+    #: where none is recorded. Records that differ in nothing else are equal.
+    heartbeat: int | None = attrs.field(default=None, kw_only=True, eq=False)
 
     @classmethod
     def of_json(
@@ -177,7 +180,9 @@ class Record:
                 raise ValueError("ts_epoch is no time")
             if user is not None and not isinstance(user, str):
                 raise TypeError("user_name is no text")
-            return cls(path, created, user, tags, system_tags)
+            beat = fields.get("last_heartbeat_ts")  # in seconds
+            heartbeat = beat * 1000 if isinstance(beat, int) else None
+            return cls(path, created, user, tags, system_tags, heartbeat=heartbeat)
         except _FOREIGN as cause:
             raise UnreadableRecord(str(path), f"not a Metaflow record ({cause!r})") from cause
 
@@ -235,6 +240,11 @@ class PendingRecord(Record):
     def system_tags(self) -> frozenset[str]:
         """See `Record`."""
         return self.found().system_tags
+
+    @property
+    def heartbeat(self) -> int | None:
+        """See `Record`."""
+        return self.found().heartbeat
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, PendingRecord):

@@ -137,9 +137,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "[t.status for t in step]",
         f"[getattr(task, 'status', None) or task.finished for task in {WORK}]",
-        4 + 3,
+        4 + 2,
         exists=1,
-        loop=2,
         answer="len(result)",
         walls=EACH,
         kilobytes=700,

@@ -10,6 +10,10 @@ from mfc.errors import DatastoreError
 from mfc.model import ArtifactRecord, Level, Pathspec, is_name, whole_number
 from mfc.query import Query
 
+#: The artifact that holds it.
+GRAPH = "_graph_info"
+#: What the objects of a listing keep of it.
+_NOTE = "graph"
 FOREACH = ("split-foreach", "split-parallel")
 SWITCH = "split-switch"
 #: Attempts that Metaflow makes only to record what `catch` caught.
@@ -119,6 +123,11 @@ class Graph(NamedTuple):
         decorators = self.steps.get(step, _NO_NODE).decorators
         return decorators is not None and decorators <= _CATCH_NOTHING
 
+    def tries_once(self, step: str) -> bool:
+        """Tell whether every task of a step has one attempt, as no decorator asks for more."""
+        decorators = self.steps.get(step, _NO_NODE).decorators
+        return decorators is not None and decorators <= _CATCH_NOTHING - {"retry"}
+
     def retry_of(self, step: str) -> tuple[int, int]:
         """Return how often a step is tried again, and how many minutes later."""
         node = self.steps.get(step, _NO_NODE)
@@ -150,13 +159,36 @@ class Graph(NamedTuple):
         return depth
 
 
+def graph_noted(scope: Scope, path: Pathspec, notes: dict[str, Any]) -> Graph | None:
+    """Return the graph of the run above `path`; the objects of a listing ask for it once.
+
+    Args:
+        scope: where it is read.
+        path: of a task or step.
+        notes: of the listing. One of its tasks may have told where the graph is.
+    """
+    if _NOTE not in notes:
+        places = [path] if path.level is Level.TASK else []
+        notes[_NOTE] = graph_told(scope, notes) or graph_of(scope, *places, parameters_of(path))
+    graph: Graph | None = notes[_NOTE]
+    return graph
+
+
+def graph_told(scope: Scope, notes: dict[str, Any]) -> Graph | None:
+    """Return the graph that the objects of a listing know of; None where nobody asked for it."""
+    if _NOTE not in notes and GRAPH in notes:
+        notes[_NOTE] = graph_in(scope, notes[GRAPH])
+    graph: Graph | None = notes.get(_NOTE)
+    return graph
+
+
 def graph_of(scope: Scope, *places: Pathspec) -> Graph | None:
     """Return the graph of a run, from the first of these tasks or steps that has it.
 
     None where it was not recorded (Metaflow before 2.4).
     """
     for path in places:
-        for record in scope.provider.artifacts(path, ("_graph_info",)):
+        for record in scope.provider.artifacts(path, (GRAPH,)):
             graph = graph_in(scope, record)
             if graph is not None:
                 return graph

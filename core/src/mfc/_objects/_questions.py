@@ -7,13 +7,12 @@ from collections.abc import Callable, Collection, Mapping
 from operator import attrgetter
 from typing import Any
 
-from mfc._objects._graph import Graph, graph_in
+from mfc._objects._graph import GRAPH, graph_told
 from mfc._objects._siblings import Question, side_by_side
 from mfc._scope import Scope
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.query import Query
 
-_GRAPH, _CANNOT_CATCH = "_graph_info", "cannot catch"
 #: In notes: outcomes were told by metadata.
 BY_METADATA = "outcomes by metadata"
 #: Metadata that says how an attempt ended; since this version of Metaflow.
@@ -71,9 +70,9 @@ def outcome_of(
     def one(task: Pathspec) -> bool:
         if not by_metadata:
             return _is_true(scope, scope.provider.get(task.child(name)))
-        found = {r.path.name: r for r in scope.provider.artifacts(task, (name, _GRAPH))}
-        if _GRAPH in found:
-            notes[_GRAPH] = found[_GRAPH]
+        found = {r.path.name: r for r in scope.provider.artifacts(task, (name, GRAPH))}
+        if GRAPH in found:
+            notes[GRAPH] = found[GRAPH]
         return _is_true(scope, found.get(name))
 
     def every() -> Mapping[Pathspec, bool]:
@@ -130,11 +129,5 @@ def cannot_catch(scope: Scope, step: str, notes: dict[str, Any]) -> bool:
         step: name of the step that `notes` are about.
         notes: what one of its tasks told of all of them.
     """
-    if _CANNOT_CATCH not in notes:
-        record = notes.get(_GRAPH)
-        graph: Graph | None = graph_in(scope, record) if record is not None else None
-        if graph is None:
-            return False
-        notes[_CANNOT_CATCH] = graph.cannot_catch(step)
-    found: bool = notes[_CANNOT_CATCH]
-    return found
+    graph = graph_told(scope, notes)
+    return graph is not None and graph.cannot_catch(step)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
-from mfc._objects._graph import Graph, graph_of, parameters_of
+from mfc._objects._graph import Graph, graph_noted
 from mfc._objects._metadata import newest, of_attempt, recorded_store
 from mfc._objects._settled import asked_singly, completed, own_fields
 from mfc.errors import (
@@ -26,7 +26,7 @@ from mfc.errors import (
     Unanswered,
     UnreadableRecord,
 )
-from mfc.model import ArtifactRecord, MetadataRecord, Status, whole_number
+from mfc.model import ArtifactRecord, MetadataRecord, Record, Status, whole_number
 
 if TYPE_CHECKING:
     from mfc._objects._run import Run
@@ -102,11 +102,11 @@ def run_standing(run: Run) -> Status:
     if end is not None:
         status = standing(end).status
         return Status(status, f"end task {end.pathspec}: {status.reason}")
-    latest, running, unknown = run._record.created, None, None
+    latest, running, unknown = _sign(run._record), None, None
     unreadable: MetaflowException | None = None
     for step in run:
         for task in step:
-            latest = max(latest, task._record.created)
+            latest = max(latest, _sign(task._record))
             try:
                 status = completed(task) or standing(task).status
             except Unanswered:
@@ -190,7 +190,7 @@ def _look(task: Task, before: _Seen | None) -> tuple[Standing | None, _Seen]:
         if task._attempt is not None:
             status = Status("unknown", f"attempt {task._attempt} recorded nothing")
         else:
-            status = _quiet(task._record.created, "it was created, no attempt has started")
+            status = _quiet(_sign(task._record), "it was created, no attempt has started")
         return Standing(status, task._attempt, marks.newest / 1000), _Seen(marks, None)
     attempt = _Attempt(task, latest, marks, records)
     found, seen = attempt.status(), _Seen(marks, None)
@@ -211,7 +211,10 @@ def _marks(task: Task) -> tuple[_Marks, list[MetadataRecord]]:
     marks = _Marks(
         frozenset(number for number, _ in _numbered(records, "attempt")),
         {number: record.created for number, record in _numbered(records, _DONE)},
-        max((record.created for record in records), default=task._record.created),
+        max(
+            max((record.created for record in records), default=task._record.created),
+            task._record.heartbeat or 0,
+        ),
     )
     return marks, everything
 
@@ -408,11 +411,13 @@ def due_after(graph: Graph | None, step: str, failed: int) -> Due | None:
 def graph_around(task: Task) -> Graph | None:
     """Return the graph of the run of a task, asked for once in a listing: it does not change."""
     notes = {} if task._siblings is None else task._siblings[0].notes
-    if "graph" not in notes:
-        path = task._record.path
-        notes["graph"] = graph_of(task._scope, path, parameters_of(path))
-    graph: Graph | None = notes["graph"]
-    return graph
+    return graph_noted(task._scope, task._record.path, notes)
+
+
+def _sign(record: Record) -> int:
+    """Return when a run or task gave its last sign of life, as its record tells, in ms."""
+    beat = record.heartbeat
+    return record.created if beat is None else max(record.created, beat)
 
 
 def _described(exception: object) -> str:
