@@ -6,7 +6,6 @@ What is elsewhere is read by threads that can be left behind, large files in ran
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -17,9 +16,9 @@ from mfc.errors import (
     BadSetting,
     DatastoreError,
     MetaflowDataMissing,
-    MfcWarning,
     UnreadableBlob,
     shown,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -210,11 +209,9 @@ class Files:
                 missing = missing or error.__cause__
                 continue
             if root == where.original:
-                warnings.warn(
+                warn(
                     f"Read from where it was recorded, {root}: it is missing beside the records, "
                     f"in {where.roots[0]}",
-                    MfcWarning,
-                    stacklevel=2,
                 )
             return found
         looked = ", ".join(_full_path(where.ds_type, root, path) for root in where.roots)

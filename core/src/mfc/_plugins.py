@@ -6,7 +6,6 @@ import reprlib
 import sys
 import time
 import types
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -29,12 +28,12 @@ from mfc.errors import (
     BadArgument,
     BrokenPlugin,
     MetaflowException,
-    MfcWarning,
     PluginConflict,
     PluginError,
     PluginNotFound,
     UnservedAddress,
     shown,
+    warn,
 )
 from mfc.hookspecs import (
     ArtifactDecoder,
@@ -143,10 +142,8 @@ class Plugins:
         """
         answer, plugin = self._ask("mfc_namespace_policy", None, "namespaces", self._arguments())
         if plugin.name in self._defaults and (broken := self.registry.load_all()):
-            warnings.warn(
+            warn(
                 f"Namespaces are decided without plugins that cannot be used: {'; '.join(broken)}",
-                MfcWarning,
-                stacklevel=2,
             )
         return policy_of(answer, plugin)
 
@@ -291,7 +288,7 @@ class Plugins:
     def _pass_over(self, failures: Iterable[BrokenPlugin]) -> None:
         for failure in failures:
             self.registry.note(failure)
-            warnings.warn(f"{failure}; another plugin answered", MfcWarning, stacklevel=2)
+            warn(f"{failure}; another plugin answered")
 
     def _call(self, implementation: Any, hook: str, arguments: dict[str, Any]) -> Any:
         """Return what one plugin answers, or the error that it failed; refusals are raised."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -25,8 +24,8 @@ from mfc.errors import (
     BadArgument,
     MetaflowException,
     MetaflowUnknownUser,
-    MfcWarning,
     PluginError,
+    warn,
 )
 from mfc.model import ArtifactRecord, Level, Stats
 from mfc.trust import Trust
@@ -171,7 +170,7 @@ class Reader:
                 try:
                     self._namespace = self.policy.default()
                 except MetaflowUnknownUser as unknown:
-                    warnings.warn(f"{unknown}; seeing all runs", MfcWarning, stacklevel=2)
+                    warn(f"{unknown}; seeing all runs")
                     self._namespace = None
             return self._namespace
 

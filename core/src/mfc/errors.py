@@ -42,10 +42,16 @@ Warnings are `MfcWarning`.
 
 from __future__ import annotations
 
+import re
 import reprlib
+import sys
+import warnings
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeVar
 
+#: Modules whose lines are not those of whoever asked: mfc, its plugins, and what runs threads.
+_OURS = re.compile(r"(mfc(_\w+)?|threading|concurrent|functools)(\.|$)")
 Argument = TypeVar("Argument", bound="BadArgument")
 
 #: Characters of a value that an error shows.
@@ -87,6 +93,20 @@ class MfcWarning(UserWarning):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(visible(message))
+
+
+def warn(text: str) -> None:
+    """Give an `MfcWarning` that points at the line of the program that asked.
+
+    Args:
+        text: what was left out or assumed, and what to do.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and _OURS.match(str(frame.f_globals.get("__name__"))):
+        frame, level = frame.f_back, level + 1
+    # A thread of ours has no such line.
+    warnings.warn(text, MfcWarning, stacklevel=2 if frame is None else level)
 
 
 class MetaflowException(Exception):

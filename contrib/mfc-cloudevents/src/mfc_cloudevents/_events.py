@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from cloudevents.core.exceptions import BaseCloudEventException
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from mfc.errors import MfcWarning
+from mfc.errors import warn
 from mfc.hookspecs import Event
 
 #: Attributes that the library would make up for an event that has none.
@@ -90,6 +89,6 @@ def _seconds(event: CloudEvent, entry: Mapping[str, Any]) -> float | None:
 
 
 def _left_out(place: str, reason: str) -> None:
-    warnings.warn(
-        f"Left out of the events that started a run: {place}: {reason}", MfcWarning, stacklevel=3
+    warn(
+        f"Left out of the events that started a run: {place}: {reason}",
     )

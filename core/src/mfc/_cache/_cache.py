@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import warnings
 import weakref
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -12,7 +11,7 @@ from mfc._cache._files import NewEntry
 from mfc._cache._holdings import Holdings, holdings_in
 from mfc._cache._home import private, usual_root
 from mfc._locks import fork_safe
-from mfc.errors import MfcWarning
+from mfc.errors import warn
 from mfc.model import CacheInfo
 
 if TYPE_CHECKING:
@@ -140,4 +139,4 @@ class Cache:
             and (root := self._config.text("CLIENT_CACHE_PATH"))
         ):
             text = f"Nothing is cached: METAFLOW_CLIENT_CACHE_PATH is {root!r}, and {reason}"
-            warnings.warn(text, MfcWarning, stacklevel=2)
+            warn(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,9 +22,9 @@ from mfc.errors import (
     DatastoreError,
     MetaflowException,
     MetaflowNotFound,
-    MfcWarning,
     Unanswered,
     UnreadableRecord,
+    warn,
 )
 from mfc.model import Level, Pathspec, PendingRecord
 from mfc.query import Query
@@ -131,7 +130,7 @@ def _answer(thing: Any, question: Callable[[Any], bool]) -> bool:
     except Unanswered:
         raise  # nothing is known of any of them
     except (UnreadableRecord, DatastoreError) as unreadable:
-        warnings.warn(f"Left out of a listing: {thing}: {unreadable}", MfcWarning, stacklevel=4)
+        warn(f"Left out of a listing: {thing}: {unreadable}")
         return False
 
 
@@ -145,7 +144,7 @@ def _stands(run: Run, word: str) -> bool:
         raise
     except MetaflowException as unreadable:
         if word != "unknown":
-            warnings.warn(f"Left out of a listing: {run}: {unreadable}", MfcWarning, stacklevel=4)
+            warn(f"Left out of a listing: {run}: {unreadable}")
         return word == "unknown"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -15,7 +14,7 @@ from mfc._objects._lineage import PATH_FIELD, children_of, parents_of
 from mfc._objects._metadata import Metadata, newest, of_attempt, origin_of, with_origins
 from mfc._objects._object import MetaflowObject, local_time
 from mfc._objects._questions import BY_METADATA, artifact_of, metadata_of, outcome_of
-from mfc.errors import BadArgument, MfcWarning, Unanswered, UnreadableRecord
+from mfc.errors import BadArgument, Unanswered, UnreadableRecord, warn
 from mfc.model import (
     ArtifactRecord,
     Level,
@@ -111,7 +110,7 @@ class Task(MetaflowObject):
         except Unanswered:
             raise
         except UnreadableRecord as unreadable:
-            warnings.warn(f"{self}: {unreadable}; taken for False", MfcWarning, stacklevel=3)
+            warn(f"{self}: {unreadable}; taken for False")
             return False
 
     @property

@@ -8,10 +8,9 @@ import json
 import os
 import stat
 import time
-import warnings
 from typing import Any
 
-from mfc.errors import MfcWarning, UnreadableRecord
+from mfc.errors import UnreadableRecord, warn
 from mfc_local._paths import names, opened, reachable
 
 _parse = json.JSONDecoder().raw_decode
@@ -104,7 +103,7 @@ def names_in(directory: str) -> list[str]:
 
 def left_out(unreadable: UnreadableRecord) -> None:
     """Warn that a listing goes on without something that cannot be read."""
-    warnings.warn(f"Left out of a listing: {unreadable}", MfcWarning, stacklevel=3)
+    warn(f"Left out of a listing: {unreadable}")
 
 
 def replace(path: str, fields: dict[str, Any]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from mfc.errors import MfcWarning, UnreadableRecord
+from mfc.errors import UnreadableRecord, warn
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record, is_name
 
 Row = Mapping[str, Any]
@@ -88,7 +87,7 @@ def records_of(rows: Iterable[Row], level: Level) -> Iterator[Record]:
 
 def left_out(unreadable: UnreadableRecord) -> None:
     """Warn that something is missing in an answer."""
-    warnings.warn(f"{unreadable}; left out", MfcWarning, stacklevel=3)
+    warn(f"{unreadable}; left out")
 
 
 def serial(row: Row) -> tuple[int, int, str]:
