@@ -37,7 +37,10 @@ def test_warning_of_a_question_points_at_the_question(damaged: Client) -> None:
 
 
 def test_thread_without_a_line_that_asked_warns_too() -> None:
-    thread = threading.Thread(target=warn, args=("left out",))
-    thread.start()
-    with pytest.warns(MfcWarning, match="left out"):
+    def in_a_thread() -> None:
+        thread = threading.Thread(target=warn, args=("left out",))
+        thread.start()
         thread.join()
+
+    with pytest.warns(MfcWarning, match="left out"):
+        in_a_thread()
