@@ -10,7 +10,7 @@ import pytest
 from tests.live.steps import Place, memory, service
 
 from mfc import Client
-from mfc.errors import UnreadableRecord
+from mfc.errors import MetaflowException, MetaflowNotFound, MfcWarning, UnreadableRecord
 
 from .released import RELEASES, files, moved, unpack
 
@@ -104,6 +104,35 @@ def test_the_only_attempt_of_a_clone_is_the_clone(tree: Client) -> None:
             attempt = tree.task(task.pathspec, attempt=0)
             assert attempt.status == "completed"
             assert attempt.index == task.index
+
+
+@pytest.mark.filterwarnings("ignore:An object of:mfc.MfcWarning")  # they moved, see below
+@pytest.mark.parametrize("tree", RELEASES, indirect=True)
+def test_what_a_flow_kept_of_the_client_is_what_it_was(tree: Client) -> None:
+    run = tree.flow("KeeperFlow").latest_run
+    with tree:
+        kept = {artifact.id: artifact.data for artifact in run.end_task}
+    assert repr(kept["kept_run"]) == repr(run)
+    assert repr(kept["kept_step"]) == repr(run["start"])
+    assert repr(kept["kept_task"]) == repr(run["start"].task)
+    assert kept["kept_artifact"].data == run["start"].task.data.number == 7
+    if "kept_data" in kept:  # old releases could not keep it
+        assert (kept["kept_data"].number, "number" in kept["kept_data"]) == (7, True)
+        assert "number" in repr(kept["kept_data"])
+        assert "number" in dir(kept["kept_data"])
+    assert (type(kept["kept_error"]), str(kept["kept_error"])) == (MetaflowException, "kept")
+    assert (type(kept["kept_absence"]), str(kept["kept_absence"])) == (MetaflowNotFound, "kept")
+
+
+def test_what_moved_with_its_results_is_found_where_they_are(tmp_path: pathlib.Path) -> None:
+    for name, content in files("2.18.13"):  # with the addresses of where it was recorded
+        place = tmp_path / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+    with Client(f"local@{tmp_path}", namespace=None) as client:
+        run = client.flow("KeeperFlow").latest_run
+        with pytest.warns(MfcWarning, match="is looked for in local@"):
+            assert repr(run.data.kept_run) == repr(run)
 
 
 @pytest.mark.parametrize("tree", RELEASES, indirect=True)

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from mfc import errors
 from mfc._pickle import loads
 from mfc.errors import BadArgument, UntrustedValue
 from mfc.trust import Trust
@@ -258,6 +259,49 @@ def test_exceptions_are_values(protocol: int, trust: Trust) -> None:
     for error in (ValueError("a", 1), OSError(2, "no", "f"), KeyError("k"), SystemExit(3)):
         got = loads(pickle.dumps(error, protocol), trust)
         assert (type(got), got.args) == (type(error), error.args)  # type: ignore[attr-defined]
+
+
+def metaflows(name: str, state: dict[str, Any]) -> bytes:
+    """Return how Metaflow pickles one of its exceptions."""
+    beginning = f"cmetaflow.exception\n{name}\n)R".encode()
+    return b"\x80\x02" + beginning + pickle.dumps(state, 2)[2:-1] + b"b."
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("MetaflowException", errors.MetaflowException),
+        ("MetaflowNotFound", errors.MetaflowNotFound),
+        ("MetaflowNamespaceMismatch", errors.MetaflowNamespaceMismatch),
+        ("MetaflowInvalidPathspec", errors.MetaflowInvalidPathspec),
+        ("MetaflowUnknownUser", errors.MetaflowUnknownUser),
+        ("MetaflowDataMissing", errors.MetaflowDataMissing),
+        ("CommandException", errors.MetaflowException),
+    ],
+)
+def test_exceptions_of_metaflow_are_exceptions(
+    name: str, kind: type[errors.MetaflowException], trust: Trust
+) -> None:
+    stored = metaflows(name, {"message": "why", "line_no": 3, "source_file": "flow.py"})
+    got: Any = loads(stored, trust)
+    assert (type(got), got.message, str(got)) == (kind, "why", "why")
+    assert (got.line_no, got.source_file) == (3, "flow.py")
+    again = pickle.loads(pickle.dumps(got))
+    assert (type(again), str(again), again.line_no) == (kind, "why", 3)
+
+
+@BOTH
+def test_exceptions_of_metaflow_stand_in_containers(trust: Trust) -> None:
+    stored = metaflows("MetaflowException", {"message": "why"})
+    got: Any = loads(b"\x80\x02]" + stored[2:-1] + b"a.", trust)
+    assert [str(error) for error in got] == ["why"]
+
+
+@pytest.mark.parametrize("state", [{"message": "a", "_message": object}, {"args": ("x",)}])
+def test_exceptions_of_metaflow_hold_texts_alone(state: dict[str, Any]) -> None:
+    with pytest.raises(UntrustedValue):
+        loads(metaflows("MetaflowException", state), SAFE)
 
 
 @BOTH

@@ -279,7 +279,15 @@ class MetaflowData:
         return {"_task": self._task}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        """Take what `__getstate__` gives, or Metaflow's state: the artifacts by name."""
+        artifacts = state.get("_artifacts")
+        if artifacts is None:
+            self._task = state["_task"]
+            return
+        self._known = {name: artifact._record for name, artifact in artifacts.items()}
+        for artifact in artifacts.values():  # without any, nothing is asked of the task
+            self._task = artifact.parent
+            break
 
 
 class MetaflowArtifacts(tuple["DataArtifact", ...]):

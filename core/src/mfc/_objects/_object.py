@@ -334,7 +334,7 @@ class MetaflowObject:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Find the object again; the client's own provider and namespace stay as they are."""
-        pathspec, attempt, address, namespace, checked = unpacked(state)
+        pathspec, attempt, address, namespace, checked = unpacked(state, self._level)
         client = reader_for(state)
         namespace = namespace or client.namespace
         checked = bool(checked) and namespace is not None

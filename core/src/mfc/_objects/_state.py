@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from mfc._objects._client import current_client
 from mfc._reader import Reader
 from mfc._scope import Scope
-from mfc.errors import MetaflowInternalError
+from mfc.errors import BadAddress, MetaflowInternalError, PluginError, warn
+from mfc.model import Level
 from mfc.trust import Trust
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 #: How Metaflow marks the layout of a pickled object; the newest one is what is written here.
 _VERSION = "2.12.27"
+#: Names in the record that objects of Metaflow 2.0 to 2.5 carry; they do not keep a pathspec.
+_NAMES = ("flow_id", "run_number", "step_name", "task_id", "name")
 
 
 def object_state(scope: Scope, pathspec: str, attempt: int | None) -> dict[str, Any]:
@@ -41,14 +44,29 @@ def reader_for(state: dict[str, Any]) -> Reader:
 
 
 def provider_for(reader: Reader, address: str | None) -> MetadataProvider:
-    """Return the provider that an object came from; the client's own stays what it is."""
-    if address is None or address == reader.provider.address:
-        return reader.provider
-    return reader.provider_at(address)
+    """Return the provider that an object came from; the client's own stays what it is.
+
+    Where results have moved, the recorded address leads nowhere, and the client's own is it.
+    """
+    own = reader.provider
+    if address is None or address == own.address:
+        return own
+    try:
+        return reader.provider_at(address)
+    except BadAddress as gone:
+        kind = address.partition("@")[0]
+        if isinstance(gone, PluginError) or kind != own.address.partition("@")[0]:
+            raise
+        warn(f"An object of {address} is looked for in {own.address}: {gone}")
+        return own
 
 
-def unpacked(state: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
-    """Return pathspec, attempt, metadata address, namespace and check of any of four layouts.
+def unpacked(state: dict[str, Any], level: Level) -> tuple[Any, Any, Any, Any, Any]:
+    """Return pathspec, attempt, metadata address, namespace and check of any of five layouts.
+
+    Args:
+        state: what was pickled.
+        level: of the object.
 
     Raises:
         MetaflowInternalError: a layout that is newer than this client, or damaged.
@@ -58,7 +76,7 @@ def unpacked(state: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
     """
     if "version" not in state or "data" not in state:  # before 2.8.4: the instance's attributes
         return (
-            state.get("_pathspec"),
+            state.get("_pathspec") or _noted_path(state.get("_object"), level),
             state.get("_attempt"),
             None,
             None,
@@ -74,3 +92,8 @@ def unpacked(state: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
     raise MetaflowInternalError(
         f"Unpickling this object needs a client that knows layout {version!r}; upgrade mfc-core"
     )
+
+
+def _noted_path(record: object, level: Level) -> str | None:
+    names = [record.get(name) for name in _NAMES[:level]] if isinstance(record, dict) else [None]
+    return None if None in names else "/".join(map(str, names))

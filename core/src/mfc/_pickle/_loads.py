@@ -14,7 +14,7 @@ from mfc._pickle._builders import Builder, Unbuildable
 from mfc._pickle._placeholder import PACKAGES, Placeholder, placeholder, version
 from mfc._pickle._registry import PLAIN, builder, mentioned
 from mfc._pickle._scan import Chunk, NotAllowed, Refused, scanned
-from mfc._pickle._standins import STANDINS
+from mfc._pickle._standins import EXCEPTIONS, STANDINS
 from mfc._pickle._tree import Name, Reader
 from mfc.errors import UndecodableArtifact, UntrustedValue
 from mfc.trust import Trust
@@ -52,6 +52,8 @@ class FullUnpickler(pickle.Unpickler):
         standin = STANDINS.get((module, name))
         if standin is not None:
             return standin
+        if module == EXCEPTIONS:
+            raise _Absent  # it takes other arguments than ours
         self.versioned = self.versioned or module.partition(".")[0] in _VERSIONED
         # numpy 2 warns where its core is imported by the old name.
         if module.startswith("numpy.core."):

@@ -10,8 +10,10 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from types import NoneType
 from typing import Any, NamedTuple, NoReturn
 
+from mfc import errors
 from mfc._pickle._builders import Builder
 from mfc._pickle._scan import Refused
 from mfc._pickle._stdlib import attributes
@@ -375,6 +377,54 @@ class S3Object:
         return f"<S3Object {self._url} (object does not exist)>"
 
 
+class MetadataProvider:
+    """Class of a metadata provider that objects of old clients name; nothing is asked of it."""
+
+
+#: Metaflow's exceptions, and which of ours they are.
+_ERRORS: dict[str, type[errors.MetaflowException]] = {
+    **dict.fromkeys(
+        (
+            "MetaflowException", "ParameterFieldFailed", "ParameterFieldTypeMismatch",
+            "ExternalCommandFailed", "InvalidDecoratorAttribute", "CommandException",
+            "UnhandledInMergeArtifactsException", "MissingInMergeArtifactsException",
+        ),
+        errors.MetaflowException,
+    ),
+    "MetaflowNotFound": errors.MetaflowNotFound,
+    "MetaflowNamespaceMismatch": errors.MetaflowNamespaceMismatch,
+    "MetaflowInvalidPathspec": errors.MetaflowInvalidPathspec,
+    "MetaflowInternalError": errors.MetaflowInternalError,
+    "MetaflowTaggingError": errors.MetaflowTaggingError,
+    "MetaflowUnknownUser": errors.MetaflowUnknownUser,
+    "MetaflowDataMissing": errors.MetaflowDataMissing,
+}  # fmt: skip
+#: Those of ours that are not made of their text, and how many other arguments they need.
+_OTHER_ARGUMENTS = {
+    "MetaflowNamespaceMismatch": 1,
+    "MetaflowUnknownUser": 0,
+    "MetaflowDataMissing": 3,
+}
+#: Where they are.
+EXCEPTIONS = "metaflow.exception"
+
+
+def _error(parts: Parts) -> errors.MetaflowException:
+    """Make an exception that Metaflow raised or a flow kept, of its text."""
+    name = parts.name.name
+    state = attributes(parts.state)
+    if any(type(value) not in {str, int, list, NoneType} for value in state.values()):
+        raise Refused(f"{parts.name} with something else than texts")
+    text = str(state.get("message", ""))
+    needed = _OTHER_ARGUMENTS.get(name)
+    made = _ERRORS[name](*([text] if needed is None else [""] * needed))
+    made.message = text
+    for field in ("line_no", "source_file", "artifact_names"):
+        if field in state:
+            setattr(made, field, state[field])
+    return made
+
+
 _S3 = ("metaflow.plugins.datatools.s3.s3", "metaflow.datatools.s3")
 #: Stored (module, name) → our class. `metaflow.datatools` came before `metaflow.plugins`.
 STANDINS: dict[tuple[str, str], Any] = {
@@ -394,6 +444,11 @@ STANDINS: dict[tuple[str, str], Any] = {
     ("metaflow.metaflow_current", "Parallel"): Parallel,
     ("metaflow.current", "Parallel"): Parallel,
     ("metaflow.events", "MetaflowEvent"): MetaflowEvent,
+    **{
+        (f"metaflow.{place}.{kind.lower()}", f"{kind}MetadataProvider"): MetadataProvider
+        for place in ("metadata", "plugins.metadata", "plugins.metadata_providers")
+        for kind in ("Local", "Service")
+    },
     **{(module, cls.__name__): cls for module in _S3 for cls in (S3Object, RangeInfo)},
 }
 
@@ -429,4 +484,5 @@ BUILDERS = {
     f"{module.partition('.')[0]}.{name}": Builder(_made, _filled, holds=True)
     for module, name in STANDINS
 }
-MENTIONED: dict[str, Any] = {}
+BUILDERS |= {f"metaflow.{name}": Builder(_error) for name in _ERRORS}
+MENTIONED: dict[str, Any] = {f"metaflow.{name}": cls for name, cls in _ERRORS.items()}
