@@ -6,8 +6,13 @@ import copy
 import pickle
 from typing import Any
 
+import pytest
+
 from mfc import Placeholder, Trust, unpickle
 from mfc._pickle import loads
+from mfc.model import MetadataRecord
+
+from .faraway import Results
 
 #: A list subclass, made with an argument, with a state and two elements; then its bare class.
 STORED = (
@@ -88,3 +93,24 @@ def test_hostile_names_are_shown_on_one_line() -> None:
     for text in (repr(made), str(made), repr(type(made)), type(made).__name__, made.advice):
         assert text.isprintable()
     assert "pip install" not in made.advice
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (None, "this run recorded none of it"),
+        ("code-package", "run.code.extract() gives it"),
+        ("origin-task-id", "run.code.extract() gives it if the run recorded its code"),
+    ],
+)
+def test_advice_knows_whether_the_code_was_recorded(field: str | None, expected: str) -> None:
+    results = Results()
+    task = results.task("F/1/start/1")
+    results.artifact(task, "model", b"c__main__\nModel\n)R.")
+    if field is not None:
+        results.metadata.append(MetadataRecord(task, field, "a value", field, 2000, 0))
+    provider = results.provider()
+    model = results.client(provider).task("F/1/start/1").data.model
+    assert "metadata" not in [question for question, _ in provider.asked]  # only when it is shown
+    assert model.advice.endswith(f"put that code on the path; {expected}")
+    assert expected in repr(pickle.loads(pickle.dumps(model)))

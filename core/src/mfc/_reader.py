@@ -17,6 +17,7 @@ from mfc._known import UNKNOWN, known
 from mfc._locks import fork_safe
 from mfc._place import Place, Roots, place_of
 from mfc._provider import CompletedProvider, Counter
+from mfc._recorded import HAS_CODE
 from mfc._scope import Scope
 from mfc.config import Config
 from mfc.errors import (
@@ -27,7 +28,7 @@ from mfc.errors import (
     PluginError,
     warn,
 )
-from mfc.model import ArtifactRecord, Level, Stats
+from mfc.model import ArtifactRecord, Level, Pathspec, Stats
 from mfc.trust import Trust
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ Self = TypeVar("Self", bound="Reader")
 OBJECTS: dict[Level, type[Any]] = {}
 #: The same classes by module and name in pickles of Metaflow; `mfc._objects` fills it.
 STANDINS: dict[tuple[str, str], type[Any]] = {}
+#: Metadata that says that a task's code was recorded, and that the task is a clone.
+_CODE, _ORIGIN = "code-package", "origin-task-id"
 
 
 def know_objects() -> None:
@@ -383,17 +386,28 @@ class Reader:
     ) -> object:
         if read is not None and self._decoders.need_note(record):
             with read() as held:  # what reads ahead sees to the decoder, too
-                return self._built(self._decoder(record, provider), held, record, trust)
+                return self._built(self._decoder(record, provider), held, (record, provider), trust)
         decoder = self._decoder(record, provider)
         with read() if read else self.datastore.held(self.wanted(record, provider)) as held:
-            return self._built(decoder, held, record, trust)
+            return self._built(decoder, held, (record, provider), trust)
 
-    def _built(self, decoder: Any, held: Held, record: ArtifactRecord, trust: Trust) -> object:
-        with self:  # client objects inside the value belong to this client
-            file = held.file if hasattr(decoder, "decode_file") else None
-            if file is not None:
-                return decoder.decode_file(file, record, self._extended(trust))
-            return decoder.decode(held.read(), record, self._extended(trust))
+    def _built(
+        self,
+        decoder: Any,
+        held: Held,
+        origin: tuple[ArtifactRecord, MetadataProvider],
+        trust: Trust,
+    ) -> object:
+        record, provider = origin
+        token = HAS_CODE.set(partial(_has_code, provider, record.path.parent))
+        try:
+            with self:  # client objects inside the value belong to this client
+                file = held.file if hasattr(decoder, "decode_file") else None
+                if file is not None:
+                    return decoder.decode_file(file, record, self._extended(trust))
+                return decoder.decode(held.read(), record, self._extended(trust))
+        finally:
+            HAS_CODE.reset(token)
 
     def events(self, metadata: Mapping[str, Any]) -> list[Event] | None:
         """Return the events in the metadata of a start task, None if nothing is said of any."""
@@ -453,6 +467,15 @@ class Reader:
 
 #: The clients of the `with` blocks around, innermost last, by thread and task.
 _CURRENT: contextvars.ContextVar[tuple[Reader, ...]] = contextvars.ContextVar("mfc", default=())
+
+
+def _has_code(provider: MetadataProvider, task: Pathspec) -> bool | None:
+    """Tell whether the code of a task was recorded; None of clones, and where nothing answers."""
+    try:
+        fields = {record.name for record in provider.metadata(task, (_CODE, _ORIGIN))}
+    except MetaflowException:
+        return None
+    return True if _CODE in fields else None if _ORIGIN in fields else False
 
 
 def innermost() -> Reader | None:

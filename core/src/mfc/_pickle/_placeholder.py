@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copyreg
 import re
+from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from typing import Any, ClassVar, NoReturn, cast
 
+from mfc._recorded import HAS_CODE
 from mfc.errors import shown, visible
 from mfc.trust import Trust
 
@@ -36,6 +39,15 @@ PACKAGES: dict[str, str] = {
 class PlaceholderType(type):
     """Class of the placeholder classes; a pickle may refer to one without making an object."""
 
+    _told: str | Callable[[], str] = ""
+
+    @property
+    def advice(cls) -> str:
+        """What to do, as a sentence."""
+        if not isinstance(cls._told, str):
+            cls._told = visible(cls._told())
+        return cls._told
+
     def __repr__(cls) -> str:
         module, qualname = getattr(cls, "module", ""), getattr(cls, "qualname", "")
         if not module:
@@ -58,8 +70,6 @@ class Placeholder(metaclass=PlaceholderType):
     install: ClassVar[str] = ""
     #: version of it that is installed, None if none is.
     installed: ClassVar[str | None] = None
-    #: what to do, as a sentence.
-    advice: ClassVar[str] = ""
     #: bytes of the whole pickle.
     raw: ClassVar[bytes] = b""
     #: trust at which it was loaded.
@@ -78,6 +88,11 @@ class Placeholder(metaclass=PlaceholderType):
     part: int | None = None
     #: whether the object was made by `__new__`, not by a call.
     new: bool = False
+
+    @property
+    def advice(self) -> str:
+        """What to do, as a sentence."""
+        return str(type(self).advice)
 
     def load(self) -> Any:
         """Return the object itself, now that its class can be imported.
@@ -134,8 +149,8 @@ def placeholder(
     own = top in {"", "__main__", "__mp_main__"}
     package = "" if own else PACKAGES.get(top, top)
     installed = None if own else version(package)
-    advice = visible(_advice(module, qualname, package, installed, cause))
-    made = _class(module, qualname, package, installed, advice, raw, trust)
+    told = partial(_advice, module, qualname, package, installed, cause, HAS_CODE.get())
+    made = _class(module, qualname, package, installed, told, raw, trust)
     return cast("type[Placeholder]", made)
 
 
@@ -157,7 +172,7 @@ def _made(
 
 
 def _class(module: str, qualname: str, *facts: Any) -> PlaceholderType:
-    fields = dict(zip(("install", "installed", "advice", "raw", "trust"), facts, strict=True))
+    fields = dict(zip(("install", "installed", "_told", "raw", "trust"), facts, strict=True))
     fields |= {"module": module, "qualname": qualname}
     fields["__doc__"] = visible(f"Stands for `{module}.{qualname}`.")
     return PlaceholderType(
@@ -177,12 +192,16 @@ def _reduced(kind: PlaceholderType) -> str | tuple[Any, ...]:
 copyreg.pickle(PlaceholderType, _reduced)
 
 
-def _advice(  # noqa: PLR0911 - one for each cause
-    module: str, qualname: str, package: str, installed: str | None, cause: BaseException | None
+def _advice(  # noqa: PLR0911, PLR0913, PLR0917 - one for each cause
+    module: str,
+    qualname: str,
+    package: str,
+    installed: str | None,
+    cause: BaseException | None,
+    has_code: Callable[[], bool | None],
 ) -> str:
-    own = "put that code on the path; run.code.extract() gives it if the run recorded its code"
     if not package:
-        return f"{qualname} was defined in the flow's own code; {own}"
+        return f"{qualname} was defined in the flow's own code; {_own_code(has_code)}"
     if not _DISTRIBUTION.fullmatch(package):
         return f"no distribution has the name {shown(package)}; the value was not written by Python"
     if cause is None:
@@ -198,5 +217,17 @@ def _advice(  # noqa: PLR0911 - one for each cause
     if isinstance(cause, AttributeError):
         return f"the installed {package} has no {qualname}; install the version that wrote it"
     if isinstance(cause, ModuleNotFoundError):
+        own = _own_code(has_code)
         return f"pip install {package}; or, if {module} is the flow's own code, {own}"
     return f"importing {module} failed with {type(cause).__name__}: {cause}"
+
+
+def _own_code(has_code: Callable[[], bool | None]) -> str:
+    """Say where the flow's own code is to be had."""
+    recorded = has_code()
+    given = "run.code.extract() gives it"
+    if recorded is None:
+        given += " if the run recorded its code"
+    elif not recorded:
+        given = "this run recorded none of it"
+    return f"put that code on the path; {given}"
