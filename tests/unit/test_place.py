@@ -6,7 +6,7 @@ import pytest
 from tests.unit.faraway import REMOTE, Asked, Results
 
 from mfc import Client, MfcWarning, load
-from mfc.errors import CorruptBlob, MetaflowDataMissing
+from mfc.errors import CorruptBlob, MetaflowDataMissing, UndecodableArtifact, UntrustedValue
 
 
 @pytest.fixture
@@ -58,6 +58,19 @@ def test_original_is_read_with_a_warning_where_the_copy_lacks_a_value(results: R
     results.store.files = {f"root/{p[5:]}": c for p, c in results.store.files.items()}
     with pytest.warns(MfcWarning, match="it was recorded, root: it is missing .* in copy"):
         assert copied(results).task("F/1/fit/1").data.x == "a value"
+
+
+def test_error_of_a_copied_value_names_the_copy(results: Results) -> None:
+    task = results.task("F/1/fit/9")
+    for name, content in (("odd", b"cgone\nX\n)R."), ("broken", b"no pickle")):
+        results.artifact(task, name, content)
+    results.store.files |= {f"copy/{p[5:]}": c for p, c in results.store.files.items()}
+    provider = Copied(results.records.values(), results.artifacts, results.metadata)
+    client = results.client(provider, trust="safe")
+    for name, kind in (("odd", UntrustedValue), ("broken", UndecodableArtifact)):
+        with pytest.raises(kind) as caught:
+            client.artifact(f"F/1/fit/9/{name}").data  # noqa: B018
+        assert caught.value.location == "copy"
 
 
 def test_damaged_copy_is_named_in_the_error(results: Results) -> None:

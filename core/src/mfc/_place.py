@@ -8,7 +8,7 @@ from mfc.errors import DatastoreError
 from mfc.model import ArtifactRecord
 
 #: Records say `:root:<root>` since Metaflow 2.0; older ones give the path of the blob.
-_ROOT_MARK = ":root:"
+ROOT_MARK = ":root:"
 
 
 class Roots(NamedTuple):
@@ -53,8 +53,8 @@ def root_in(location: str, flow: str, subject: str) -> str:
     Raises:
         DatastoreError: it names neither a root nor a blob of `flow`.
     """
-    if location.startswith(_ROOT_MARK):
-        return location[len(_ROOT_MARK) :]
+    if location.startswith(ROOT_MARK):
+        return location[len(ROOT_MARK) :]
     root, mark, rest = location.rpartition(f"/{flow}/data/")
     if not mark or rest.count("/") != 1:
         raise DatastoreError(subject, location, f"its location is not in the data of flow {flow}")

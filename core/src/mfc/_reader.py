@@ -15,7 +15,7 @@ from mfc._arguments import members, path_of
 from mfc._guard import Plugin, provider_of
 from mfc._known import UNKNOWN, known
 from mfc._locks import fork_safe
-from mfc._place import Place, Roots, place_of
+from mfc._place import ROOT_MARK, Place, Roots, place_of
 from mfc._provider import CompletedProvider, Counter
 from mfc._recorded import HAS_CODE
 from mfc._scope import Scope
@@ -399,6 +399,8 @@ class Reader:
         trust: Trust,
     ) -> object:
         record, provider = origin
+        if (place := self.place(record, provider)).original:  # what goes wrong is not wrong there
+            record = attrs.evolve(record, location=f"{ROOT_MARK}{place.roots[0]}")
         token = HAS_CODE.set(partial(_has_code, provider, record.path.parent))
         try:
             with self:  # client objects inside the value belong to this client
