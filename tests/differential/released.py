@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import operator
 import pathlib
 import tarfile
 from collections.abc import Iterator
@@ -66,11 +67,14 @@ def moved(name: str, content: bytes, release: str, folder: pathlib.Path) -> byte
 
 def files(release: str) -> Iterator[tuple[str, bytes]]:
     """Yield names and contents of the files of a tree in the order in which they were written."""
+    found = []
     with tarfile.open(FOLDER / f"{release}.tar.xz") as archive:
-        for member in sorted(archive.getmembers(), key=lambda member: member.mtime):
+        for member in archive:  # in its own order, for it is decompressed from the start to go back
             content = archive.extractfile(member)
             assert content is not None
-            yield member.name, content.read()
+            found.append((member.mtime, member.name, content.read()))
+    for _, name, written in sorted(found, key=operator.itemgetter(0)):
+        yield name, written
 
 
 def _labels(release: str, root: pathlib.Path) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -32,11 +33,22 @@ TASKS = {"outer": 2, "first": 4, "second": 4, "join_letters": 2, "between": 2}
 KINDS = ("2.3.6", "2.9.15", "2.18.13")
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Client:
-    folder = tmp_path_factory.mktemp(request.param)
-    unpack(request.param, folder)
-    return Client(f"local@{folder}", namespace=None)
+@pytest.fixture(scope="session")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], pathlib.Path]:
+    """Give a function that returns where a release's tree is."""
+
+    @functools.cache
+    def folder(release: str) -> pathlib.Path:
+        made = tmp_path_factory.mktemp(release)
+        unpack(release, made)
+        return made
+
+    return folder
+
+
+@pytest.fixture
+def tree(unpacked: Callable[[str], pathlib.Path], request: pytest.FixtureRequest) -> Client:
+    return Client(f"local@{unpacked(request.param)}", namespace=None)
 
 
 def runs(client: Client) -> tuple[Any, Any]:
