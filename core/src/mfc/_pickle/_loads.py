@@ -128,7 +128,11 @@ def _full(blob: bytes | BinaryIO, trust: Trust, part: int | None) -> object:
             raise
         last = FullUnpickler(BytesIO(_whole(blob)))
         last.tolerant = True
-        return cast("object", last.load())
+        try:
+            return cast("object", last.load())
+        except _Absent:
+            pass  # why it cannot be built says more
+        raise
 
 
 class _Loader:
