@@ -38,6 +38,15 @@ def _number_dtype(parts: Parts) -> Any:
     return getattr(pd, parts.name.name)(*parts.args)
 
 
+@builds("PandasDtype", "NumpyEADtype")
+def _plain_dtype(parts: Parts) -> Any:
+    dtype = attributes(parts.state)["_dtype"]
+    if not isinstance(dtype, np.dtype):
+        raise Refused("the type of an array that is none")
+    kind = getattr(pd.core.dtypes.dtypes, "NumpyEADtype", None)
+    return kind(dtype) if kind else type(pd.arrays.PandasArray(np.empty(0)).dtype)(dtype)
+
+
 @builds("StringDtype")
 def _string_dtype(parts: Parts) -> Any:
     state = attributes(parts.state)
