@@ -55,7 +55,9 @@ def test_error_says_where_it_looked_and_what_is_close(client: Client, ask: Ask, 
 
 def test_empty_place_says_how_to_read_another() -> None:
     client = Client(MemoryProvider(), namespace=None)
-    with pytest.raises(MetaflowNotFound, match="memory@ holds no results; metadata\\('ADDRESS'\\)"):
+    with pytest.raises(
+        MetaflowNotFound, match="in memory@. It holds no results; metadata\\('ADDRESS'\\)"
+    ):
         client.flow("Train")
     bare = Client(MemoryProvider([record("F", 1)]), namespace=None)
     with pytest.raises(MetaflowNotFound, match="F is empty so far"):

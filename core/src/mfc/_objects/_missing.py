@@ -35,7 +35,7 @@ def _meant(scope: Scope, path: Pathspec) -> str:
     place = str(path.parent) if path.level > Level.FLOW else scope.provider.address
     found = list(itertools.islice(_names(scope, path.parent, path.name), _COMPARED))
     if not found and path.level is Level.FLOW:
-        return "No results are there; metadata('ADDRESS') or Client('ADDRESS') reads from another place"
+        return "It holds no results; metadata('ADDRESS') or Client('ADDRESS') reads from elsewhere"
     return _suggested(path.name, found, place)
 
 
