@@ -151,6 +151,32 @@ def test_a_run_without_an_end_is_asked_what_its_end_is_called(store: Store) -> N
     assert provider.since(1) == ["artifacts", "children"]
 
 
+@pytest.mark.parametrize(
+    ("version", "asks"),
+    [
+        ("2.19.21", False),
+        ("2.19.22", True),  # it may be a build on the way to the next release
+        ("2.19.22.post3-git1a2b", True),
+        ("2.2.0", False),
+        ("3.0.0", True),
+        ("own", True),
+    ],
+)
+def test_a_run_of_a_release_without_other_names_is_not_asked(
+    store: Store, version: str, asks: bool
+) -> None:
+    for number in (9, 10):
+        store.record(f"F/{number}")
+        made = store.records[-1]
+        tags = frozenset({f"metaflow_version:{version}"})
+        store.records[-1] = attrs.evolve(made, system_tags=tags)
+    provider = store.provider()
+    runs = list(Client(provider, namespace=None).flow("F").runs())[:2]
+    before = len(provider.asked)
+    assert [run.successful for run in runs] == [False, False]
+    assert ("children" in provider.since(before)) is asks
+
+
 def test_an_end_of_another_name_is_found(store: Store) -> None:
     run_of(store, 8, end="finish")
     run = Client(store.provider(), namespace=None).run("F/8")

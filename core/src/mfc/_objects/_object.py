@@ -285,7 +285,7 @@ class MetaflowObject:
     def _ask(self, question: Question[T]) -> T:
         """Return the answer to a question about this object, asked of its siblings, too."""
         if self._siblings is None:
-            return question.one(self._record.path)
+            return question.one(self._record)
         siblings, position = self._siblings
         return siblings.answer(position, question)
 

@@ -17,6 +17,9 @@ from mfc.query import Query
 BY_METADATA = "outcomes by metadata"
 #: Metadata that says how an attempt ended; since this version of Metaflow.
 _OUTCOME, _OUTCOME_SINCE = "attempt_ok", (2, 2, 5)
+#: First release after which a flow's endpoints may have other names: builds between releases have
+#: the number of the last one.
+_ENDPOINTS_SINCE = (2, 19, 22)
 _created = attrgetter("created")
 _VERSION = re.compile(r"metaflow_version:(\d+)\.(\d+)\.(\d+)")
 
@@ -25,7 +28,7 @@ def artifact_of(scope: Scope, step: Pathspec, name: str) -> Question[Record | No
     """Return the question for the artifact `name` of tasks of a step."""
     return Question(
         ("artifact", name),
-        lambda task: scope.provider.get(task.child(name)),
+        lambda task: scope.provider.get(task.path.child(name)),
         lambda: {record.path.parent: record for record in scope.provider.artifacts(step, (name,))},
     )
 
@@ -44,7 +47,7 @@ def metadata_of(
         return found
 
     key = ("metadata", None if names is None else frozenset(names))
-    return Question(key, lambda task: list(scope.provider.metadata(task, names)), every, [])
+    return Question(key, lambda task: list(scope.provider.metadata(task.path, names)), every, [])
 
 
 def outcome_of(
@@ -67,7 +70,10 @@ def outcome_of(
     step = like.path.parent
     by_metadata = scope.provider.capabilities.full("metadata") and leaves_outcome(like)
 
-    def one(task: Pathspec) -> bool:
+    def one(task: Record) -> bool:
+        return of(task.path)
+
+    def of(task: Pathspec) -> bool:
         if not by_metadata:
             return _is_true(scope, scope.provider.get(task.child(name)))
         found = {r.path.name: r for r in scope.provider.artifacts(task, (name, GRAPH))}
@@ -78,7 +84,7 @@ def outcome_of(
     def every() -> Mapping[Pathspec, bool]:
         if by_metadata and (name == "_task_ok" or cannot_catch(scope, step.name, notes)):
             notes[BY_METADATA] = True
-            return _outcomes(scope, step, one)
+            return _outcomes(scope, step, of)
         return {
             record.path.parent: _is_true(scope, record)
             for record in scope.provider.artifacts(step, (name,))
@@ -117,8 +123,19 @@ def _is_true(scope: Scope, record: Record | None) -> bool:
 
 def leaves_outcome(record: Record) -> bool:
     """Tell whether the Metaflow that made a task notes at the end of an attempt how it went."""
+    return any(version >= _OUTCOME_SINCE for version in _versions(record))
+
+
+def names_endpoints(record: Record) -> bool:
+    """Tell whether the Metaflow that made a run let its first and last step have any name."""
+    versions = _versions(record)
+    return not versions or max(versions) >= _ENDPOINTS_SINCE
+
+
+def _versions(record: Record) -> list[tuple[int, ...]]:
+    """Return the versions of Metaflow that a run or task was made by; there should be one."""
     found = filter(None, map(_VERSION.match, record.system_tags))
-    return any(tuple(map(int, match.groups())) >= _OUTCOME_SINCE for match in found)
+    return [tuple(map(int, match.groups())) for match in found]
 
 
 def cannot_catch(scope: Scope, step: str, notes: dict[str, Any]) -> bool:

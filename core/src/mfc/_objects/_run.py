@@ -15,11 +15,12 @@ from mfc._objects._graph import graph_of, parameters_of
 from mfc._objects._listing import Listing
 from mfc._objects._metadata import ORIGIN_RUN, origin_name, recorded_endpoint
 from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._questions import names_endpoints
 from mfc._objects._siblings import Question
 from mfc._objects._trigger import Trigger
 from mfc._reader import OBJECTS
 from mfc.errors import MetaflowTaggingError
-from mfc.model import ArtifactRecord, Level, Pathspec, PendingRecord, Record, Status
+from mfc.model import ArtifactRecord, Level, PendingRecord, Record, Status
 from mfc.query import Query
 from mfc.tags import TagEdit
 
@@ -73,6 +74,8 @@ class Run(MetaflowObject):
         It is in the parameters' metadata; a resumed run has it in its graph alone.
         """
         path = self._record.path
+        if not names_endpoints(self._record):
+            return which
         if recorded := recorded_endpoint(self._scope, path, which):
             return recorded
         graph = graph_of(self._scope, parameters_of(path))
@@ -113,9 +116,8 @@ class Run(MetaflowObject):
     def _at_end(self, name: str) -> ArtifactRecord | None:
         """Return an artifact of the end task, None if there is none (yet)."""
 
-        def find(run: Pathspec) -> ArtifactRecord | None:
-            this = self if run == self._record.path else Run._of(self._scope, Record(run, 0))
-            return this._end_artifacts(name).get(name)
+        def find(run: Record) -> ArtifactRecord | None:
+            return self._beside(run)._end_artifacts(name).get(name)
 
         return self._ask(Question((AT_END, name), find))
 
@@ -135,10 +137,13 @@ class Run(MetaflowObject):
         end = self.end_task
         return None if end is None else end.data
 
-    def _found_at_end(self, run: Pathspec) -> dict[str, ArtifactRecord]:
+    def _found_at_end(self, run: Record) -> dict[str, ArtifactRecord]:
         """Return the artifacts of the end task of this run, or of another one of its listing."""
-        this = self if run == self._record.path else Run._of(self._scope, Record(run, 0))
-        return this._end_artifacts()
+        return self._beside(run)._end_artifacts()
+
+    def _beside(self, run: Record) -> Run:
+        """Return this run, or another one of its listing."""
+        return self if run.path == self._record.path else Run._of(self._scope, run)
 
     def _in_walk(self, end: Task) -> Task:
         """Let the end task know the listing of the run, whose other end tasks have such values."""

@@ -62,7 +62,8 @@ def own_fields(task: Task, names: Collection[str]) -> list[MetadataRecord] | Non
     scope, notes = task._scope, task._siblings[0].notes
     _check(scope, task._record.path.parent, notes)
 
-    def one(path: Pathspec) -> list[MetadataRecord]:
+    def one(record: Record) -> list[MetadataRecord]:
+        path = record.path
         return [] if path in notes[_NOTE] else list(scope.provider.metadata(path, names))
 
     return task._ask(Question((_NOTE, "marks"), one))

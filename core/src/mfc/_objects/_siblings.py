@@ -40,8 +40,8 @@ class Question(Generic[T]):
 
     #: Equal for the same question.
     key: Hashable
-    #: Asks one object.
-    one: Callable[[Pathspec], T]
+    #: Asks one object, given its record.
+    one: Callable[[Record], T]
     #: Asks all of the listing at once; objects that are not in the answer have `missing`. None
     #: where there is no cheaper way than one by one.
     every: Callable[[], Mapping[Pathspec, T]] | None = None
@@ -103,7 +103,8 @@ class Siblings:
 
     def answer(self, position: int, question: Question[T]) -> T:
         """Return the answer for the object at `position`, asking for others on the way."""
-        path = self._read[position].path
+        record = self._read[position]
+        path = record.path
         with self._lock:
             progress: _Progress[T] = self._asked.setdefault(question.key, _Progress())
             known = progress.taken(path)
@@ -111,10 +112,10 @@ class Siblings:
                 return known[0]
             in_turn = progress.in_turn(position)
         if not in_turn:
-            return question.one(path)
+            return question.one(record)
         if question.every is not None:
             if progress.turns < question.alone:
-                return question.one(path)
+                return question.one(record)
             found = question.every()
             progress.keep_all(found, question.missing)
             progress.taken(path)
@@ -124,7 +125,7 @@ class Siblings:
         answers = list(side_by_side(_caught(question.one), ahead))
         # What failed for another is its own affair: it will be asked again, in its turn.
         others = zip(ahead[1:], answers[1:], strict=True)
-        progress.keep({path: found for path, (found, error) in others if error is None})
+        progress.keep({other.path: found for other, (found, error) in others if error is None})
         own, error = answers[0]
         if error is not None:
             raise error
@@ -144,15 +145,15 @@ class Siblings:
             record = self._read.get(position) if self._reach(position) else None
             return None if record is None else record.path
 
-    def _ahead(self, position: int, number: int) -> list[Pathspec]:
-        """Return the paths of some objects from `position`; not beyond those given out, if any."""
+    def _ahead(self, position: int, number: int) -> list[Record]:
+        """Return the records of some from `position`; not beyond those given out, if any."""
         with self._lock:
             if position + 1 == self._given:
                 self._reach(position + number - 1)
                 last = self._reached
             else:
                 last = self._given
-            return [self._read[at].path for at in range(position, min(position + number, last))]
+            return [self._read[at] for at in range(position, min(position + number, last))]
 
 
 class _Progress(Generic[T]):
