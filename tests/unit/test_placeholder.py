@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
+import pickletools
 from typing import Any
 
 import pytest
 
+import mfc
 from mfc import Placeholder, Trust, unpickle
 from mfc._pickle import loads
 from mfc.model import MetadataRecord
@@ -44,6 +46,21 @@ def test_a_placeholder_comes_back_from_a_pickle_as_it_was() -> None:
         assert shown(pickle.loads(pickle.dumps(value, protocol))) == shown(value)
     assert pickle.loads(pickle._dumps(value))[0].state == {"owner": "ada"}
     assert pickle.loads(pickle.dumps(Placeholder)) is Placeholder
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_pickles_name_public_modules_alone(protocol: int) -> None:
+    wrapped = mfc.MetaflowExceptionWrapper(ValueError("no"))
+    frame = mfc.ForeachFrame("start", "x", 3, 0)
+    again = pickle.loads(written := pickle.dumps([*stored(), wrapped, frame], protocol))
+    assert (again[-1], str(again[-2])) == (frame, str(wrapped))
+    modules = {
+        argument.split()[0] if name == "GLOBAL" else argument
+        for opcode, argument, _ in pickletools.genops(written)
+        if (name := opcode.name) == "GLOBAL" or isinstance(argument, str)
+    }
+    assert {"mfc"} <= modules
+    assert not [name for name in modules if name.startswith("mfc._")]
 
 
 def test_a_placeholder_that_holds_itself_comes_back() -> None:

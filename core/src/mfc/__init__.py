@@ -102,12 +102,18 @@ for _public in (
 if not TYPE_CHECKING:  # else every misspelt name would be fine to a type checker
 
     def __getattr__(name: str) -> Any:
-        """Load `Placeholder`, and with it all that pickles need, when it is asked for."""
-        if name != "Placeholder":
-            raise AttributeError(f"module 'mfc' has no attribute {name!r}")
-        from mfc._pickle import Placeholder  # 8 ms, and most readers never see one
+        """Load what values alone have, and all that pickles need, when it is asked for.
 
-        return Placeholder
+        That is `Placeholder`, and Metaflow's classes that stand in values, which pickles name.
+        """
+        if name[:1].isupper():  # modules are asked for, too
+            from mfc import _pickle  # 8 ms, and most readers never see one
+
+            if name == "Placeholder":
+                return _pickle.Placeholder
+            if name in _pickle.PUBLIC:
+                return _pickle.PUBLIC[name]
+        raise AttributeError(f"module 'mfc' has no attribute {name!r}")
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 #: The question for the artifacts of the end task of a run.
 AT_END = "at end"
 _INCLUDED = "metaflow.includefile.IncludedFile"
-#: Where our equivalents of Metaflow's classes are defined.
-_STANDINS = "mfc._pickle._standins"
 
 
 def _in_row(scope: Scope, listing: Siblings, name: str, position: int) -> ArtifactRecord | None:
@@ -90,7 +88,7 @@ class DataArtifact(MetaflowObject):
         """Return the value; `read` gives its content, if that is known better than to read it."""
         scope = self._scope
         value = scope.reader.value(self._record, scope.provider, read)
-        if type(value).__module__ != _STANDINS:
+        if type(value).__module__ != "mfc":  # as of all classes of ours
             return value
         from mfc._objects._included_file import included_file, is_included  # few artifacts are
 

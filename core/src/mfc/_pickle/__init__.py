@@ -9,6 +9,7 @@ from __future__ import annotations
 from mfc._pickle._loads import loads
 from mfc._pickle._placeholder import Placeholder
 from mfc._pickle._standins import (
+    PUBLIC,
     STANDINS,
     ConfigValue,
     ForeachFrame,
@@ -18,6 +19,7 @@ from mfc._pickle._standins import (
 )
 
 __all__ = [
+    "PUBLIC",
     "STANDINS",
     "ConfigValue",
     "ForeachFrame",

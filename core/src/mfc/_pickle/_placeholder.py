@@ -127,7 +127,27 @@ class Placeholder(metaclass=PlaceholderType):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the placeholder that it is, for other processes and for caches."""
         made = self.args, self.kwargs, self.part, self.new
-        return _made, (type(self), *made), {"state": self.state}, iter(self.items)
+        return Placeholder._made, (type(self), *made), {"state": self.state}, iter(self.items)
+
+    @staticmethod
+    def _made(
+        kind: type[Placeholder], args: tuple[Any, ...], kwargs: dict[str, Any], *origin: Any
+    ) -> Placeholder:
+        """Return one from a pickle."""
+        made = kind()
+        made.args, made.kwargs, made.items = args, kwargs, []
+        made.part, made.new = origin
+        return made
+
+    @staticmethod
+    def _class(module: str, qualname: str, *facts: Any) -> PlaceholderType:
+        """Return the class of the placeholders for one class."""
+        fields = dict(zip(("install", "installed", "_told", "raw", "trust"), facts, strict=True))
+        fields |= {"module": module, "qualname": qualname, "__module__": __name__}
+        fields["__doc__"] = visible(f"Stands for `{module}.{qualname}`.")
+        return PlaceholderType(
+            visible(qualname).rpartition(".")[2] or "Placeholder", (Placeholder,), fields
+        )
 
     def __repr__(self) -> str:
         return visible(f"<placeholder for a {self.module}.{self.qualname}: {self.advice}>")
@@ -150,7 +170,7 @@ def placeholder(
     package = "" if own else PACKAGES.get(top, top)
     installed = None if own else version(package)
     told = partial(_advice, module, qualname, package, installed, cause, HAS_CODE.get())
-    made = _class(module, qualname, package, installed, told, raw, trust)
+    made = Placeholder._class(module, qualname, package, installed, told, raw, trust)
     return cast("type[Placeholder]", made)
 
 
@@ -162,34 +182,20 @@ def version(package: str) -> str | None:
         return None
 
 
-def _made(
-    kind: type[Placeholder], args: tuple[Any, ...], kwargs: dict[str, Any], *origin: Any
-) -> Placeholder:
-    made = kind()
-    made.args, made.kwargs, made.items = args, kwargs, []
-    made.part, made.new = origin
-    return made
-
-
-def _class(module: str, qualname: str, *facts: Any) -> PlaceholderType:
-    fields = dict(zip(("install", "installed", "_told", "raw", "trust"), facts, strict=True))
-    fields |= {"module": module, "qualname": qualname}
-    fields["__doc__"] = visible(f"Stands for `{module}.{qualname}`.")
-    return PlaceholderType(
-        visible(qualname).rpartition(".")[2] or "Placeholder", (Placeholder,), fields
-    )
-
-
 def _reduced(kind: PlaceholderType) -> str | tuple[Any, ...]:
     if kind is Placeholder:
         return "Placeholder"
     shown = cast("type[Placeholder]", kind)
     facts = shown.install, shown.installed, shown.advice, shown.raw, shown.trust
-    return _class, (shown.module, shown.qualname, *facts)
+    return Placeholder._class, (shown.module, shown.qualname, *facts)
 
 
 # The classes are made while a value is loaded, so pickle cannot find them by name.
 copyreg.pickle(PlaceholderType, _reduced)
+# Pickles name what users can import.
+for _function in (Placeholder._made, Placeholder._class):
+    _function.__module__ = "mfc"
+Placeholder.__module__ = "mfc"
 
 
 def _advice(  # noqa: PLR0911, PLR0913, PLR0917 - one for each cause

@@ -453,6 +453,16 @@ STANDINS: dict[tuple[str, str], Any] = {
 }
 
 
+#: Those that can be in a value, by name: pickles of ours find them in `mfc`.
+PUBLIC: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in STANDINS.values()
+    if kind not in {MetaflowEvent, MetadataProvider}  # the objects have one, and nobody has one
+}
+for _public in PUBLIC.values():
+    _public.__module__ = "mfc"
+
+
 def _made(parts: Parts) -> Any:
     """Make one of ours: a namedtuple of its fields, others without arguments."""
     cls = _CLASSES[parts.name.name]
