@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from typing import Any
 
@@ -103,7 +104,7 @@ def alone(provider: Asked) -> dict[str, str]:
 def tasks() -> Tasks:
     made = Tasks()
     for n in range(40):
-        made.task(str(n), True)
+        made.task(str(n), True, ended=LONG_AGO + n * 30_000)
     return made
 
 
@@ -125,7 +126,7 @@ def test_states_of_all_tasks_cost_a_few_questions(tasks: Tasks) -> None:
         ("not begun", (), {}),
         ("just ended", (True,), {"ended": SOON, "done": False}),
         ("ended now", (True,), {"ended": SOON}),
-        ("lost", (True,), {"done": False}),
+        ("lost", (True,), {"ended": LONG_AGO + 1_800_000, "done": False}),
         ("just ended, beating", (True,), {"ended": SOON, "done": False, "beat": SOON}),
         ("just ended, another time zone", (True,), {"ended": SOON, "done": False, "beat": DAY}),
     ],
@@ -134,21 +135,37 @@ def test_state_in_a_listing_is_that_of_the_task_alone(
     tasks: Tasks, name: str, attempts: tuple[bool | None, ...], options: dict[str, Any]
 ) -> None:
     tasks.task(name, *attempts, **options)
-    tasks.task("last", True)
+    tasks.task("last", True, ended=LONG_AGO + 1_200_000)
     words = {key: text.partition(":")[0] for key, text in statuses(tasks.provider()).items()}
     expected = {key: text.partition(":")[0] for key, text in alone(tasks.provider(Slow)).items()}
-    if name == "lost":  # its artifacts should have come long ago: only a closer look tells
-        words[name] = expected[name] = ""
     assert words == expected
 
 
-def test_tasks_that_are_silent_for_days_are_not_asked_about_today() -> None:
-    tasks = Tasks()
-    for n in range(40):
-        tasks.task(str(n), True, beat=LONG_AGO - 48 * 3600 * 1000)
+def test_task_whose_writer_was_killed_has_not_completed(tasks: Tasks) -> None:
+    """It noted its success, and no more; others ended in the seconds after it."""
+    end = LONG_AGO + 1_800_000
+    tasks.task("killed", True, ended=end, done=False)
+    for n in range(100, 110):
+        tasks.task(str(n), True, ended=end + 5_000)
+    found = statuses(tasks.provider())
+    assert found.pop("killed").startswith("<running: attempt 0 is done, its artifacts are not all")
+    assert set(found.values()) == {"<completed: attempt 0 completed>"}
+
+
+def test_all_of_a_run_that_went_to_its_end_is_settled(tasks: Tasks) -> None:
+    end = STEP.parent.child("end").child("99")
+    for n in (3, 4):
+        tasks.records.append(attrs.evolve(tasks.records[-1], path=end.up(n)))  # type: ignore[arg-type]
+    tasks.note(end, "attempt_ok", "True", LONG_AGO + 2_000_000, 0)
     provider = tasks.provider()
-    provider.recent = None  # asking would fail
-    assert set(statuses(provider).values()) == {"<completed: attempt 0 completed>"}
+    step = Client(provider, namespace=None).step(str(STEP))
+    provider.asked.clear()
+    found = [task.status for task in step]
+    assert set(found) == {"completed"}
+    assert len(provider.asked) == 2  # the tasks, and those that ended well; besides what came last
+    assert {status.reason for status in found} == {"attempt 0 completed"}
+    assert len(provider.asked) < 8
+    assert pickle.loads(pickle.dumps(found[0])).reason == "attempt 0 completed"
 
 
 def test_provider_without_the_power_gives_the_same_states(tasks: Tasks) -> None:
@@ -156,9 +173,9 @@ def test_provider_without_the_power_gives_the_same_states(tasks: Tasks) -> None:
     assert statuses(tasks.provider(Slow)) == statuses(tasks.provider())
 
 
-def test_one_task_costs_hardly_more_than_itself(tasks: Tasks) -> None:
+def test_one_task_costs_little_more_than_itself(tasks: Tasks) -> None:
     provider = tasks.provider()
     step = Client(provider, namespace=None).step(str(STEP))
     provider.asked.clear()
     assert next(iter(step)).status == "completed"
-    assert len(provider.asked) <= 6
+    assert len(provider.asked) <= 8

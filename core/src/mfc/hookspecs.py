@@ -223,6 +223,8 @@ class Recent(Protocol):
     def recent(self, run: Pathspec, since: int) -> Iterator[MetadataRecord]:
         """Yield the metadata of all tasks of a run that was registered at `since` or later.
 
+        The newest comes first, and reading stops where the caller does.
+
         Args:
             run: path of a run; nothing comes of one that does not exist.
             since: milliseconds since 1970 UTC.

@@ -9,7 +9,14 @@ from typing import Any
 
 import attrs
 
-from mfc.errors import EmptyPathspec, MetaflowInvalidPathspec, UnreadableRecord, shown, visible
+from mfc.errors import (
+    EmptyPathspec,
+    MetaflowException,
+    MetaflowInvalidPathspec,
+    UnreadableRecord,
+    shown,
+    visible,
+)
 
 #: Attempts of a task are numbered 0 to 5, in Metaflow and here.
 MAX_ATTEMPTS = 6
@@ -415,16 +422,25 @@ class Status(str):
     True
     """
 
-    __slots__ = ("reason",)
+    __slots__ = ("_why",)
 
-    #: Why, in a sentence.
-    reason: str
+    _why: str | Callable[[], str]
 
-    def __new__(cls, word: str, reason: str = "") -> Status:
-        """Make a status of its word and the reason for it."""
+    def __new__(cls, word: str, reason: str | Callable[[], str] = "") -> Status:
+        """Make a status of its word and the reason for it, or of what gives that when asked."""
         status = super().__new__(cls, word)
-        status.reason = visible(reason)
+        status._why = reason
         return status
+
+    @property
+    def reason(self) -> str:
+        """Why, in a sentence."""
+        if not isinstance(self._why, str):
+            try:
+                self._why = self._why()
+            except MetaflowException as unreadable:
+                return visible(f"why cannot be read: {unreadable}")
+        return visible(self._why)
 
     def __reduce__(self) -> tuple[type[Status], tuple[str, str]]:
         return Status, (str(self), self.reason)

@@ -1,14 +1,21 @@
-"""Which tasks of a step have completed, told for all of them by a few questions."""
+"""Which tasks of a step have completed, told for all of them by a few questions.
+
+What an attempt noted of its success counts once all its artifacts must be there: they come after
+it, and do not come at all where the writer was killed meanwhile. So the tasks that ended last are
+looked at one by one, unless the run went on to its end.
+"""
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mfc._objects._graph import graph_noted
 from mfc._objects._questions import cannot_catch, leaves_outcome, noted
-from mfc._objects._siblings import Question, side_by_side
+from mfc._objects._siblings import Question
 from mfc._provider import recent_of
 from mfc._scope import Scope
 from mfc.model import MetadataRecord, Pathspec, Record, Status
@@ -19,32 +26,28 @@ if TYPE_CHECKING:
 _ENDED_WELL, _STARTED_AGAIN = ("attempt_ok", "True"), ("attempt", "[1-9][0-9]*")
 #: Seconds after which all that an attempt leaves is registered, clocks that differ included.
 _SETTLED = 60.0
-#: Seconds after its last heartbeat in which a task may have ended: some services tell the time
-#: of their own zone for that of UTC.
-_SILENT = 24 * 3600
-#: What the objects of a listing keep: the tasks that completed, and whether those that ended
-#: lately were taken out.
-_NOTE, _CHECKED = "settled", "settled long ago"
+#: Seconds before the last metadata of a run in which a task that it cut off may have ended.
+_CUT_OFF = 10.0
+#: Metadata at the end of a run that is looked at first, and what is looked at if that is old.
+_FIRST, _MOST = 8, 500
+#: The step that is the last one, where there is one of this name.
+_END = "end"
+#: What the objects of a listing keep: the tasks that completed, and those that started again.
+_NOTE, _AGAIN = "settled", "started again"
 
 
 def completed(task: Task) -> Status | None:
-    """Return the status of a task that has completed at its first attempt, as most have.
+    """Return the status of a task that has completed; None where a closer look is needed.
 
-    None where a closer look is needed. It is asked of a listing alone, where questions wait for a
-    network and the backend can match metadata.
+    It is asked of a listing alone, where questions wait for a network and the backend can match
+    metadata.
     """
-    scope, siblings, record = task._scope, task._siblings, task._record
-    if siblings is None or task._attempt is not None or not _can_tell(task):
+    if task._siblings is None or task._attempt is not None or not _can_tell(task):
         return None
-    step, notes = record.path.parent, siblings[0].notes
-    if not task._ask(_question(scope, step, notes)):
+    notes, step = task._siblings[0].notes, task._record.path.parent
+    if not task._ask(_question(task._scope, step, notes)):
         return None
-    if not _is_silent(record):
-        _check(scope, step, notes)
-    if record.path not in notes[_NOTE]:
-        return None
-    well = cannot_catch(scope, step.name, notes) or task._truth("_success")
-    return Status("completed", f"attempt 0 completed{'' if well else '; its exception was caught'}")
+    return Status("completed", partial(_reason, task))
 
 
 def asked_singly(task: Task) -> bool:
@@ -59,12 +62,10 @@ def own_fields(task: Task, names: Collection[str]) -> list[MetadataRecord] | Non
     """
     if task._siblings is None or not asked_singly(task):
         return None
-    scope, notes = task._scope, task._siblings[0].notes
-    _check(scope, task._record.path.parent, notes)
+    settled, provider = task._siblings[0].notes[_NOTE], task._scope.provider
 
     def one(record: Record) -> list[MetadataRecord]:
-        path = record.path
-        return [] if path in notes[_NOTE] else list(scope.provider.metadata(path, names))
+        return [] if record.path in settled else list(provider.metadata(record.path, names))
 
     return task._ask(Question((_NOTE, "marks"), one))
 
@@ -75,34 +76,62 @@ def _can_tell(task: Task) -> bool:
     return able and leaves_outcome(task._record)
 
 
-def _is_silent(record: Record) -> bool:
-    """Tell whether a task gave its last sign of life so long ago that it ended long ago."""
-    beat = record.heartbeat
-    return beat is not None and time.time() - beat / 1000 > _SILENT
-
-
-def _check(scope: Scope, step: Pathspec, notes: dict[str, Any]) -> None:
-    """Take out tasks whose last attempt may still register something; once for all."""
-    lately = recent_of(scope.provider)
-    if notes[_CHECKED] or lately is None:
-        return
-    # Asked last: what ended meanwhile is not among those that ended well.
-    since = int((time.time() - _SETTLED) * 1000)
-    notes[_NOTE] = notes[_NOTE] - {record.task for record in lately(step.parent, since)}
-    notes[_CHECKED] = True
-
-
 def _question(scope: Scope, step: Pathspec, notes: dict[str, Any]) -> Question[bool]:
     def every() -> Mapping[Pathspec, bool]:
-        # Asked of the first at once: that is two questions, and a closer look at one is two.
-        asks: list[Callable[[], Any]] = [
-            lambda: noted(scope, step, _ENDED_WELL),
-            lambda: graph_noted(scope, step, notes),
-        ]
-        well, graph = side_by_side(lambda ask: ask(), asks)
-        if graph is None or not graph.tries_once(step.name):
-            well -= noted(scope, step, _STARTED_AGAIN)
-        notes[_NOTE], notes[_CHECKED] = well, False
+        lately = recent_of(scope.provider)
+        assert lately is not None  # noqa: S101 - see `_can_tell`
+        # In their order: what ends after the first is not among those that ended well.
+        well = noted(scope, step, _ENDED_WELL)
+        newest = lately(step.parent, 0)
+        first = list(itertools.islice(newest, _FIRST))
+        if step.name == _END or not any(map(_ends_run, first)):
+            well = well - _again(scope, step, notes) - _unsettled(itertools.chain(first, newest))
+        notes[_NOTE] = well
         return dict.fromkeys(well, True)
 
+    # Asked of the first at once: that is two or three questions, and a look at one task is two.
     return Question((_NOTE,), lambda _: False, every, missing=False, alone=0)
+
+
+def _ends_run(record: MetadataRecord) -> bool:
+    """Tell whether metadata says that a run went well to its end, and all steps before with it."""
+    return (record.task.parent.name, record.name, record.value) == (_END, *_ENDED_WELL)
+
+
+def _unsettled(newest: Iterator[MetadataRecord]) -> set[Pathspec]:
+    """Return the tasks of a run of which something was registered last, given that newest first.
+
+    What others registered long after is of no help: a run whose writer was killed at that moment
+    has nothing that is newer.
+    """
+    now, found = time.time() * 1000, set[Pathspec]()
+    last: float | None = None
+    for number, record in enumerate(newest):
+        last = record.created if last is None else last
+        old = record.created < now - _SETTLED * 1000
+        if old and (record.created < last - _CUT_OFF * 1000 or number >= _MOST):
+            break
+        found.add(record.task)
+    return found
+
+
+def _again(scope: Scope, step: Pathspec, notes: dict[str, Any]) -> set[Pathspec]:
+    """Return the tasks of a step that had more than one attempt."""
+    if _AGAIN not in notes:
+        graph = graph_noted(scope, step, notes)
+        once = graph is not None and graph.tries_once(step.name)
+        notes[_AGAIN] = set[Pathspec]() if once else noted(scope, step, _STARTED_AGAIN)
+    found: set[Pathspec] = notes[_AGAIN]
+    return found
+
+
+def _reason(task: Task) -> str:
+    """Say how it is known that a task has completed; asked when somebody wants to know."""
+    from mfc._objects._status import standing  # it asks here first
+
+    assert task._siblings is not None  # noqa: S101 - see `completed`
+    notes, step = task._siblings[0].notes, task._record.path.parent
+    if task._record.path in _again(task._scope, step, notes):
+        return standing(task).status.reason
+    well = cannot_catch(task._scope, step.name, notes) or task._truth("_success")
+    return f"attempt 0 completed{'' if well else '; its exception was caught'}"

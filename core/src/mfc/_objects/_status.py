@@ -243,8 +243,6 @@ class _Attempt:
             if self.noted_end is not None or self.noted_outcome is False:
                 return None
             return _quiet(self._marks.newest, f"attempt {number} has started and not ended")
-        if self._known_well(ended):
-            return self._completed()
         outcome = self._artifact("_task_ok")
         if outcome is None:
             return None
@@ -267,17 +265,6 @@ class _Attempt:
         if self.noted_outcome is False:
             return self._failed(f"attempt {number} failed, {done}")
         return _quiet(self._marks.newest, f"attempt {number} is done, {done} yet")
-
-    def _known_well(self, ended: int) -> bool:
-        """Tell whether the attempt went well by what all of a listing were asked at once.
-
-        Only where its artifacts must have come since.
-        """
-        return (
-            self._task._siblings is not None
-            and self.noted_outcome is True
-            and time.time() - ended / 1000 - _SETTLING >= 0
-        )
 
     def _artifact(self, name: str) -> ArtifactRecord | None:
         """Return an artifact of this attempt, not of another one that has ended meanwhile.

@@ -113,7 +113,8 @@ class MemoryProvider:
 
     def recent(self, run: Pathspec, since: int) -> Iterator[MetadataRecord]:
         """Yield the metadata of a run that was registered at `since` (ms) or later."""
-        return (record for record in self._metadata_of(run, None) if record.created >= since)
+        found = [record for record in self._metadata_of(run, None) if record.created >= since]
+        return iter(sorted(found, key=lambda record: record.created, reverse=True))
 
     def artifacts(
         self, path: Pathspec, names: Collection[str] | None = None, attempt: int | None = None

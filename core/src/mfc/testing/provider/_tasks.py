@@ -167,7 +167,7 @@ class TaskClauses(ProviderClauses):
 
     @clause("metadata-recent")
     def test_recent_metadata_of_a_run(self, new_backend: NewBackend) -> None:
-        """Where there is `recent`, it yields what a run registered at that time or later, once."""
+        """Where there is `recent`, it yields what a run registered since, once, newest first."""
         backend, asked, model = self.given(new_backend)
         if not isinstance(asked.provider, Recent):
             pytest.skip("the provider has no `recent`")
@@ -190,6 +190,8 @@ class TaskClauses(ProviderClauses):
                 expected = sorted(_told(record) for record in known if record.created >= since)
                 got = sorted(map(_told, asked.recent(run, since)))
                 equal(f"recent({str(run)!r}, {since})", expected, got)
+                order = [record.created for record in asked.recent(run, since)]
+                equal(f"times of recent({str(run)!r}, {since})", sorted(order)[::-1], order)
 
     @clause("bulk-metadata")
     def test_metadata_in_bulk_is_the_sum(self, new_backend: NewBackend) -> None:
