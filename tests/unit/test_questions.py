@@ -68,6 +68,10 @@ class Store:
         self.metadata: list[MetadataRecord] = []
         self._time = itertools.count(1000)
 
+    def later(self, time: int) -> None:
+        """Let what follows be recorded at that time, in ms."""
+        self._time = itertools.count(time)
+
     def record(self, text: str) -> Pathspec:
         path = Pathspec(tuple(text.split("/")))
         self.records.append(Record(path, next(self._time), "ada", frozenset(), SYSTEM))
@@ -187,13 +191,38 @@ def test_an_end_of_another_name_is_found(store: Store) -> None:
 
 @pytest.mark.parametrize("name", ["successful", "finished"])
 def test_a_loop_over_tasks_asks_once_for_all(store: Store, name: str) -> None:
+    store.later(60_000)
+    store.note(Pathspec(("F", "1", "fit", "139")), "kind", "the last that was heard of the run")
     provider = store.provider()
     step = Client(provider, namespace=None).step("F/1/fit")
     truth = {str(number): number % 10 != 0 for number in range(100, 140)}
     assert {task.id: getattr(task, name) for task in step} == truth
     # Nothing says what decorators the step has, so `successful` is read from the artifacts.
-    wide = ["artifacts"] if name == "successful" else ["children", "children"]
+    # Otherwise which ended well and which did not, and the last one is looked at.
+    wide = ["artifacts"] if name == "successful" else ["children", "children", "artifacts"]
     assert provider.since(1) == ["children", "artifacts", *wide]
+
+
+def test_a_task_that_was_killed_before_its_artifacts_came_has_not_finished(store: Store) -> None:
+    store.later(60_000)
+    path = store.record("F/1/fit/500")
+    for name, value in (("attempt", "0"), ("attempt_ok", "True"), ("attempt-done", "0")):
+        store.note(path, name, value)
+    step = Client(store.provider(), namespace=None).step("F/1/fit")
+    finished = {task.id: task.finished for task in step}
+    assert finished["500"] is False
+    assert sum(finished.values()) == 36
+
+
+def test_of_a_run_that_went_to_its_end_one_question_is_enough(store: Store) -> None:
+    store.later(60_000)
+    store.note(Pathspec(("F", "1", "end", "11")), "attempt_ok", "True")
+    provider = store.provider()
+    step = Client(provider, namespace=None).step("F/1/fit")
+    assert sum(task.finished for task in step) == 36
+    # The four that failed on the way are looked at on their own.
+    assert provider.since(1)[:3] == ["children", "artifacts", "children"]
+    assert len(provider.since(1)) <= 3 + 2 * 4
 
 
 def test_attempts_that_ended_in_different_ways_are_looked_at(store: Store) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import time
 from collections.abc import Callable, Collection, Mapping
 from operator import attrgetter
 from typing import Any
 
 from mfc._objects._graph import GRAPH, graph_told
 from mfc._objects._siblings import Question, side_by_side
+from mfc._provider import recent_of
 from mfc._scope import Scope
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.query import Query
@@ -17,6 +20,17 @@ from mfc.query import Query
 BY_METADATA = "outcomes by metadata"
 #: Metadata that says how an attempt ended; since this version of Metaflow.
 _OUTCOME, _OUTCOME_SINCE = "attempt_ok", (2, 2, 5)
+ENDED_WELL = (_OUTCOME, "True")
+#: Seconds after which all that an attempt leaves is registered, clocks that differ included.
+_SETTLED = 60.0
+#: Seconds before the last metadata of a run in which a task that was cut off may have ended.
+_CUT_OFF = 10.0
+#: Metadata at the end of a run that is looked at first, and what is looked at if that is old.
+_FIRST, _MOST = 8, 500
+#: Tasks that are asked one by one rather than with all of their step.
+_FEW = 16
+#: The step that is the last one, where there is one of this name.
+_END = "end"
 #: First release after which a flow's endpoints may have other names: builds between releases have
 #: the number of the last one.
 _ENDPOINTS_SINCE = (2, 19, 22)
@@ -82,9 +96,12 @@ def outcome_of(
         return _is_true(scope, found.get(name))
 
     def every() -> Mapping[Pathspec, bool]:
-        if by_metadata and (name == "_task_ok" or cannot_catch(scope, step.name, notes)):
-            notes[BY_METADATA] = True
-            return _outcomes(scope, step, of)
+        can_tell = by_metadata and recent_of(scope.provider) is not None
+        if can_tell and (name == "_task_ok" or cannot_catch(scope, step.name, notes)):
+            found = _outcomes(scope, step, of)
+            if found is not None:
+                notes[BY_METADATA] = True
+                return found
         return {
             record.path.parent: _is_true(scope, record)
             for record in scope.provider.artifacts(step, (name,))
@@ -95,17 +112,25 @@ def outcome_of(
 
 def _outcomes(
     scope: Scope, step: Pathspec, one: Callable[[Pathspec], bool]
-) -> Mapping[Pathspec, bool]:
+) -> Mapping[Pathspec, bool] | None:
     """Return which tasks of a step ended well, from what their attempts noted at their end.
+
+    None where that does not tell of most.
 
     Args:
         scope: where to ask.
         step: path of the step.
         one: asks a task; needed where its attempts ended in different ways.
     """
-    marks = [(_OUTCOME, "True"), (_OUTCOME, "False")]
-    well, badly = side_by_side(lambda mark: noted(scope, step, mark), marks)
-    unclear = sorted(well & badly, key=str)
+    # In this order: what ends after the first question is not among those that ended well.
+    well = noted(scope, step, ENDED_WELL)
+    doubtful = unsettled(scope, step)
+    if doubtful is None:  # those of which nothing is noted are asked one by one
+        return dict.fromkeys(well, True)
+    badly = noted(scope, step, (_OUTCOME, "False"))
+    unclear = sorted(well & badly | doubtful & (well | badly), key=str)
+    if len(unclear) > _FEW and 2 * len(unclear) > len(well | badly):
+        return None
     looked_at = zip(unclear, side_by_side(one, unclear), strict=True)
     return {**dict.fromkeys(badly, False), **dict.fromkeys(well, True), **dict(looked_at)}
 
@@ -113,6 +138,37 @@ def _outcomes(
 def noted(scope: Scope, step: Pathspec, mark: tuple[str, str]) -> set[Pathspec]:
     """Return the tasks of a step for which a value of a metadata field matches a pattern."""
     return {record.path for record in scope.provider.children(step, Query(metadata=mark))}
+
+
+def unsettled(scope: Scope, step: Pathspec) -> set[Pathspec] | None:
+    """Return the tasks of a run whose artifacts may not all be there, though an end is noted.
+
+    They come after it, and do not come at all where the writer was killed meanwhile; then nothing
+    that is much newer was registered for the run. None, where a run went on to its end: all of
+    its steps before that are settled.
+
+    Args:
+        scope: where to ask; its provider tells what was registered lately.
+        step: the step that is asked about.
+    """
+    lately = recent_of(scope.provider)
+    assert lately is not None  # noqa: S101 - whoever asks has looked
+    newest = lately(step.parent, 0)
+    first = list(itertools.islice(newest, _FIRST))
+    if step.name != _END and any(map(_ends_run, first)):
+        return None
+    now, found = time.time() * 1000, set[Pathspec]()
+    for number, record in enumerate(itertools.chain(first, newest)):
+        cut_off = record.created >= first[0].created - _CUT_OFF * 1000 and number < _MOST
+        if not cut_off and record.created < now - _SETTLED * 1000:
+            break
+        found.add(record.task)
+    return found
+
+
+def _ends_run(record: MetadataRecord) -> bool:
+    """Tell whether metadata says that a run went well to its end, and all steps before with it."""
+    return (record.task.parent.name, record.name, record.value) == (_END, *ENDED_WELL)
 
 
 def _is_true(scope: Scope, record: Record | None) -> bool:

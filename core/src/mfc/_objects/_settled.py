@@ -1,20 +1,13 @@
-"""Which tasks of a step have completed, told for all of them by a few questions.
-
-What an attempt noted of its success counts once all its artifacts must be there: they come after
-it, and do not come at all where the writer was killed meanwhile. So the tasks that ended last are
-looked at one by one, unless the run went on to its end.
-"""
+"""Which tasks of a step have completed, told for all of them by a few questions."""
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mfc._objects._graph import graph_noted
-from mfc._objects._questions import cannot_catch, leaves_outcome, noted
+from mfc._objects._questions import ENDED_WELL, cannot_catch, leaves_outcome, noted, unsettled
 from mfc._objects._siblings import Question
 from mfc._provider import recent_of
 from mfc._scope import Scope
@@ -23,15 +16,7 @@ from mfc.model import MetadataRecord, Pathspec, Record, Status
 if TYPE_CHECKING:
     from mfc._objects._task import Task
 
-_ENDED_WELL, _STARTED_AGAIN = ("attempt_ok", "True"), ("attempt", "[1-9][0-9]*")
-#: Seconds after which all that an attempt leaves is registered, clocks that differ included.
-_SETTLED = 60.0
-#: Seconds before the last metadata of a run in which a task that it cut off may have ended.
-_CUT_OFF = 10.0
-#: Metadata at the end of a run that is looked at first, and what is looked at if that is old.
-_FIRST, _MOST = 8, 500
-#: The step that is the last one, where there is one of this name.
-_END = "end"
+_STARTED_AGAIN = ("attempt", "[1-9][0-9]*")
 #: What the objects of a listing keep: the tasks that completed, and those that started again.
 _NOTE, _AGAIN = "settled", "started again"
 
@@ -78,41 +63,16 @@ def _can_tell(task: Task) -> bool:
 
 def _question(scope: Scope, step: Pathspec, notes: dict[str, Any]) -> Question[bool]:
     def every() -> Mapping[Pathspec, bool]:
-        lately = recent_of(scope.provider)
-        assert lately is not None  # noqa: S101 - see `_can_tell`
-        # In their order: what ends after the first is not among those that ended well.
-        well = noted(scope, step, _ENDED_WELL)
-        newest = lately(step.parent, 0)
-        first = list(itertools.islice(newest, _FIRST))
-        if step.name == _END or not any(map(_ends_run, first)):
-            well = well - _again(scope, step, notes) - _unsettled(itertools.chain(first, newest))
+        # In this order: what ends after the first question is not among those that ended well.
+        well = noted(scope, step, ENDED_WELL)
+        doubtful = unsettled(scope, step)
+        if doubtful is not None:
+            well = well - _again(scope, step, notes) - doubtful
         notes[_NOTE] = well
         return dict.fromkeys(well, True)
 
     # Asked of the first at once: that is two or three questions, and a look at one task is two.
     return Question((_NOTE,), lambda _: False, every, missing=False, alone=0)
-
-
-def _ends_run(record: MetadataRecord) -> bool:
-    """Tell whether metadata says that a run went well to its end, and all steps before with it."""
-    return (record.task.parent.name, record.name, record.value) == (_END, *_ENDED_WELL)
-
-
-def _unsettled(newest: Iterator[MetadataRecord]) -> set[Pathspec]:
-    """Return the tasks of a run of which something was registered last, given that newest first.
-
-    What others registered long after is of no help: a run whose writer was killed at that moment
-    has nothing that is newer.
-    """
-    now, found = time.time() * 1000, set[Pathspec]()
-    last: float | None = None
-    for number, record in enumerate(newest):
-        last = record.created if last is None else last
-        old = record.created < now - _SETTLED * 1000
-        if old and (record.created < last - _CUT_OFF * 1000 or number >= _MOST):
-            break
-        found.add(record.task)
-    return found
 
 
 def _again(scope: Scope, step: Pathspec, notes: dict[str, Any]) -> set[Pathspec]:
