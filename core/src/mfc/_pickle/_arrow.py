@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from mfc._pickle._builders import Builder, Internal, entering
+from mfc._pickle._builders import ATOMS, Builder, Internal, entering
 from mfc._pickle._scan import Refused
-from mfc._pickle._stdlib import data
+from mfc._pickle._stdlib import data, listed
 from mfc.values import Parts
 
 try:
@@ -24,6 +24,8 @@ try:
 except ImportError:
     pa = None
 
+#: Bytes of an object that stands for one element.
+_LOOKED_AT = 64
 BUILDERS: dict[str, Builder] = {}
 builds = entering(BUILDERS, "pyarrow.")
 MENTIONED: dict[str, Any] = {}
@@ -75,6 +77,9 @@ def _alias(parts: Parts) -> Any:
 def _called(parts: Parts) -> Any:
     if pa is None:
         raise _missing()
+    for part in parts.args:
+        if not isinstance(part, (*ATOMS, list, tuple, dict, pa.DataType, pa.Field)):
+            raise Refused(f"a type of a {type(part).__name__}")
     return getattr(pa, parts.name.name)(*parts.args)
 
 
@@ -89,11 +94,11 @@ def _array(parts: Parts) -> Any:
 
 
 def _restored(parts: Parts, said: Any) -> Any:
-    kind, length, _, offset, buffers, children, dictionary = said
+    kind, length, _, offset, buffers, children, dictionary = listed(said)
     sizes = length, offset
     if any(type(n) is not int or not 0 <= n < 1 << 48 for n in sizes):
         raise Refused("an array of an unknown length")
-    if any(not isinstance(buffer, (memoryview, type(None))) for buffer in buffers):
+    if any(not isinstance(buffer, (memoryview, type(None))) for buffer in listed(buffers)):
         raise Refused("an array of something else than buffers")
     if buffers[0] is not None and len(buffers[0]) * 8 < length + offset:
         raise Refused("an array with fewer marks than elements")
@@ -101,7 +106,7 @@ def _restored(parts: Parts, said: Any) -> Any:
     if pa is None:
         return _text(parts, kind, length, offset, buffers)
     owned = [None if buffer is None else pa.py_buffer(bytes(buffer)) for buffer in buffers]
-    inner = [_restored(parts, child) for child in children]
+    inner = [_restored(parts, child) for child in listed(children)]
     if dictionary is not None:
         values = _restored(parts, dictionary)
         codes = pa.Array.from_buffers(kind.index_type, length, owned, -1, offset)
@@ -109,6 +114,9 @@ def _restored(parts: Parts, said: Any) -> Any:
         made = pa.DictionaryArray.from_arrays(codes, values, ordered=kind.ordered)
     else:
         made = pa.Array.from_buffers(kind, length, owned, -1, offset, children=inner or None)
+    if length > 8 * made.nbytes:
+        # Elements of which nothing is stored cost what each becomes where it is looked at.
+        parts.spend(_LOOKED_AT * length)
     made.validate(full=True)
     return made
 
@@ -143,6 +151,7 @@ def _text(parts: Parts, kind: Any, length: int, offset: int, buffers: list[Any])
 @builds("chunked_array")
 def _chunked(parts: Parts) -> Any:
     arrays, kind = parts.args
+    listed(arrays)
     if pa is None:
         return _Text(text for array in arrays for text in array.to_pylist())
     return pa.chunked_array(arrays, kind)
@@ -152,6 +161,6 @@ def _chunked(parts: Parts) -> Any:
 def _table(parts: Parts) -> Any:
     if pa is None:
         raise _missing()
-    made = pa.Table.from_arrays(parts.args[0], schema=parts.args[1])
+    made = pa.Table.from_arrays(listed(parts.args[0]), schema=parts.args[1])
     made.validate(full=True)
     return made

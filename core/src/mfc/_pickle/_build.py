@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from types import NoneType
+from types import GeneratorType, NoneType
 from typing import Any
 
 from mfc._pickle._builders import ATOMS, Builder, Internal, Unbuildable
 from mfc._pickle._placeholder import Placeholder, PlaceholderType
 from mfc._pickle._scan import Refused, too_much
+from mfc._pickle._stdlib import listed
 from mfc._pickle._tree import Chunk, Dict, Frozen, Name, Node, Pairs, Set
 from mfc.values import Parts
 
@@ -73,6 +74,8 @@ class Build:
         self._gaps: set[int] = set()
         #: of values that are, or hold, what only builders know.
         self._internal: dict[int, Internal] = {}
+        #: whether something was met that is not built yet: the value holds itself.
+        self._cyclic = False
         #: the objects, in the order in which they are met.
         self.made: list[Node] = []
 
@@ -121,11 +124,15 @@ class Build:
             return True
         if kind in RECORDS:
             if hasattr(child, "built"):
+                self._cyclic = self._cyclic or child.built is Pending
                 return True
             if kind is Node:
                 return not self._gaps and self._is_simple(child, _NEAR)
             return kind is Dict and self._is_plain(child)
-        return id(child) in self._done or _is_small(child)
+        if id(child) in self._done:
+            self._cyclic = self._cyclic or self._done[id(child)] is Pending
+            return True
+        return _is_small(child)
 
     def _is_plain(self, child: Dict) -> bool:
         """Build a small dict of atoms at once; most records of a table are such."""
@@ -336,6 +343,8 @@ class Build:
         args: tuple[Any, ...] = self._of_raw(node.args)
         kwargs = self._of(node.kwargs) if node.kwargs is not None else {}
         self.spend(sum(_COPIED[type(part)] * len(part) for part in args if type(part) in _COPIED))
+        if self._cyclic and any(map(_lacks, (*args, kwargs, *_raw(state), state, items, *pairs))):
+            raise Refused(f"{node.function} inside of itself")
         return Parts(
             node.function,
             args,
@@ -368,10 +377,14 @@ class Build:
 
     def _keys(self, keys: Iterable[Any]) -> list[Any]:
         """Return keys, or elements of a set, after a look at how long it takes to hash them."""
+        if type(keys) not in _OURS:
+            listed(keys)
         keys = list(keys)
         values = self._all(keys)
         if _QUICK.issuperset(map(type, keys)):
             return values
+        if self._cyclic and _has_pending(values):
+            raise Refused("a key that holds what it is a key of")
         self._hashes -= sum(map(self._weight, keys))
         if self._hashes < 0:
             raise Refused("keys that take too long to hash")
@@ -433,6 +446,8 @@ def fill_placeholder(made: Placeholder, parts: Parts) -> None:
 
 
 _RAW = frozenset({Name, Chunk})
+#: What gives keys besides lists and tuples.
+_OURS = frozenset({Set, Frozen, GeneratorType})
 _SEQUENCES = frozenset({tuple, list})
 #: Bytes of memory for each element of an argument that may be copied.
 _COPIED: dict[Any, int] = dict.fromkeys((list, tuple, dict, set, frozenset), 8) | dict.fromkeys(
@@ -464,5 +479,12 @@ def _flattened(items: Iterable[Any]) -> Iterator[Any]:
             yield item
 
 
-def _has_pending(values: list[Any]) -> bool:
+def _has_pending(values: Iterable[Any]) -> bool:
     return any(value is Pending for value in values)
+
+
+def _lacks(part: Any) -> bool:
+    """Tell whether a part of an object is not built yet, or something in it, which is copied."""
+    if type(part) in _SEQUENCES:
+        return _has_pending(part)
+    return part is Pending or (type(part) is dict and _has_pending(part.values()))

@@ -101,9 +101,10 @@ def loads(
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        if isinstance(error, Refused):
+        if isinstance(error, Refused) and trust.level != "full":
             raise UntrustedValue(subject, location, _refusal(error)) from error
-        reason = f"its pickle cannot be loaded: {_said(error)}; .raw gives its bytes"
+        said = f"it asks for {error}" if isinstance(error, Refused) else _said(error)
+        reason = f"its pickle cannot be loaded: {said}; .raw gives its bytes"
         raise UndecodableArtifact(subject, location, reason) from error
 
 

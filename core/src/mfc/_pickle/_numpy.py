@@ -19,7 +19,7 @@ import numpy as np
 
 from mfc._pickle._builders import ATOMS, Builder, entering
 from mfc._pickle._scan import Refused
-from mfc._pickle._stdlib import data
+from mfc._pickle._stdlib import data, listed
 from mfc._pickle._tree import Name
 from mfc.values import Parts
 
@@ -28,6 +28,8 @@ _KIND = re.compile(r"([?bBhHiuIlLqQefdgcFDGSUVOMm])(\d*)")
 _UNITS = frozenset("Y M W D h m s ms us μs ns ps fs as generic".split())  # noqa: SIM905
 #: Bytes of an element, at most.
 _LARGEST = 1 << 30
+#: Bytes of an object that stands for one element.
+_LOOKED_AT = 64
 _SUBCLASSES = {"ndarray", "matrix", "recarray", "chararray", "memmap"}
 _SCALARS = frozenset(
     "bool bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 intc uintc int_ uint longlong "  # noqa: SIM905
@@ -61,7 +63,7 @@ def _dtype(parts: Parts) -> Any:
         raise Refused("a dtype of something else than a kind and a size")
     if parts.state is None:
         return np.dtype(kind)
-    _, order, subarray, names, fields, size, _, flags, *extra = parts.state
+    _, order, subarray, names, fields, size, _, flags, *extra = listed(parts.state)
     if order not in {"<", ">", "=", "|"} or (size != -1 and not 0 <= size <= _LARGEST):
         raise Refused("a dtype of an unknown byte order or size")
     if names is not None or fields is not None:
@@ -159,7 +161,8 @@ def array(parts: Parts, shape: Any, dtype: Any, content: Any, *, fortran: bool) 
     octets = data(content)
     if len(octets) != prod(shape) * dtype.itemsize:
         raise Refused("an array of another length than its shape")
-    parts.spend(len(octets))
+    # Elements without bytes cost what each becomes where it is looked at.
+    parts.spend(len(octets) if dtype.itemsize else _LOOKED_AT * prod(shape))
     if not octets:
         return np.zeros(shape, dtype, order)
     made = np.frombuffer(bytearray(octets), dtype)
@@ -179,8 +182,9 @@ def _objects(parts: Parts, shape: tuple[int, ...], dtype: Any, content: list[Any
             for place, item in enumerate(content):  # a slice would unfold what is inside
                 made[place] = item
         return made
+    missing = type(getattr(dtype, "na_object", None))
     if dtype.kind not in "VT" or not set(map(type, content)) <= (
-        {tuple} if dtype.names else {str, type(None)}
+        {tuple} if dtype.names else {str, missing}
     ):
         raise Refused("an array of something else than its dtype says")
     return np.array(content, dtype)
@@ -237,6 +241,6 @@ def _constant(_: Parts) -> Any:
 
 @builds("_convert_to_stringdtype_kwargs")
 def _strings(parts: Parts) -> Any:
-    coerce, missing = (*parts.args, True, None)[:2] if len(parts.args) < 2 else parts.args[:2]  # noqa: PLR2004
-    options = {} if missing is None and not parts.args[1:] else {"na_object": missing}
+    coerce, *missing = parts.args
+    options = {"na_object": missing[0]} if missing else {}
     return np.dtypes.StringDType(coerce=bool(coerce), **options)

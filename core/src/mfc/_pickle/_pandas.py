@@ -21,11 +21,15 @@ from attrs import frozen
 from mfc._pickle._builders import Internal
 from mfc._pickle._pandas_types import BUILDERS, builds, offset_of
 from mfc._pickle._scan import Refused
-from mfc._pickle._stdlib import attributes, of_types
+from mfc._pickle._stdlib import attributes, listed, of_types
 from mfc._pickle._tree import Name
 from mfc.values import Parts
 
 __all__ = ["BUILDERS", "mention"]
+#: Bytes of a number of a range once somebody looks at it: twice, as labels are found by a table.
+_RANGE = 16
+#: Bytes of an object that stands for one element, and of the pointer to it.
+_OBJECT = 64
 
 
 def mention(name: str) -> Any:
@@ -76,12 +80,12 @@ def _manager(parts: Parts) -> Any:
     if parts.stated:
         said = parts.state[-1]["0.14.1"]
         return _Manager(
-            said["axes"], [(block["values"], block["mgr_locs"]) for block in said["blocks"]]
+            list(listed(said["axes"])),
+            [(block["values"], block["mgr_locs"]) for block in listed(said["blocks"])],
         )
     blocks, axes, *_ = parts.args
-    return _Manager(
-        list(axes), [block if type(block) is tuple else (None, None) for block in blocks]
-    )
+    pairs = [block if type(block) is tuple else (None, None) for block in listed(blocks)]
+    return _Manager(list(listed(axes)), pairs)
 
 
 def _managed(parts: Parts, axes: int) -> tuple[dict[str, Any], _Manager]:
@@ -99,10 +103,12 @@ def _managed(parts: Parts, axes: int) -> tuple[dict[str, Any], _Manager]:
 def _frame(parts: Parts) -> Any:
     state, manager = _managed(parts, 2)
     columns, index = manager.axes
+    _charge(parts, columns)
     if len(manager.blocks) == 1 and type(manager.blocks[0][0]) is np.ndarray:
         values, place = manager.blocks[0]
         if list(_places(place, len(columns))) == list(range(len(columns))) and values.ndim == 2:  # noqa: PLR2004
             kind = object if values.dtype == object else None
+            _charge(parts, values)
             made = pd.DataFrame(values.T, index, columns, dtype=kind, copy=False)
             return _noted(made, state)
     found: dict[int, Any] = {}
@@ -113,6 +119,7 @@ def _frame(parts: Parts) -> Any:
             raise Refused("a block of another shape than its place")
         for number, row in zip(places, rows, strict=True):
             plain = type(row) is np.ndarray and row.dtype != object and len(row) == len(index)
+            _charge(parts, row)
             found[number] = row if plain else _series(row, index)
     if len(found) != len(columns):
         raise Refused("blocks that do not cover the table")
@@ -155,6 +162,7 @@ def _series(values: Any, index: Any, name: Any = None) -> Any:
 def _column(parts: Parts) -> Any:
     state, manager = _managed(parts, 1)
     ((values, _),) = manager.blocks
+    _charge(parts, values)
     (name,) = parts.hashed([state.get("_name", state.get("name"))])
     return _noted(_series(values, manager.axes[0], name), state)
 
@@ -192,9 +200,11 @@ def _index(parts: Parts) -> Any:
         return pd.RangeIndex(*steps, name=name)
     if kind.name == "MultiIndex":
         codes = said.get("codes", said.get("labels"))
+        for values in (*listed(said["levels"]), *listed(codes)):
+            _charge(parts, values)
         return pd.MultiIndex(said["levels"], codes, said["sortorder"], parts.hashed(said["names"]))
     if kind.name == "IntervalIndex" and "left" in said:
-        ends = _array_of(said["left"]), _array_of(said["right"])
+        ends = _array_of(parts, said["left"]), _array_of(parts, said["right"])
         return pd.IntervalIndex.from_arrays(*ends, closed=said["closed"], name=name)
     made = _indexed(parts, said["data"], name, said.get("tz"))
     if made.dtype.kind in "mM" and said.get("freq") is not None:
@@ -203,7 +213,7 @@ def _index(parts: Parts) -> Any:
 
 
 def _indexed(parts: Parts, values: Any, name: Any, zone: Any) -> Any:
-    values = _array_of(values)
+    values = _array_of(parts, values)
     if values.dtype == object:
         parts.hashed(list(values))
         return pd.Index(values, dtype=object, name=name, copy=False)
@@ -212,12 +222,24 @@ def _indexed(parts: Parts, values: Any, name: Any, zone: Any) -> Any:
     return pd.Index(values, name=name, copy=False)
 
 
-def _array_of(values: Any) -> Any:
+def _array_of(parts: Parts, values: Any) -> Any:
+    _charge(parts, values)
     if isinstance(values, pd.Index):
         return values
     if not isinstance(values, (np.ndarray, pd.api.extensions.ExtensionArray)) or values.ndim != 1:
         raise Refused("an index of something else than an array")
     return values
+
+
+def _charge(parts: Parts, values: Any) -> None:
+    """Count what pandas takes for values that are not numbers in memory already.
+
+    A range has none; where text and records of fixed size are held, each becomes an object.
+    """
+    if isinstance(values, pd.RangeIndex):
+        parts.spend(_RANGE * len(values))
+    elif isinstance(values, np.ndarray) and values.dtype.kind in "SUV":
+        parts.spend((_OBJECT + values.dtype.itemsize) * values.size)
 
 
 def _times(values: Any, zone: Any) -> Any:
@@ -255,7 +277,9 @@ def _extension(parts: Parts) -> Any:
     return make(parts, attributes(state))
 
 
-def _categorical(_: Parts, state: dict[str, Any]) -> Any:
+def _categorical(parts: Parts, state: dict[str, Any]) -> Any:
+    if isinstance(state["_dtype"], pd.CategoricalDtype):
+        _charge(parts, state["_dtype"].categories)
     codes = state["_codes" if "_codes" in state else "_ndarray"]
     if not isinstance(state["_dtype"], pd.CategoricalDtype) or codes.dtype.kind != "i":
         raise Refused("categories that are none")
@@ -315,8 +339,8 @@ def _plain_array(_: Parts, state: dict[str, Any]) -> Any:
     return made(values)
 
 
-def _interval_array(_: Parts, state: dict[str, Any]) -> Any:
-    ends = _array_of(state["_left"]), _array_of(state["_right"])
+def _interval_array(parts: Parts, state: dict[str, Any]) -> Any:
+    ends = _array_of(parts, state["_left"]), _array_of(parts, state["_right"])
     closed = state.get("_closed") or state["_dtype"].closed
     return pd.arrays.IntervalArray.from_arrays(*ends, closed=closed)
 

@@ -41,6 +41,8 @@ MENTIONED |= {
     "collections.Counter": collections.Counter,
 }
 
+#: What holds several exceptions; none before Python 3.11.
+_GROUP: type = getattr(builtins, "BaseExceptionGroup", SyntaxError)
 #: Digits of a number that is read from text, as Python itself bounds them.
 _DIGITS = 4300
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
@@ -60,6 +62,19 @@ def data(content: Any) -> memoryview:
     if type(content) is bytes or type(content) is bytearray:
         return memoryview(content)
     raise Refused(f"bytes made from a {type(content).__name__}")
+
+
+def listed(content: Any) -> Any:
+    """Return a list or tuple of the pickle, to be walked through.
+
+    Whatever else gives elements may give more than are in memory.
+
+    Raises:
+        Refused: it is something else.
+    """
+    if type(content) is not list and type(content) is not tuple:
+        raise Refused(f"a {type(content).__name__} in place of a list")
+    return content
 
 
 def of_types(parts: Parts, *signatures: tuple[type, ...]) -> tuple[Any, ...]:
@@ -123,8 +138,6 @@ for _kind in (list, tuple):
 def _set(parts: Parts) -> Any:
     # The elements of a list are hashed here, so they are told as keys.
     (content,) = parts.args or ((),)
-    if type(content) is not list and content != ():
-        raise Refused("a set made from something else than a list")
     kind = set if parts.name.name == "set" else frozenset
     return kind(parts.hashed(content))
 
@@ -177,12 +190,28 @@ def _type(parts: Parts) -> type:
     return type(found)
 
 
+def _explained(made: BaseException, parts: Parts) -> None:
+    """Give an exception its attributes, which may be, or hold, the exception."""
+    if parts.items or parts.pairs:
+        raise Refused(f"{parts.name} with items")
+    state = dict(parts.state or {})
+    notes = state.pop("__notes__", None)
+    for name, value in attributes(state).items():
+        if hasattr(type(made), name) and name not in {"name", "path", "obj", "name_from"}:
+            raise Refused(f"{parts.name} with {name}")
+        setattr(made, name, value)
+    if type(notes) is list and all(type(note) is str for note in notes):
+        made.__dict__["__notes__"] = notes
+
+
 @builds(
     *(
         f"builtins.{n}"
         for n, v in vars(builtins).items()
         if isinstance(v, type) and issubclass(v, BaseException)
-    )
+    ),
+    holds=True,
+    fill=_explained,
 )
 def _exception(parts: Parts) -> BaseException:
     kind: type[BaseException] = vars(builtins)[parts.name.name]
@@ -190,16 +219,9 @@ def _exception(parts: Parts) -> BaseException:
         text, start, end = parts.args[-4:-1]
         if not 0 <= start <= end <= len(text):
             raise Refused("an error at a place that its text does not have")
-    made = kind(*parts.args)
-    state = dict(parts.state or {})
-    notes = state.pop("__notes__", None)
-    for name, value in attributes(state).items():
-        if hasattr(kind, name) and name not in {"name", "path", "obj", "name_from"}:
-            raise Refused(f"{parts.name} with {name}")
-        setattr(made, name, value)
-    if type(notes) is list and all(type(note) is str for note in notes):
-        made.__dict__["__notes__"] = notes
-    return made
+    if issubclass(kind, (SyntaxError, _GROUP)) and len(parts.args) > 1:
+        listed(parts.args[1])
+    return kind(*parts.args)
 
 
 # Containers
