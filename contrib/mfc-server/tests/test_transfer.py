@@ -66,6 +66,27 @@ def test_new_runs_come_after_imported_ones(results: Path, db_url: str) -> None:
         assert made["run_number"] > largest
 
 
+def test_new_tasks_come_after_imported_ones(results: Path, db_url: str, tmp_path: Path) -> None:
+    import_results(str(results), db_url)
+    import_results(str(results), db_url)  # nothing new comes, and no number comes back
+    copy(db_url, other := f"sqlite:///{tmp_path}/copied.db")
+    for url in (db_url, other):
+        with running(url) as server:
+            flows = requests.get(f"{server.url}/flows", timeout=30).json()
+            taken, steps = set(), []
+            for flow in flows:
+                runs = f"{server.url}/flows/{flow['flow_id']}/runs"
+                for run in requests.get(runs, timeout=30).json():
+                    for step in requests.get(f"{runs}/{run['run_number']}/steps").json():
+                        steps.append(f"{runs}/{run['run_number']}/steps/{step['step_name']}")
+                        found = requests.get(f"{steps[-1]}/tasks", timeout=30).json()
+                        taken |= {str(task["task_id"]) for task in found}
+            made = [requests.post(f"{step}/task", json={}, timeout=30).json() for step in steps]
+            new = {str(task["task_id"]) for task in made}
+            assert len(new) == len(steps)
+            assert not new & taken
+
+
 def test_everything_is_copied_from_sqlite_to_postgresql_and_back(
     tmp_path: Path, postgres: object
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -31,7 +32,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from mfc_server import _sqlite
 from mfc_server._limits import THREADS
 from mfc_server._redaction import reason, without_password
-from mfc_server._schema import NUMBERED, SEQUENCES, TABLES, creation, serials
+from mfc_server._schema import NUMBERED, SEQUENCES, TABLES, creation, serials, tasks
 
 #: Seconds to wait for a connection; there are as many as there are threads that use one.
 WAIT = 10
@@ -41,6 +42,10 @@ GONE = 10
 WRONG_DATA = ("22", "54")
 #: Any number, the same in every process: who holds it creates the tables.
 CREATING = 7_633_173
+#: Rows that are read at a time.
+_ROWS = 5_000
+#: A name that a serial could be.
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class DatabaseUnusable(Exception):
@@ -164,12 +169,15 @@ class Database:
         return int(connection.scalar(taken) or 0) - count + 1
 
     def renumber(self, connection: Connection) -> None:
-        """Let every sequence go on behind the largest serial that its table holds."""
+        """Let every sequence go on behind the largest number in its table, and never back."""
         for table, column in NUMBERED.items():
             last = max(connection.scalar(select(func.max(column))) or 0, 0)
+            if table is tasks:
+                last = max(last, _largest_name(connection))
             if self.dialect == "postgresql":
                 values = {"name": SEQUENCES[table], "next": last + 1}
-                connection.execute(text("SELECT setval(:name, :next, false)"), values)
+                behind = "SELECT setval(:name, greatest(:next, nextval(:name)), false)"
+                connection.execute(text(behind), values)
             else:
                 of = serials.c.name == SEQUENCES[table]
                 last = func.max(serials.c.last, last)
@@ -292,3 +300,11 @@ def _compact(value: object) -> str:
 def _known(stored: str) -> Any:
     """Return the value of a JSON column; NaN and its like, stored by others, become null."""
     return json.loads(stored, parse_constant=lambda _: None)
+
+
+def _largest_name(connection: Connection) -> int:
+    """Return the largest number that is the name of an imported task: its serial is another."""
+    imported = select(tasks.c.task_name).where(tasks.c.task_id < 0)
+    with connection.execute(imported.execution_options(yield_per=_ROWS)) as rows:
+        names = (name for (name,) in rows if name and _NUMBER.fullmatch(name))
+        return max(map(int, names), default=0)

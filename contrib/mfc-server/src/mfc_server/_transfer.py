@@ -1,8 +1,8 @@
 """Filling a database: from a `.metaflow` directory or whatever mfc reads, or from another database.
 
 Runs and tasks keep their ids. Where Metaflow numbered tasks from 1 in each run, as it does in a
-directory, the number becomes the task's string id, and its serial is below zero: no other task is
-ever addressed by either.
+directory, the number becomes the task's string id, and its serial is below zero; new tasks are
+numbered behind the largest one: no other task is ever addressed by either.
 """
 
 from __future__ import annotations
