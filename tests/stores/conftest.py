@@ -32,6 +32,10 @@ class Place:
         told = self.bucket.settings(url or self.relay.url)
         return Config({**told, "MFC_READ_TIMEOUT": 3, **settings})
 
+    def based(self, url: str) -> dict[str, str]:
+        """Return the options that say where it is; only Google's do."""
+        return {"base_url": url} if self.bucket.ds_type == "gs" else {}
+
     def files(self, url: str | None = None, **settings: Any) -> Filesystem:
         """Return a new filesystem for it."""
         return filesystem(self.bucket.ds_type, self.config(url, **settings))
