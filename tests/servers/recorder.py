@@ -197,20 +197,14 @@ def google(seen: Seen) -> Said | None:
         answer = {"access_token": token, "token_type": "Bearer"}
         answer["issued_token_type"] = "urn:ietf:params:oauth:token-type:access_token"
         return Said({**answer, "expires_in": LIFE})
-    if "/computeMetadata/" in seen.path or seen.headers.get("metadata-flavor") == "Google":
-        headers = {"Metadata-Flavor": "Google"}
-        if seen.path.endswith("/token"):
-            return Said(
-                {"access_token": f"token-of-{seen.path.split('/')[-2]}", "expires_in": LIFE},
-                headers=headers,
-            )
-        if "recursive" in seen.target:
-            account = {"email": "machine@project.iam.gserviceaccount.com", "scopes": []}
-            return Said(account, headers=headers)
-        if "universe" in seen.path:
-            return Said("googleapis.com", headers=headers)
-        return Said("project", headers=headers)
-    return None
+    if "/computeMetadata/" not in seen.path and seen.headers.get("metadata-flavor") != "Google":
+        return None
+    token = {"access_token": f"token-of-{seen.path.split('/')[-2:][0]}", "expires_in": LIFE}
+    account = {"email": "machine@project.iam.gserviceaccount.com", "scopes": []}
+    known: dict[str, Any] = {"token": token, "universe-domain": "googleapis.com"}
+    usual: Any = account if "recursive" in seen.target else "project"
+    answer = known.get(seen.path.rpartition("/")[2].replace("_", "-"), usual)
+    return Said(answer, headers={"Metadata-Flavor": "Google"})
 
 
 def azure(seen: Seen) -> Said | None:
@@ -219,8 +213,16 @@ def azure(seen: Seen) -> Said | None:
         base = f"{seen.scheme}://{seen.host}/{seen.path.split('/')[1]}"
         tokens = {"token_endpoint": f"{base}/oauth2/v2.0/token", "issuer": f"{base}/v2.0"}
         tokens["authorization_endpoint"] = f"{base}/oauth2/v2.0/authorize"
-        metadata = [{"preferred_network": seen.host, "preferred_cache": seen.host, "aliases": [seen.host]}]
-        return Said({**tokens, "tenant_discovery_endpoint": f"{base}/v2.0/.well-known/openid-configuration", "metadata": metadata})
+        metadata = [
+            {"preferred_network": seen.host, "preferred_cache": seen.host, "aliases": [seen.host]}
+        ]
+        return Said(
+            {
+                **tokens,
+                "tenant_discovery_endpoint": f"{base}/v2.0/.well-known/openid-configuration",
+                "metadata": metadata,
+            }
+        )
     asked = {name: found[0] for name, found in parse_qs(seen.body).items()}
     if seen.path.endswith("/oauth2/v2.0/token"):
         secret = asked.get("client_secret") or asked.get("client_assertion", "")
@@ -248,7 +250,7 @@ def recorder(folder: Path) -> Iterator[Recorder]:
         protocol_version = "HTTP/1.1"
         _tunnel = ""
 
-        def do_CONNECT(self) -> None:  # noqa: N802 - the name that http.server looks for
+        def do_CONNECT(self) -> None:
             self.send_response_only(200)
             self.end_headers()
             host, _, port = self.path.rpartition(":")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +34,19 @@ def variables(name: str, token: str = "") -> dict[str, str]:
 
 
 CREDENTIALS, CONFIG = ".aws/credentials", ".aws/config"
-PROGRAM = json.dumps({"Version": 1, "AccessKeyId": "PROGRAM", "SecretAccessKey": "secret-of-PROGRAM"})
+PROGRAM = json.dumps(
+    {"Version": 1, "AccessKeyId": "PROGRAM", "SecretAccessKey": "secret-of-PROGRAM"}
+)
 PROFILES = f"[default]\n{keys('USUAL')}[other]\n{keys('OTHER', 'of-other')}[third]\n{keys('THIRD')}"
 ROLE = "role_arn = arn:aws:iam::123456789012:role/reader\n"
 SSO_URL = "https://ours.awsapps.com/start"
 SSO_TOKEN = json.dumps(
-    {"accessToken": "sso-token", "expiresAt": "2099-01-01T00:00:00Z", "startUrl": SSO_URL, "region": "eu-west-1"}
+    {
+        "accessToken": "sso-token",
+        "expiresAt": "2099-01-01T00:00:00Z",
+        "startUrl": SSO_URL,
+        "region": "eu-west-1",
+    }
 )
 SSO = f"sso_start_url = {SSO_URL}\nsso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = reader\n"
 SSO_SESSION = f"sso_session = ours\nsso_account_id = 1\nsso_role_name = reader\n[sso-session ours]\nsso_start_url = {SSO_URL}\nsso_region = eu-west-1\nsso_registration_scopes = sso:account:access\n"
@@ -117,7 +123,9 @@ WHO = [
 ]  # fmt: skip
 
 
-def where(name: str, settings: dict[str, Any] | None = None, config: str = "", **given: str) -> Environment:
+def where(
+    name: str, settings: dict[str, Any] | None = None, config: str = "", **given: str
+) -> Environment:
     """Return what says where to read; `config` is of the default profile."""
     files = {CONFIG: f"[default]\n{config}"} if config else {}
     return E(name, files, given, settings or {})
@@ -247,7 +255,9 @@ def told(seen: Seen) -> tuple[str, ...]:
 
 def signed_rightly(seen: Seen, name: str) -> str:
     """Tell whether a request was signed with the secret that belongs to the key."""
-    fields = dict(p.strip().split("=", 1) for p in seen.headers["authorization"].split(" ", 1)[1].split(","))
+    fields = dict(
+        p.strip().split("=", 1) for p in seen.headers["authorization"].split(" ", 1)[1].split(",")
+    )
     headers = {name: seen.headers[name] for name in fields["SignedHeaders"].split(";")}
     request = AWSRequest(seen.method, f"{seen.scheme}://{seen.host}{seen.target}", headers)
     request.context["timestamp"] = seen.headers["x-amz-date"]
@@ -280,7 +290,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("environment", "bucket"), CASES, ids=[f"{case[0].name} · {case[1]}" for case in CASES]
 )
 def test_as_boto3(
-    recorder: Recorder, environment: Environment, bucket: str, tmp_path: Path, kept_environment: None
+    recorder: Recorder,
+    environment: Environment,
+    bucket: str,
+    tmp_path: Path,
+    kept_environment: None,
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()

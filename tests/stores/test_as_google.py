@@ -55,10 +55,16 @@ def federated(source: dict[str, Any], **given: Any) -> dict[str, Any]:
 IMPERSONATION = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/other@x.iam.gserviceaccount.com:generateAccessToken"
 
 
-def given(name: str, content: dict[str, Any] | str, files: dict[str, str] | None = None, **variables: str) -> Environment:
+def given(
+    name: str, content: dict[str, Any] | str, files: dict[str, str] | None = None, **variables: str
+) -> Environment:
     """Return an environment whose variable names a file."""
     text = content if isinstance(content, str) else json.dumps(content)
-    return E(name, {"account.json": text, **(files or {})}, {VARIABLE: "{home}/account.json", **variables})
+    return E(
+        name,
+        {"account.json": text, **(files or {})},
+        {VARIABLE: "{home}/account.json", **variables},
+    )
 
 
 USER = E("user of gcloud", {GCLOUD: json.dumps(user())})
@@ -149,7 +155,7 @@ WHERE = [
     where("no client certificate", GOOGLE_API_USE_CLIENT_CERTIFICATE="false"),
     where("certificates of curl", REQUESTS_CA_BUNDLE=UNSET, CURL_CA_BUNDLE="{home}/../authority.pem"),
     where("certificates that are not there", REQUESTS_CA_BUNDLE="{home}/absent"),
-    where("proxy for one", HTTPS_PROXY="http://127.0.0.1:9", **{"https_proxy": "{recorder}"}),
+    where("proxy for one", HTTPS_PROXY="http://127.0.0.1:9", https_proxy="{recorder}"),
     where("proxy of all", HTTPS_PROXY=UNSET, HTTP_PROXY=UNSET, ALL_PROXY="{recorder}"),
     where("proxy without scheme", HTTPS_PROXY="{bare}", HTTP_PROXY="{bare}"),
 ]  # fmt: skip
@@ -178,9 +184,10 @@ def read_by_google() -> None:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let google-auth not wait between tries."""
-    from google.auth import _exponential_backoff
+    """Let google-auth not wait between tries, nor run gcloud for the name of a project."""
+    from google.auth import _cloud_sdk, _exponential_backoff
 
+    monkeypatch.setattr(_cloud_sdk, "get_project_id", lambda: None)
     monkeypatch.setattr(_exponential_backoff.time, "sleep", lambda seconds: None)
 
 

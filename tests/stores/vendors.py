@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +71,15 @@ class Outcome:
     error: BaseException | None = field(default=None, compare=False)
 
 
-def outcome(recorder: Recorder, read: Callable[[], Any], told: Callable[[Seen], tuple[str, ...]]) -> Outcome:
+def outcome(
+    recorder: Recorder, read: Callable[[], Any], told: Callable[[Seen], tuple[str, ...]]
+) -> Outcome:
     """Return what a read sends."""
     recorder.seen.clear()
     error: BaseException | None = None
     try:
         read()
-    except BaseException as raised:  # noqa: BLE001 - a vendor's library may raise anything
+    except BaseException as raised:
         error = raised
     found = dict.fromkeys(told(seen) for seen in recorder.objects)
     return Outcome(tuple(found), error)

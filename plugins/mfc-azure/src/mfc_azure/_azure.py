@@ -165,11 +165,11 @@ def _connected(text: str) -> _Account:
     fields = {name.strip().upper(): value for name, _, value in pairs}
     if fields.get("USEDEVELOPMENTSTORAGE") == "true":
         fields = _EMULATOR
-    name = fields.get("ACCOUNTNAME", "")
-    scheme = fields.get("DEFAULTENDPOINTSPROTOCOL", "https")
-    usual = f"{scheme}://{name}.blob.{fields.get('ENDPOINTSUFFIX', _SUFFIX)}"
-    url = fields.get("BLOBENDPOINT") or (name and usual)
-    if not url or not all(equals for _, equals, _ in pairs) or "://" not in url:
+    name, suffix = fields.get("ACCOUNTNAME", ""), fields.get("ENDPOINTSUFFIX")
+    scheme = fields.get("DEFAULTENDPOINTSPROTOCOL", "https") if suffix else "https"
+    url = fields.get("BLOBENDPOINT") or f"{scheme}://{name}.blob.{suffix or _SUFFIX}"
+    whole = all(equals for _, equals, _ in pairs) and (name or "BLOBENDPOINT" in fields)
+    if not whole or ("BLOBSECONDARYENDPOINT" in fields and "BLOBENDPOINT" not in fields):
         expected = "AccountName=…;AccountKey=…, or BlobEndpoint=https://…"
         raise BadSetting(_CONNECTION, "…", "the environment", expected)
     found = _account(url, _CONNECTION, "the environment")

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+import warnings
 from datetime import timezone
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from mfc_objectstore.files import Bucket
 from mfc_objectstore.machine import channel_of_requests, endpoint, header_safe
 from mfc_objectstore.secrets import safely, scrubbed
 
-_OPTIONS = "MFC_GS_OPTIONS"
+_OPTIONS, _VARIABLE = "MFC_GS_OPTIONS", "GOOGLE_APPLICATION_CREDENTIALS"
 #: Options that there are: where to read, who reads, and whether any certificate will do.
 _KNOWN = (
     "allow_invalid_certificates",
@@ -122,16 +123,24 @@ def _place(base: str | None) -> tuple[str, str]:
 
 def _credentials(options: dict[str, Any]) -> Any:
     """Return credentials of google-auth: those of the options, or those that it finds."""
-    import google.auth  # as above
+    import google.auth._cloud_sdk  # as above
+    from google.auth.credentials import with_scopes_if_required
 
     auth: Any = google.auth
-
     path = options.get("service_account") or options.get("application_credentials")
-    if text := options.get("service_account_key"):
-        given = json.loads(text) if isinstance(text, str) else text
-        return auth.load_credentials_from_dict(given, scopes=_SCOPES)[0]
-    if path:
-        return auth.load_credentials_from_file(os.path.expanduser(path), scopes=_SCOPES)[0]
+    usual = auth._cloud_sdk.get_application_default_credentials_path()
+    with warnings.catch_warnings():
+        # Of files that strangers chose, which these are not.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        if text := options.get("service_account_key"):
+            given = json.loads(text) if isinstance(text, str) else text
+            return auth.load_credentials_from_dict(given, scopes=_SCOPES)[0]
+        if path:
+            return auth.load_credentials_from_file(os.path.expanduser(path), scopes=_SCOPES)[0]
+        if os.environ.get(_VARIABLE) in (None, "", usual) and os.path.isfile(usual):
+            # `default` would find the same, and run gcloud for a project, which takes seconds.
+            found, _ = auth.load_credentials_from_file(usual)
+            return with_scopes_if_required(found, _SCOPES)  # type: ignore[no-untyped-call]
     return auth.default(scopes=_SCOPES)[0]
 
 
