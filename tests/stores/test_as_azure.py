@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,9 @@ LEFT_ASIDE = [
 ]  # fmt: skip
 
 
+KEYS = {"ours": KEY, "other": OTHER_KEY, "emulator": EMULATOR}
+
+
 def told(seen: Seen) -> tuple[str, ...]:
     """Return where a request went, and who asked."""
     authorization = seen.headers.get("authorization", "")
@@ -195,7 +199,7 @@ def told(seen: Seen) -> tuple[str, ...]:
     return f"{seen.scheme}://{seen.host}{seen.path}", authorization, str(query)
 
 
-def signed_by(seen: Seen) -> str:
+def signed_by(seen: Seen, keys: Mapping[str, str] = KEYS) -> str:
     """Tell which of the keys signed a request.
 
     Source:
@@ -213,7 +217,7 @@ def signed_by(seen: Seen) -> str:
         lines = [seen.method, *(date if name == "date" else known.get(name, "") for name in usual)]
         lines += [f"{name}:{value}" for name, value in marks]
         lines += [f"/{signer}{seen.path}", *(f"{k}:{v}" for k, v in sorted(seen.query.items()))]
-        for name, key in (("ours", KEY), ("other", OTHER_KEY), ("emulator", EMULATOR)):
+        for name, key in keys.items():
             code = hmac.new(base64.b64decode(key), "\n".join(lines).encode(), hashlib.sha256)
             if seen.headers["authorization"].endswith(base64.b64encode(code.digest()).decode()):
                 return name

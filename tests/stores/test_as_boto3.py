@@ -222,6 +222,10 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_once(monkeypatch)
+
+
+def read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let boto3 read each of its own data files once."""
     original = botocore.loaders.JSONFileLoader.load_file
     monkeypatch.setattr(botocore.loaders.JSONFileLoader, "load_file", _remembered(original))

@@ -122,7 +122,8 @@ class Config:
         except ValueError:
             decoded = None
         if not isinstance(decoded, dict):
-            raise BadSetting(_full(name), value, source, "a JSON object")
+            # It is not shown: keys and tokens stand in such settings.
+            raise BadSetting(_full(name), "…", source, "a JSON object")
         return decoded
 
     def user(self) -> str | None:

@@ -223,7 +223,7 @@ def _bucket(
         sound = header_safe(value) and (
             kind == "token" or all("=" in p for p in value.split("&") if p)
         )
-    if not sound:
+    if not (sound and header_safe(account)):
         told = {"access_key": "key", "sas_token": "shared access signature"}.get(kind, kind)
         raise PermissionError(f"The {told} for Azure's account {account!r} is not of its form")
     if "AZURE_STORAGE_ENCRYPTION_KEY" in os.environ:

@@ -42,8 +42,13 @@ def endpoint(value: object, setting: str, source: str) -> str:
         and not _UNSAFE.search(plain.path)
     )
     if not right:
-        raise BadSetting(setting, text, source, "a URL, https://HOST or https://HOST:PORT")
+        raise BadSetting(setting, bare(text), source, "a URL, https://HOST or https://HOST:PORT")
     return plain.geturl().rstrip("/")
+
+
+def bare(url: str) -> str:
+    """Return a URL, well-formed or not, without what may be secret: its user and its query."""
+    return url.rpartition("@")[2].partition("?")[0]
 
 
 def channel(

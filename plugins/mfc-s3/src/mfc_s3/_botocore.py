@@ -17,7 +17,7 @@ from botocore.utils import get_environ_proxies
 
 from mfc.errors import BadSetting
 from mfc_objectstore.files import Bucket
-from mfc_objectstore.machine import channel, endpoint
+from mfc_objectstore.machine import bare, channel, endpoint
 from mfc_objectstore.secrets import safely, scrubbed
 from mfc_s3._amazon import KEYS, signed
 
@@ -163,7 +163,7 @@ def _told(error: Exception) -> str | Exception:
     if isinstance(error, (TypeError, ValueError)) and not isinstance(error, UnicodeError):
         is_endpoint = "endpoint" in text
         name = "The endpoint of S3" if is_endpoint else "METAFLOW_DATATOOLS_CLIENT_PARAMS"
-        value = text.rpartition(": ")[2] if is_endpoint else f"… ({kind})"
+        value = bare(text.rpartition(": ")[2]) if is_endpoint else f"… ({kind})"
         return BadSetting(name, value, "AWS's configuration", "what boto3's client takes")
     if isinstance(error, errors.ProfileNotFound):
         text = f"AWS_PROFILE is {error.kwargs['profile']!r}, and neither of AWS's files has it"
