@@ -128,7 +128,7 @@ def pem(key: rsa.RSAPrivateKey) -> bytes:
     )
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
+def certificate(folder: Path, *, is_authority: bool = False) -> tuple[Path, Path]:
     """Write a certificate of 127.0.0.1, signed by itself, and its key; return their files."""
     key, now = private_key(), dt.datetime.now(dt.timezone.utc)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
@@ -142,6 +142,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=2))
         .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     files = folder / "certificate.pem", folder / "key.pem"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 from tests.servers.buckets import Bucket, Container, GoogleBucket
 from tests.servers.object_faults import Relay, relay
+from tests.servers.recorder import Recorder
+from tests.servers.recorder import recorder as recording
 
 from mfc.config import Config
 from mfc.hookspecs import Filesystem
@@ -31,6 +34,10 @@ class Place:
         """Return a client's settings for it; reads end after three seconds."""
         told = self.bucket.settings(url or self.relay.url)
         return Config({**told, "MFC_READ_TIMEOUT": 3, **settings})
+
+    def based(self, url: str) -> dict[str, str]:
+        """Return the options that say where it is; only Google's do."""
+        return {"base_url": url} if self.bucket.ds_type == "gs" else {}
 
     def files(self, url: str | None = None, **settings: Any) -> Filesystem:
         """Return a new filesystem for it."""
@@ -59,3 +66,18 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     path = f"{bucket.root.removeprefix(f'{bucket.ds_type}://')}/file"
     with relay(bucket.url) as made:
         yield Place(bucket, made, path, content)
+
+
+@pytest.fixture(scope="session")
+def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
+    with recording(tmp_path_factory.mktemp("recorder")) as made:
+        yield made
+
+
+@pytest.fixture
+def kept_environment() -> Iterator[None]:
+    """Give the process its environment back."""
+    kept = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(kept)

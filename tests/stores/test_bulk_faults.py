@@ -6,7 +6,9 @@ import gzip
 import hashlib
 import pickle
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tests.servers.object_faults import (
     corrupt,
     reset,
     silence,
+    slow,
     stall,
     truncate,
 )
@@ -151,7 +154,7 @@ def test_some_fail(
     values.mends()
     again = values.client(tmp_path / "cache")
     assert list(load(again.step(str(STEP)), "x")) == [value(int(task.id)) for task in tasks]
-    assert sorted(path[-40:] for path in values.place.relay.asked) == sorted(broken)
+    assert {path[-40:] for path in values.place.relay.asked} == set(broken)
 
 
 @pytest.mark.parametrize("read", [loaded, looped])
@@ -184,3 +187,57 @@ def test_the_first_error_is_raised_in_its_turn(values: Values, tmp_path: Path) -
     assert right == [value(number) for number in ids[: ids.index(3)]]
     with pytest.raises(UnreadableBlob, match=f"{STEP}/3/x.*AccessDenied"):
         next(found)
+
+
+def another_object(exchange: Exchange) -> None:
+    """Answer with the bytes of another object, whole and well-formed."""
+    blob = gzip.compress(pickle.dumps("another", protocol=4))
+    exchange.status, exchange.body = 200, blob
+    names = {
+        "content-length",
+        "content-range",
+        "content-md5",
+        "x-goog-hash",
+        "x-ms-blob-content-md5",
+    }
+    kept = [(name, value) for name, value in exchange.headers if name.lower() not in names]
+    size = ("Content-Range", f"bytes 0-{len(blob) - 1}/{len(blob)}")
+    exchange.headers = [*kept, ("Content-Length", str(len(blob))), size]
+    exchange.status = 206
+    exchange.send()
+
+
+@pytest.mark.parametrize("fault", [corrupt, another_object, truncate])
+@pytest.mark.parametrize("read", [loaded, looped])
+def test_what_is_wrong_once_is_fetched_again(
+    values: Values, fault: Fault, read: Callable[[list[Task]], list[Any]], tmp_path: Path
+) -> None:
+    spoiled: set[str] = set()
+
+    def once(exchange: Exchange) -> None:
+        path = exchange.handler.path.partition("?")[0]
+        is_first = path not in spoiled
+        spoiled.add(path)
+        (fault if is_first else Exchange.send)(exchange)
+
+    values.place.relay.breaks(once)
+    client = values.client(tmp_path / "cache")
+    tasks = list(client.step(str(STEP)))
+    assert read(tasks) == [value(int(task.id)) for task in tasks]
+    assert len(values.place.relay.asked) == 2 * NUMBER
+    assert client.cache.info().blobs == NUMBER
+
+
+@pytest.mark.parametrize("caching", ["1", "0"])
+def test_threads_on_one_listing_make_each_request_once(
+    values: Values, caching: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MFC_CACHE", caching)
+    tasks = list(values.client(tmp_path / "cache").step(str(STEP)))
+    values.place.relay.asked.clear()
+    values.place.relay.breaks(slow(0.01))
+    with ThreadPoolExecutor(32) as pool:
+        found = list(pool.map(lambda task: task["x"].data, tasks))
+    assert found == [value(int(task.id)) for task in tasks]
+    asked = Counter(path[-40:] for path in values.place.relay.asked)
+    assert asked == Counter(values.keys)

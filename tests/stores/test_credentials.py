@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from mfc.errors import BadSetting
 
 from .conftest import filesystem
 
+SERVICE = "AZURE_STORAGE_BLOB_SERVICE_ENDPOINT"
 #: Variables of the machine that runs the tests that decide nothing.
 KEPT = ("PATH", "TMPDIR", "SSL_CERT_FILE", "PYTHONPATH")
 
@@ -33,9 +33,10 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name not in KEPT and not name.startswith(("COV", "PYTEST")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("AWS_METADATA_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("GCE_METADATA_HOST", f"127.0.0.1:{free_port()}")
-    monkeypatch.setenv("AZURE_MSI_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("GCE_METADATA_IP", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", f"http://127.0.0.1:{free_port()}")
 
 
 @pytest.fixture
@@ -142,18 +143,10 @@ class TestAmazon:
         variables = {"profile": [None, None, "other", None]}
         assert amazon.read(DATATOOLS_SESSION_VARS=variables) == "session"
 
-    def test_a_profile_needs_boto3(
-        self, amazon: Amazon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        write(tmp_path / ".aws/config", "[default]\nsso_session = ours\n")
-        monkeypatch.setitem(sys.modules, "boto3", None)
-        with pytest.raises(PermissionError, match="pip install 'mfc-s3\\[boto3\\]'"):
-            amazon.read()
-
     def test_the_role_of_a_machine(
         self, amazon: Amazon, identity: Tokens, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("AWS_METADATA_ENDPOINT", identity.url)
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", identity.url)
         assert amazon.read() == "ASIAROLE"
         assert amazon.headers[-1]["x-amz-security-token"] == "session"
 
@@ -180,12 +173,13 @@ class TestAmazon:
         assert signed is not None
         assert signed.startswith("ASIA")
 
-    def test_nobody(self, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_unsigned_requests(self, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
         assert amazon.read(MFC_S3_OPTIONS={"skip_signature": True}) is None
         unsigned = {"config": {"signature_version": "unsigned"}}
         assert amazon.read(DATATOOLS_CLIENT_PARAMS=unsigned) is None
-        monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
-        assert amazon.read() is None
+        monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")  # obstore's own, which says nothing here
+        with pytest.raises(PermissionError, match="No credentials for S3"):
+            amazon.read()
 
     def test_no_credentials_get_a_sentence(self, amazon: Amazon) -> None:
         with pytest.raises(PermissionError, match="No credentials for S3: neither in METAFLOW_"):
@@ -260,7 +254,7 @@ class TestGoogle:
 
     def test_no_credentials_get_a_sentence(self) -> None:
         with pytest.raises(
-            PermissionError, match="No credentials for Google Cloud Storage: neither"
+            PermissionError, match="No credentials for Google Cloud Storage .*not found"
         ):
             filesystem("gs", Config()).cat_file("bucket/file")
 
@@ -270,18 +264,9 @@ class TestGoogle:
     ) -> None:
         write(tmp_path / "account.json", text)
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
-        with pytest.raises(PermissionError, match="it is not the JSON of credentials"):
-            filesystem("gs", Config()).cat_file("bucket/file")
-
-    def test_a_federated_identity_needs_google_auth(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        write(tmp_path / "account.json", '{"type": "external_account"}')
-        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
-        with pytest.raises(PermissionError, match="account.json cannot be used"):
-            filesystem("gs", Config()).cat_file("bucket/file")
-        monkeypatch.setitem(sys.modules, "google.auth", None)
-        with pytest.raises(PermissionError, match="pip install 'mfc-gcs\\[google-auth\\]'"):
+        with pytest.raises(
+            PermissionError, match="No credentials for Google.*GOOGLE_APPLICATION_CREDENTIALS"
+        ):
             filesystem("gs", Config()).cat_file("bucket/file")
 
 
@@ -343,17 +328,23 @@ class TestAzure:
                 store.cat_file("absent/file")
         assert [asked for asked in identity.asked if "/msi" in asked]
 
-    def test_no_credentials_get_a_sentence(
-        self, container: Container, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setitem(sys.modules, "azure.identity", None)
-        with pytest.raises(PermissionError, match="No credentials for Azure's account 'devstore"):
+    def test_no_credentials_get_a_sentence(self) -> None:
+        endpoint = "https://account.blob.core.windows.net"
+        with pytest.raises(
+            PermissionError, match="No credentials for Azure, neither AZURE_STORAGE"
+        ):
+            filesystem("azure", Config({SERVICE: endpoint})).cat_file("container/file")
+
+    def test_tokens_travel_over_tls_alone(self, container: Container) -> None:
+        with pytest.raises(PermissionError, match="over https:// alone"):
             self.read(container, AZURE_STORAGE_BLOB_SERVICE_ENDPOINT=container.url)
+        with pytest.raises(PermissionError, match="over https:// alone"):
+            self.read(container, **{SERVICE: container.url, "MFC_AZURE_OPTIONS": {"token": "t"}})
 
     def test_no_account_gets_a_sentence(self, container: Container) -> None:
         with pytest.raises(PermissionError, match="No account of Azure: set METAFLOW_AZURE_"):
             self.read(container)
-        with pytest.raises(BadSetting, match="expected a URL, https://ACCOUNT.blob"):
+        with pytest.raises(BadSetting, match="expected a URL, https://HOST"):
             self.read(container, AZURE_STORAGE_BLOB_SERVICE_ENDPOINT="devstoreaccount1")
 
 

@@ -24,12 +24,11 @@ from tests.servers.object_faults import (
 from tests.servers.ports import free_port
 
 from mfc import Client
-from mfc.config import Config
 from mfc.errors import BadSetting, CorruptBlob
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.testing import MemoryProvider
 
-from .conftest import Place, filesystem
+from .conftest import Place
 
 #: Seconds within which a read that is allowed three has to end, on a busy machine.
 BOUND = 30
@@ -133,15 +132,30 @@ def test_the_name_is_not_known(place: Place) -> None:
         place.files(url).cat_file(place.path)
 
 
-def test_a_certificate_that_nobody_signed(place: Place, tmp_path: Path) -> None:
+def test_a_certificate_that_is_not_trusted(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with relay(place.bucket.url, certificate(tmp_path)) as secure:
         with pytest.raises(OSError, match="certificate is not trusted"):
             place.files(secure.url).cat_file(place.path)
-        names = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
-        bundle = dict.fromkeys(names, str(tmp_path / "certificate.pem"))
-        config = place.config(secure.url)
-        trusting = Config(config.overrides, {**config.environment, **bundle})
-        assert filesystem(place.bucket.ds_type, trusting).cat_file(place.path) == place.content
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
+        monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+        assert place.files(secure.url).cat_file(place.path) == place.content
+
+
+def test_an_authoritys_certificate_shown_by_a_server(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The TLS library refuses it as a server's even where it is trusted; the reason is said."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    with relay(place.bucket.url, certificate(tmp_path, is_authority=True)) as secure:
+        with pytest.raises(OSError, match="certificate of an authority as its own"):
+            place.files(secure.url).cat_file(place.path)
+        name = f"MFC_{place.bucket.ds_type.upper()}_OPTIONS"
+        options = {**place.config().mapping(name), "allow_invalid_certificates": True}
+        files = place.files(secure.url, **{name: {**options, **place.based(secure.url)}})
+        assert files.cat_file(place.path) == place.content
 
 
 @pytest.mark.parametrize("seconds", [0, -1, "soon"])

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
+import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from tests.servers.buckets import AMAZON, Bucket
 
-from mfc import Client
+from mfc import Client, load
 from mfc._builtin import any_fsspec
 from mfc.config import Config
 from mfc.hookspecs import Filesystem
@@ -71,4 +77,70 @@ def test_a_store_that_was_copied_to_a_disk(tmp_path: Path, ds_type: str, mark: s
         file.write_bytes(content)
     options = {"protocol": "dir", "path": str(tmp_path / "copies"), "target_protocol": "file"}
     asked = client(ds_type, f"{mark}bucket/prefix", options)
+    assert wrong(asked) == []
+
+
+# fsspec leaves the files of a block cache to the collector of garbage.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("wrapper", ["simplecache", "filecache", "blockcache"])
+def test_a_wrapper_around_a_store_is_remote(
+    moto: str, tmp_path: Path, wrapper: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = Bucket(moto)
+    for name, content in sample.datastore().items():
+        bucket.put(name, content)
+    options = {
+        "protocol": wrapper,
+        "target_protocol": "s3",
+        "target_options": s3fs_options(moto),
+        "cache_storage": str(tmp_path / "copies"),
+    }
+    made = any_fsspec.mfc_filesystem("s3", Config({"FSSPEC_S3": options}))
+    assert getattr(made, "local_file") is False  # noqa: B009 - the contract asks in this way
+    monkeypatch.setenv("METAFLOW_CLIENT_CACHE_PATH", str(tmp_path / "cache"))
+    asked = client("s3", bucket.root, options)
+    assert wrong(asked) == []
+    step = next(iter(asked.flow("Train").latest_successful_run))
+    name = next(iter(step.task)).id
+    assert list(load(step, name)) == [task[name].data for task in step]
+
+
+class OneLine(MemoryFileSystem):
+    """A filesystem with one connection: two calls at once are garbage."""
+
+    protocol = "oneline"
+    busy = threading.Lock()
+
+    def cat_file(
+        self, path: str, start: int | None = None, end: int | None = None, **_: object
+    ) -> bytes:
+        if not self.busy.acquire(blocking=False):
+            raise OSError("garbage")
+        try:
+            time.sleep(0.002)
+            return super().cat_file(path, start=start, end=end)
+        finally:
+            self.busy.release()
+
+
+def test_one_connection_gets_one_call_at_a_time() -> None:
+    fsspec.register_implementation("oneline", OneLine, clobber=True)
+    for number in range(40):
+        OneLine().pipe(f"/root/{number}", b"%d" % number)
+    options = {"protocol": "oneline", "one_by_one": True}
+    files = any_fsspec.mfc_filesystem("s3", Config({"FSSPEC_S3": options}))
+    assert files is not None
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda number: files.cat_file(f"/root/{number}"), range(40)))
+    assert found == [b"%d" % number for number in range(40)]
+    assert files.open("/root/1").read() == b"1"
+
+
+def test_protocols_of_one_connection_are_known(tmp_path: Path) -> None:
+    """An archive is one file, which threads must not read at once."""
+    with zipfile.ZipFile(tmp_path / "copy.zip", "w") as archive:
+        for name, content in sample.datastore().items():
+            archive.writestr(f"root/{name}", content)
+    options = {"protocol": "zip", "fo": str(tmp_path / "copy.zip")}
+    asked = client("s3", "s3://root", options)
     assert wrong(asked) == []

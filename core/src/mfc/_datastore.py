@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from mfc._blob import Fetched, Small, Wanted, expands, verified
 from mfc._cache import SMALL, Cache
 from mfc._files import Files, Part, Progress, bytes_of
+from mfc._flights import Flights
 from mfc._place import Place
 from mfc._spool import GZIP, Held, Spool, buffered, pour, roomy
 from mfc._transfer import Limits, Outcome
@@ -51,6 +52,7 @@ class Datastore:
         self._files = Files(filesystem, meter, self.limits)
         self._meter = meter
         self._cache = cache
+        self._flights: Flights[Fetched] = Flights(lambda fetched: isinstance(fetched, Small))
         #: How often it was asked whether a blob is cached, and how many in a row were not.
         self._asked = self._missed = 0
 
@@ -123,6 +125,23 @@ class Datastore:
         Raises:
             DatastoreError: as `blob`.
         """
+        key = (wanted.where, wanted.key, wanted.packed)
+        if self._flights.was_taken(key) and (found := self._cache.get(wanted.key)) is not None:
+            if isinstance(found, bytes):
+                self._meter.add(cache_hits=1)
+                return found
+            found.close()
+        return self._flights.get(key, partial(self._fetched, wanted))
+
+    def _fetched(self, wanted: Wanted) -> Fetched:
+        try:
+            return self._fetched_once(wanted)
+        except CorruptBlob:
+            if self.is_local(wanted.where.ds_type):
+                raise
+            return self._fetched_once(wanted)  # what was changed on the way comes right now
+
+    def _fetched_once(self, wanted: Wanted) -> Fetched:
         part = self._files.beginning(wanted.where, wanted.path, wanted.subject)
         if not part.is_whole or expands(part.first, packed=wanted.packed):
             return part
@@ -134,11 +153,23 @@ class Datastore:
         return content
 
     def received(
-        self, wanted: Wanted, outcome: Outcome[Fetched | None], progress: Progress | None = None
+        self,
+        wanted: Wanted,
+        outcome: Outcome[Fetched | None],
+        progress: Progress | None = None,
+        *,
+        is_last: bool = False,
     ) -> Held:
         """Return the content that `fetch` gave, the rest of a large one read now.
 
         Where it gave None, the content is known here: it is cached, or was when that was asked.
+        A remote one that is not right is fetched once more.
+
+        Args:
+            wanted: what was fetched.
+            outcome: what `fetch` gave.
+            progress: told of the stored bytes as they come.
+            is_last: what is not right is not fetched again.
 
         Raises:
             DatastoreError: as `blob`.
@@ -150,11 +181,20 @@ class Datastore:
             return Held(fetched)
         remote = not self.is_local(wanted.where.ds_type)
         if isinstance(fetched, Small):
-            content = verified(fetched.stored, wanted, fetched.path)
-            if remote and not fetched.is_kept:
-                fetched.is_kept = True
-                self._cache.put(wanted.key, content)
-            return Held(content)
+            try:
+                content = verified(fetched.stored, wanted, fetched.path)
+            except CorruptBlob:
+                self._flights.take((wanted.where, wanted.key, wanted.packed))
+                if is_last or not remote:
+                    raise
+            else:
+                if remote and not fetched.is_kept:
+                    fetched.is_kept = True
+                    self._cache.put(wanted.key, content)
+                self._flights.take((wanted.where, wanted.key, wanted.packed))
+                return Held(content)
+            again: Outcome[Fetched | None] = self._files.in_time(partial(self.fetch, wanted))
+            return self.received(wanted, again, progress, is_last=True)
         # Somebody else may have read the same one meanwhile.
         if remote and (found := self._cached(wanted.key)) is not None:
             return Held(found)
@@ -189,7 +229,13 @@ class Datastore:
         self._pour(wanted, part, spool, progress)
 
     def _pour(
-        self, wanted: Wanted, part: Part, spool: Spool, progress: Progress | None = None
+        self,
+        wanted: Wanted,
+        part: Part,
+        spool: Spool,
+        progress: Progress | None = None,
+        *,
+        is_last: bool = False,
     ) -> bool:
         if not part.first:
             raise MetaflowDataMissing(wanted.subject, part.path, "its blob is empty")
@@ -199,6 +245,9 @@ class Datastore:
             if pour(pieces, spool.write, packed=unpack) == wanted.key:
                 return True
             spool.again()
+        if not is_last and not self.is_local(wanted.where.ds_type):
+            again = self._files.part(wanted.where, wanted.path, wanted.subject)
+            return self._pour(wanted, again, spool, progress, is_last=True)
         reason = "its bytes do not match their SHA-1"
         raise CorruptBlob(wanted.subject, part.path, reason)
 

@@ -122,7 +122,8 @@ class Config:
         except ValueError:
             decoded = None
         if not isinstance(decoded, dict):
-            raise BadSetting(_full(name), value, source, "a JSON object")
+            # It is not shown: keys and tokens stand in such settings.
+            raise BadSetting(_full(name), "…", source, "a JSON object")
         return decoded
 
     def user(self) -> str | None:
@@ -157,7 +158,10 @@ class Config:
         home = self.environment.get("METAFLOW_HOME", "~/.metaflowconfig")
         profile = self.environment.get("METAFLOW_PROFILE")
         name = f"config_{profile}.json" if profile else "config.json"
-        return os.path.expanduser(os.path.join(home, name)), bool(profile)
+        path = os.path.expanduser(os.path.join(home, name))
+        if path.startswith("~"):  # there is no home
+            path = ""
+        return path, bool(profile and path)
 
     def _read(self, path: str, *, required: bool) -> dict[str, Any]:
         if path not in self._files:

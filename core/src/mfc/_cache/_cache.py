@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mfc._cache._files import NewEntry
 from mfc._cache._holdings import Holdings, holdings_in
-from mfc._cache._home import private, usual_root
+from mfc._cache._home import NO_HOME, at_home, private, usual_root
 from mfc._locks import fork_safe
 from mfc.errors import warn
 from mfc.model import CacheInfo
@@ -123,7 +123,8 @@ class Cache:
         if self._limit <= 0:
             return None, "METAFLOW_CLIENT_CACHE_MAX_SIZE leaves no room"
         try:
-            directory = private(self._config.text("CLIENT_CACHE_PATH") or usual_root())
+            chosen = self._config.text("CLIENT_CACHE_PATH")
+            directory = private(at_home(chosen) if chosen else usual_root())
         except OSError as refusal:
             return None, str(refusal)
         holdings = holdings_in(directory)
@@ -131,12 +132,11 @@ class Cache:
         return holdings, ""
 
     def _complain(self) -> None:
-        """Warn if the directory that somebody chose cannot be used; the usual one may be missed."""
+        """Warn if the directory that somebody chose cannot be used, or there is no home for one."""
         holdings, reason = self._found or (None, "")
-        if (
-            holdings is None
-            and self._limit > 0
-            and (root := self._config.text("CLIENT_CACHE_PATH"))
-        ):
-            text = f"Nothing is cached: METAFLOW_CLIENT_CACHE_PATH is {root!r}, and {reason}"
-            warn(text)
+        if holdings is not None or self._limit <= 0:
+            return
+        chosen = self._config.text("CLIENT_CACHE_PATH")
+        if chosen or reason == NO_HOME:
+            said = f"METAFLOW_CLIENT_CACHE_PATH is {chosen!r}, and " if chosen else ""
+            warn(f"Nothing is cached: {said}{reason}")

@@ -8,12 +8,34 @@ import stat
 
 from mfc._cache._total import note_nothing
 
+#: Why there is no directory where nothing tells whose it would be.
+NO_HOME = "the user has no home: set HOME"
+
 
 def usual_root() -> str:
-    """Return the directory for caches that the platform gives the user."""
+    """Return the directory for caches that the platform gives the user.
+
+    Raises:
+        OSError: the user has no home.
+    """
     from platformdirs import user_cache_dir  # only who reads from afar needs it
 
-    return user_cache_dir("mfc", appauthor=False)
+    try:
+        return at_home(user_cache_dir("mfc", appauthor=False))
+    except RuntimeError:
+        raise OSError(NO_HOME) from None
+
+
+def at_home(path: str) -> str:
+    """Return a path with the home in place of a `~` at its start.
+
+    Raises:
+        OSError: the user has no home.
+    """
+    found = os.path.expanduser(path)
+    if found.startswith("~"):
+        raise OSError(NO_HOME)
+    return found
 
 
 def private(root: str) -> str:

@@ -1,48 +1,170 @@
-"""How buckets of Google Cloud Storage are opened."""
+"""How buckets of Google Cloud Storage are opened; google-auth says who reads."""
 
 from __future__ import annotations
+
+import json
+import math
+import os
+import time
+import warnings
+from datetime import timezone
+from typing import Any
+from urllib.parse import quote
 
 import attrs
 
 from mfc.config import Config
-from mfc_gcs._credentials import Credentials, credentials
+from mfc.errors import BadSetting
 from mfc_objectstore.failure import Failure
 from mfc_objectstore.files import Bucket
-from mfc_objectstore.machine import certificates
+from mfc_objectstore.machine import channel_of_requests, endpoint, header_safe
+from mfc_objectstore.secrets import safely, scrubbed
+
+_OPTIONS, _VARIABLE = "MFC_GS_OPTIONS", "GOOGLE_APPLICATION_CREDENTIALS"
+#: Options that there are: where to read, who reads, and whether any certificate will do.
+_KNOWN = (
+    "allow_invalid_certificates",
+    "application_credentials",
+    "base_url",
+    "bearer_token",
+    "service_account",
+    "service_account_key",
+    "skip_signature",
+)
+_SCOPES = ("https://www.googleapis.com/auth/devstorage.read_only",)
+_UNIVERSE = "googleapis.com"
+#: Seconds before its end from which a token is renewed. Source: google-auth's REFRESH_THRESHOLD.
+_MARGIN = 225
+#: Seconds for which a token is used at least, however short its life is said to be.
+_LEAST = 5
 
 
-@attrs.frozen
 class Google:
     """Cloud Storage, with the settings and credentials that Metaflow's users have for it.
+
+    Args:
+        config: the client's settings.
+
+    Raises:
+        BadSetting: an option is not known.
 
     Source:
         Metaflow 2.19, `plugins.gcp.gs_storage_client_factory`: `google.auth.default` finds them.
     """
 
-    config: Config
     ds_type = "gs"
-    store = "GCSStore"
 
-    def bucket(self, name: str) -> Bucket:  # noqa: ARG002 - all buckets are opened alike
+    def __init__(self, config: Config) -> None:
+        self._options = config.mapping(_OPTIONS)
+        strange = sorted(self._options.keys() - set(_KNOWN))
+        if strange:
+            expected = f"some of {', '.join(_KNOWN)}"
+            raise BadSetting(_OPTIONS, strange, "the settings", expected)
+        if base := self._options.get("base_url"):
+            endpoint(base, f"{_OPTIONS}: base_url", "the settings")
+
+    def bucket(self, name: str) -> Bucket:
         """Return how to open a bucket."""
-        environment = self.config.environment
-        chosen = self.config.mapping("MFC_GS_OPTIONS")
-        trusted = certificates(environment, "REQUESTS_CA_BUNDLE")
-        endpoint = chosen.get("base_url") or environment.get("STORAGE_EMULATOR_HOST")
-        if endpoint:
-            url = endpoint if "://" in endpoint else f"http://{endpoint}"
-            plain = {"allow_http": True} if url.startswith("http://") else {}
-            # Google's libraries send no credentials to an emulator either.
-            options = {"skip_signature": True, **chosen, "base_url": url.rstrip("/")}
-            return Bucket(options, {**plain, **trusted})
-        given = any(map(chosen.__contains__, _GIVEN))
-        known = Credentials() if given else credentials(environment)
-        return Bucket({**known.options, **chosen}, trusted, known.provider)
+        options = self._options
+        place, setting = _place(options.get("base_url"))
+        url = f"{endpoint(place, setting, 'the environment')}/{quote(name, safe='')}"
+        is_open = setting.startswith((_OPTIONS, "STORAGE_EMULATOR_HOST"))
+        if options.get("skip_signature", is_open):  # Google's libraries sign nothing there, either
+            return self._bucket(url, {})
+        if token := options.get("bearer_token"):
+            return self._bucket(url, {"authorization": f"Bearer {token}"})
+        from google.auth.transport.requests import Request  # 150 ms, and emulators do without
+
+        credentials = safely(lambda: _credentials(options), _told)
+        universe = getattr(credentials, "universe_domain", _UNIVERSE)
+        if universe != _UNIVERSE and not is_open:
+            raise PermissionError(
+                f"The credentials for Google Cloud Storage are of {universe}, not {_UNIVERSE}; to "
+                f'read there, set {_OPTIONS}={{"base_url": "https://storage.{universe}", '
+                '"skip_signature": false}'
+            )
+
+        def renew() -> Bucket:
+            headers: dict[str, str] = {}
+            safely(lambda: credentials.before_request(Request(), "GET", url, headers), _told)
+            made = self._bucket(url, headers)
+            return attrs.evolve(made, until=_until(credentials), renew=renew)
+
+        return renew()
 
     def elsewhere(self, name: str, bucket: Bucket, failure: Failure) -> Bucket | None:  # noqa: ARG002
         """Return nothing: a bucket's name says all of where it is."""
         return None
 
+    def _bucket(self, url: str, headers: dict[str, str]) -> Bucket:
+        way = channel_of_requests(url)
+        if self._options.get("allow_invalid_certificates"):
+            way["allow_invalid_certificates"] = True
+        if not all(header_safe(*value.split(" ")) for value in headers.values()):
+            raise PermissionError("The token or quota project for Google has line breaks or blanks")
+        return Bucket(url, client={**way, "default_headers": headers} if headers else way)
 
-#: Options of obstore that say who reads.
-_GIVEN = ("skip_signature", "service_account", "service_account_key", "bearer_token")
+
+def _place(base: str | None) -> tuple[str, str]:
+    """Return where Cloud Storage is, and which setting says so.
+
+    Source:
+        google-cloud-storage 3, `Client`: an emulator, an override of the endpoint, or Google's own.
+    """
+    if base:
+        return base, f"{_OPTIONS}: base_url"
+    for name in ("STORAGE_EMULATOR_HOST", "API_ENDPOINT_OVERRIDE"):
+        if found := os.environ.get(name):
+            return found if "://" in found else f"http://{found}", name
+    if os.environ.get("GOOGLE_API_USE_MTLS_ENDPOINT") == "always":
+        return f"https://storage.mtls.{_UNIVERSE}", "GOOGLE_API_USE_MTLS_ENDPOINT"
+    return f"https://storage.{_UNIVERSE}", "Google's own"
+
+
+def _credentials(options: dict[str, Any]) -> Any:
+    """Return credentials of google-auth: those of the options, or those that it finds."""
+    import google.auth._cloud_sdk  # as above
+    from google.auth.credentials import with_scopes_if_required
+
+    auth: Any = google.auth
+    path = options.get("service_account") or options.get("application_credentials")
+    usual = auth._cloud_sdk.get_application_default_credentials_path()
+    with warnings.catch_warnings():
+        # Of files that strangers chose, which these are not.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        if text := options.get("service_account_key"):
+            given = json.loads(text) if isinstance(text, str) else text
+            return auth.load_credentials_from_dict(given, scopes=_SCOPES)[0]
+        if path:
+            return auth.load_credentials_from_file(os.path.expanduser(path), scopes=_SCOPES)[0]
+        if os.environ.get(_VARIABLE) in (None, "", usual) and os.path.isfile(usual):
+            # `default` would find the same, and run gcloud for a project, which takes seconds.
+            found, _ = auth.load_credentials_from_file(usual)
+            return with_scopes_if_required(found, _SCOPES)  # type: ignore[no-untyped-call]
+    return auth.default(scopes=_SCOPES)[0]
+
+
+def _until(credentials: Any) -> float:
+    """Return until when a token is good, in seconds since 1970."""
+    if credentials.expiry is None:
+        return math.inf
+    end: float = credentials.expiry.replace(tzinfo=timezone.utc).timestamp()
+    return max(end - _MARGIN, time.time() + _LEAST)
+
+
+def _told(error: Exception) -> str:
+    """Return the text for an error of google-auth, or of what it reads."""
+    from google.auth import exceptions  # as above
+
+    text = scrubbed(error.args[0] if error.args else error)
+    if isinstance(error, exceptions.RefreshError):
+        text = f"the token server refused: {text}"
+    elif isinstance(error, exceptions.TransportError):
+        text = f"the token server was not reached: {text}"
+    elif not isinstance(error, exceptions.GoogleAuthError):
+        text = f"their file cannot be used, make a new one ({type(error).__name__})"
+    return (
+        "No credentials for Google Cloud Storage (GOOGLE_APPLICATION_CREDENTIALS, `gcloud auth "
+        f"application-default login`, or the machine's; for public buckets set {_OPTIONS}="
+        f'{{"skip_signature": true}}): {text}'
+    )

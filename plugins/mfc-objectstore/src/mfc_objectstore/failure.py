@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 import attrs
 
+from mfc_objectstore.secrets import scrubbed
+
 #: What the stores' own words mean. Source: the error lists of S3, Cloud Storage's XML API and Blob
 #: Storage.
 _BY_CODE = MappingProxyType(
@@ -47,6 +49,14 @@ _BY_CODE = MappingProxyType(
 _BY_WORDS = (
     ("dns error", "the endpoint's name is not known: check it and DNS"),
     (
+        "CaUsedAsEndEntity",
+        (
+            "the endpoint shows the certificate of an authority as its own, which is refused even "
+            "where it is trusted: give the server a certificate that the authority signed, or set "
+            "option allow_invalid_certificates to trust any"
+        ),
+    ),
+    (
         "InvalidCertificate",
         "the endpoint's certificate is not trusted: check the endpoint, or trust its issuer",
     ),
@@ -81,6 +91,20 @@ _LONGEST = 300
 _UNSPEAKABLE = ("ValueError", "UnicodeEncodeError", "InvalidPathError")
 #: What obstore makes of azurite's answers to ranges of nothing, where Azure refuses them.
 _OF_NOTHING = ("bytes 0--1/0", "but object was only")
+#: Codes of credentials that were good once, or that are not known yet.
+_EXPIRED = frozenset(
+    {
+        "AuthenticationFailed",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidAuthenticationInfo",
+        "InvalidToken",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
+)
 _UNAUTHENTICATED, _FORBIDDEN, _OUT_OF_RANGE = 401, 403, 416
 
 
@@ -102,9 +126,10 @@ class Failure:
     seconds: float = 0
 
     @classmethod
-    def of(cls, cause: Exception, seconds: float) -> Failure:
-        """Take apart what was raised. obstore itself leaves signatures out of URLs."""
+    def of(cls, cause: BaseException, seconds: float) -> Failure:
+        """Take apart what was raised; secrets are left out."""
         text, _, detail = str(cause).partition("\n\nDebug source")
+        text, detail = scrubbed(text), scrubbed(detail)
         status = int(_found(_STATUS, text) or 0)
         code = _found(_CODE, text) or ""
         return cls(type(cause).__name__, _TRIES.sub("", text), detail, status, code, seconds)
@@ -119,8 +144,9 @@ class Failure:
         if self.kind == "FileNotFoundError":
             known = f"; {_BY_CODE[self.code]}" if self.code in _BY_CODE else ""
             return FileNotFoundError(f"{url} does not exist{self._said}{known}")
-        if isinstance(self._refusal, str):
-            return PermissionError(f"{url} may not be read{self._said}; {self._refusal}")
+        if self.is_refusal:
+            advice = self._advice or "check the credentials and their permissions"
+            return PermissionError(f"{url} may not be read{self._said}; {advice}")
         if self.kind in _UNSPEAKABLE:
             return OSError(
                 f"{url} was not read: obstore takes no keys with empty parts, '.', '..' or control "
@@ -135,13 +161,18 @@ class Failure:
         return OSError(f"{url} was not read{self._said}{f'; {advice}' if advice else ''}")
 
     @property
-    def _refusal(self) -> str | None:
-        """What to check where credentials or permissions were the reason, else None."""
-        refused = self.status in (_UNAUTHENTICATED, _FORBIDDEN)
-        if refused or self.kind in ("PermissionDeniedError", "UnauthenticatedError"):
-            return self._advice or "check the credentials and their permissions"
-        expired = self.code in ("ExpiredToken", "ExpiredTokenException", "InvalidToken")
-        return self._advice if expired else None
+    def is_expiry(self) -> bool:
+        """Whether other credentials of the same reader may be accepted."""
+        return self.status == _UNAUTHENTICATED or self.code in _EXPIRED
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether credentials or permissions were the reason."""
+        return (
+            self.is_expiry
+            or self.status == _FORBIDDEN
+            or self.kind in ("PermissionDeniedError", "UnauthenticatedError")
+        )
 
     @property
     def _late(self) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
+import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 import attrs
 
-from mfc.errors import BadSetting
+from mfc.errors import BadSetting, MetaflowException
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from mfc_objectstore.failure import Failure
 
 T = TypeVar("T")
+B = TypeVar("B")
 
 #: Seconds without progress after which a read is given up, unless `MFC_READ_TIMEOUT` says else.
 PATIENCE = 60.0
@@ -25,20 +29,36 @@ PATIENCE = 60.0
 RETRIES = 7
 #: Seconds of the longest wait; whoever wants to wait for ever means it.
 _LONGEST = 86400.0
+#: Ways to open a bucket that one read tries: as it was, with new credentials, in another region.
+_WAYS = 3
+#: Seconds for which a refusal is believed after credentials were refused that had just been found.
+_FRUITLESS = 10.0
 #: Bytes that an open file reads at once.
 _WINDOW = 1 << 23
 
 
 @attrs.frozen
 class Bucket:
-    """What a bucket is opened with."""
+    """What the objects of a bucket are read with."""
 
-    #: Options of obstore's store.
+    #: URL that the keys of objects are appended to.
+    url: str
+    #: Name of obstore's class, where requests are signed.
+    store: str = ""
+    #: Its options.
     options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
-    #: Options of its HTTP client.
-    client: Mapping[str, Any] = attrs.field(factory=dict)
-    #: Gives credentials as obstore wants them; None if it finds them itself.
-    credentials: Callable[[], Any] | None = attrs.field(default=None, repr=False)
+    #: Options of its HTTP client; headers of every request may be among them.
+    client: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    #: What requests are signed with, in obstore's form.
+    credential: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+    #: Seconds since 1970 until which the credential is good.
+    until: float = math.inf
+    #: Returns the same with a credential that is good for longer; raises as `Cloud.bucket`.
+    renew: Callable[[], Bucket] | None = attrs.field(default=None, repr=False, eq=False)
+
+    def reads_as(self, other: Bucket) -> bool:
+        """Tell whether the requests of both are the same."""
+        return attrs.evolve(self, until=math.inf) == attrs.evolve(other, until=math.inf)
 
 
 class Cloud(Protocol):
@@ -46,18 +66,35 @@ class Cloud(Protocol):
 
     #: Metaflow's name of the datastore type, which begins URLs.
     ds_type: str
-    #: Name of obstore's class.
-    store: str
 
     def bucket(self, name: str) -> Bucket:
-        """Return how to open a bucket. Asked once in a process.
+        """Return how to open a bucket, credentials looked up anew.
 
         Raises:
             PermissionError: there are no credentials; the text says where they were looked for.
+            BadSetting: a setting is not of its kind.
         """
 
     def elsewhere(self, name: str, bucket: Bucket, failure: Failure) -> Bucket | None:
         """Return how to open a bucket after a request failed because it was opened wrongly."""
+
+
+@attrs.frozen(eq=False)
+class _Opened:
+    """A bucket, and obstore's store for it."""
+
+    bucket: Bucket
+    store: Any
+
+
+class _Stores:
+    """The stores of one process: they do not outlive a fork, and neither do locks."""
+
+    def __init__(self) -> None:
+        self.pid, self.lock = os.getpid(), threading.Lock()
+        self.opened: dict[str, _Opened] = {}
+        #: When credentials that had just been looked up were refused.
+        self.refused = -math.inf
 
 
 class ObjectFiles:
@@ -77,9 +114,7 @@ class ObjectFiles:
         self._seconds = _seconds(config)
         #: Where the settings say that results are: in case they are gone from where they were.
         self.usual_root = config.text(f"DATASTORE_SYSROOT_{cloud.ds_type.upper()}")
-        # Stores do not outlive a fork, so each process has its own. Those of the parent are kept:
-        # to drop them would touch threads that the child does not have.
-        self._stores: dict[tuple[int, str], tuple[Bucket, Any]] = {}
+        self._here, self._left = _Stores(), list[_Stores]()
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Return the bytes [start, end) of an object, all by default."""
@@ -104,65 +139,145 @@ class ObjectFiles:
 
         return io.BufferedReader(Parts(self, path, self.size(path)), _WINDOW)
 
-    def _ask(
-        self, path: str, question: Callable[[ModuleType, Any, str], T], found: Bucket | None = None
-    ) -> T | None:
+    def _ask(self, path: str, question: Callable[[ModuleType, Any, str], T]) -> T | None:
         """Return what an object answers; None if it has nothing in the range that was wanted.
 
         Args:
             path: bucket and key.
             question: asks it.
-            found: how to open the bucket, where that was found out by a first try.
         """
         from mfc_objectstore._library import library  # only who reads objects needs it
 
+        url = f"{self._cloud.ds_type}://{path}"
         name, _, key = path.partition("/")
         if not name or not key or key.endswith("/"):
-            raise FileNotFoundError(f"{self._cloud.ds_type}://{path} names no object")
-        bucket, store = self._opened(name, found)
-        try:
-            return question(library(), store, key)
-        except Exception as cause:
-            from mfc_objectstore.failure import Failure  # only failures need it
-
-            failure = Failure.of(cause, self._seconds)
+            raise FileNotFoundError(f"{url} names no object")
+        opened = self._opened(name)
+        tried: list[Bucket] = []
+        while True:
+            try:
+                return question(library(), opened.store, key)
+            except BaseException as cause:
+                if not (isinstance(cause, Exception) or is_panic(cause)):
+                    raise
+                failure = self._failure(cause)
             if failure.out_of_range:
                 return None
-            better = self._cloud.elsewhere(name, bucket, failure)
-            if found is not None or better is None or better == bucket:
-                raise failure.error(f"{self._cloud.ds_type}://{path}") from cause
-        return self._ask(path, question, better)
+            tried.append(opened.bucket)
+            better = self._better(name, opened, failure, tried)
+            # Raised out here, for what a library raised may quote a secret.
+            if better is None:
+                raise failure.error(url)
+            opened = better
 
-    def _opened(self, name: str, bucket: Bucket | None = None) -> tuple[Bucket, Any]:
-        here = (os.getpid(), name)
-        if bucket is None:
-            found = self._stores.get(here)
-            if found is not None:
-                return found
-            bucket = self._cloud.bucket(name)
-        self._stores[here] = bucket, self._made(name, bucket)
-        return self._stores[here]
+    def _failure(self, cause: BaseException) -> Failure:
+        from mfc_objectstore.failure import Failure  # only failures need it
+
+        return Failure.of(cause, self._seconds)
+
+    def _better(
+        self, name: str, opened: _Opened, failure: Failure, tried: list[Bucket]
+    ) -> _Opened | None:
+        """Return another way to open a bucket after a request failed, None if there is none.
+
+        Credentials that were refused are looked up anew, once for all threads.
+        """
+        if len(tried) >= _WAYS:
+            return None
+        here = self._stores()
+        with here.lock:
+            current = here.opened.get(name)
+            if current is not None and current is not opened:
+                return current if current.bucket not in tried else None
+            fresh: Bucket | None
+            if failure.is_refusal and len(tried) == 1:
+                if not failure.is_expiry and time.monotonic() - here.refused < _FRUITLESS:
+                    return None
+                fresh = self._asked(lambda: self._cloud.bucket(name))
+            else:
+                if failure.is_refusal:
+                    here.refused = time.monotonic()
+                fresh = self._asked(lambda: self._cloud.elsewhere(name, opened.bucket, failure))
+            if fresh is None or any(map(fresh.reads_as, tried)):
+                return None
+            return self._open(here, name, fresh)
+
+    def _opened(self, name: str) -> _Opened:
+        here = self._stores()
+        opened = here.opened.get(name)
+        if opened is not None and time.time() < opened.bucket.until:
+            return opened
+        with here.lock:
+            opened = here.opened.get(name)
+            if opened is None:
+                return self._open(here, name, self._asked(lambda: self._cloud.bucket(name)))
+            old = opened.bucket
+            if time.time() < old.until or old.renew is None:
+                return opened
+            fresh = self._asked(old.renew)
+            if fresh.reads_as(old):
+                opened = attrs.evolve(opened, bucket=fresh)
+                here.opened[name] = opened
+                return opened
+            return self._open(here, name, fresh)
+
+    def _stores(self) -> _Stores:
+        # Those of the parent are kept: to drop them would touch threads that a child has not.
+        if self._here.pid != os.getpid():
+            self._left.append(self._here)
+            self._here = _Stores()
+        return self._here
+
+    def _asked(self, ask: Callable[[], B]) -> B:
+        """Return what a cloud says; none of its library's errors leaves this."""
+        try:
+            return ask()
+        except (OSError, MetaflowException) as error:
+            known: Exception = error
+            known.__cause__ = known.__context__ = None
+        except Exception as error:  # noqa: BLE001 - of any library
+            known = PermissionError(
+                f"No credentials for {self._cloud.ds_type}://: its library failed with "
+                f"{type(error).__name__}; check the settings and files that it reads"
+            )
+        raise known
+
+    def _open(self, here: _Stores, name: str, bucket: Bucket) -> _Opened:
+        try:
+            made = self._made(name, bucket)
+        except BaseException as cause:
+            if not (isinstance(cause, Exception) or is_panic(cause)):
+                raise
+            # Options and files with keys come from users, and obstore looks at them here.
+            reason = self._failure(cause).text
+        else:
+            here.opened[name] = _Opened(bucket, made)
+            return here.opened[name]
+        raise PermissionError(
+            f"{self._cloud.ds_type}://{name} cannot be opened as it is configured: {reason}"
+        )
 
     def _made(self, name: str, bucket: Bucket) -> Any:
         from mfc_objectstore._library import library
         from mfc_objectstore._limits import client_limits, retry_limits
 
-        try:
-            return getattr(library()._store, self._cloud.store)(
-                name,
-                config=dict(bucket.options),
-                client_options={**client_limits(self._seconds), **bucket.client},
-                retry_config=retry_limits(self._seconds, self._retries),
-                credential_provider=bucket.credentials,
-            )
-        except Exception as cause:
-            from mfc_objectstore.failure import Failure  # as above
+        limits: dict[str, Any] = {
+            "client_options": {**client_limits(self._seconds), **bucket.client},
+            "retry_config": retry_limits(self._seconds, self._retries),
+        }
+        kinds = library()._store
+        if not bucket.store:
+            return kinds.HTTPStore.from_url(bucket.url, **limits)
+        options = {**bucket.options, "endpoint": bucket.url}
+        given = {**(bucket.credential or {}), "expires_at": None}
+        return getattr(kinds, bucket.store)(
+            name, config=options, credential_provider=lambda: given, **limits
+        )
 
-            # Options and files with keys come from users, and obstore looks at them here.
-            reason = Failure.of(cause, self._seconds).text
-            raise PermissionError(
-                f"{self._cloud.ds_type}://{name} cannot be opened as it is configured: {reason}"
-            ) from cause
+
+def is_panic(cause: BaseException) -> bool:
+    """Tell whether something is a panic of Rust, which is not an Exception."""
+    return type(cause).__name__ == "PanicException"
 
 
 def _seconds(config: Config) -> float:

@@ -1,77 +1,197 @@
-"""How buckets of S3 are opened, wherever they are."""
+"""How buckets of S3 are opened: as botocore would, which is asked unless its answer is certain."""
 
 from __future__ import annotations
 
+import os
 import re
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from mfc.config import Config
+from mfc.errors import BadSetting
 from mfc_objectstore.files import Bucket
-from mfc_s3._credentials import Credentials, credentials
-from mfc_s3._settings import Settings
+from mfc_objectstore.machine import channel, endpoint, header_safe
 
 if TYPE_CHECKING:
     from mfc_objectstore.failure import Failure
 
-#: Where a bucket is if nothing says.
-_USUAL = "us-east-1"
+_PARAMETERS = "METAFLOW_DATATOOLS_CLIENT_PARAMS"
+#: Keys, as arguments of a client of botocore; in capitals they are variables.
+KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+#: Arguments and variables that leave nothing to find out.
+_CERTAIN_ARGUMENTS = frozenset({*KEYS, "region_name", "endpoint_url"})
+_CERTAIN_VARIABLES = frozenset({*map(str.upper, KEYS), "AWS_DEFAULT_REGION", "AWS_REGION"})
+_FILES = ("~/.aws/config", "~/.aws/credentials")
+#: Regions whose hosts have the usual names, and buckets that can be part of a host.
+_USUAL_REGION = re.compile(
+    r"(us|eu|ap|sa|ca|me|af|il)-(east|west|north|south|central|[a-z]+east|[a-z]+west)-\d"
+)
+_USUAL_BUCKET = re.compile(
+    r"(?!xn--|sthree-)[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9](?<!-s3alias)(?<!--x-s3)"
+)
+#: What obstore would take from variables of its own, and what it takes instead.
+_NEUTRAL = {
+    "aws_checksum_algorithm": "sha256",
+    "aws_conditional_put": "etag",
+    "aws_copy_if_not_exists": "multipart",
+    "aws_disable_bulk_delete": False,
+    "aws_disable_tagging": False,
+    "aws_imdsv1_fallback": False,
+    "aws_request_payer": False,
+    "aws_s3_express": False,
+    "aws_server_side_encryption": "AES256",
+    "aws_skip_signature": False,
+    "aws_sse_bucket_key_enabled": False,
+    "aws_unsigned_payload": False,
+}
 _REGION = re.compile(r"<Region>([\w-]+)</Region>")
 #: What a bucket in another region answers; a HEAD gets the status alone.
 _MOVED, _BAD_REQUEST = 301, 400
 _CODES = ("PermanentRedirect", "AuthorizationHeaderMalformed", "")
-#: Seconds to ask where a bucket is.
-_ASKING = 10
 
 
-@attrs.frozen
 class Amazon:
-    """S3, with the settings and credentials that Metaflow's users have for it."""
+    """S3, with the settings and credentials that Metaflow's users have for it.
 
-    config: Config
+    Args:
+        config: the client's settings.
+
+    Raises:
+        BadSetting: a setting is not of its kind.
+
+    Source:
+        Metaflow 2.19, `metaflow_config`: DATATOOLS_CLIENT_PARAMS are arguments of boto3's client.
+    """
+
     ds_type = "s3"
-    store = "S3Store"
 
-    def bucket(self, name: str) -> Bucket:
-        """Return how to open a bucket."""
-        settings = Settings.of(self.config)
-        known = Credentials() if settings.anonymous else credentials(settings.keys, self.config)
-        options = settings.options(name, settings.region or known.region or _USUAL)
-        return Bucket({**known.options, **options}, settings.client, known.provider)
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._arguments()
 
-    def elsewhere(self, name: str, bucket: Bucket, failure: Failure) -> Bucket | None:
+    def bucket(self, name: str, region: str | None = None) -> Bucket:
+        """Return how to open a bucket, in a region if it is known."""
+        arguments = self._arguments()
+        if region:
+            arguments["region_name"] = region
+        variables = self._config.mapping("DATATOOLS_SESSION_VARS")
+        options = dict(self._config.mapping("MFC_S3_OPTIONS"))
+        unsigned = bool(options.pop("skip_signature", False))
+        found = None if variables or unsigned else certain(name, arguments)
+        if found is None:
+            from mfc_s3._botocore import asked  # 300 ms, and plain keys do without
+
+            found = asked(name, arguments, variables, unsigned=unsigned)
+        client = dict(found.client)
+        if "allow_invalid_certificates" in options:
+            client["allow_invalid_certificates"] = bool(options.pop("allow_invalid_certificates"))
+        return attrs.evolve(found, client=client, options={**found.options, **options})
+
+    def elsewhere(self, name: str, bucket: Bucket, failure: Failure) -> Bucket | None:  # noqa: ARG002 - the store's answer says all
         """Return how to open a bucket that turned out to be in another region."""
         wrong = failure.status in (_MOVED, _BAD_REQUEST) or "without LOCATION" in failure.text
         if not wrong or failure.code not in _CODES:
             return None
         said = _REGION.search(failure.text)
-        region = said.group(1) if said else _asked(name, bucket)
-        if region is None:
-            return None
-        options = Settings.of(self.config).options(name, region)
-        return attrs.evolve(bucket, options={**bucket.options, **options})
+        if said:
+            return self.bucket(name, said[1])
+        from mfc_s3._botocore import region_of  # few buckets are in another region
+
+        region = region_of(name, self._arguments(), self._config.mapping("DATATOOLS_SESSION_VARS"))
+        return self.bucket(name, region) if region else None
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the arguments of a client of botocore that the settings give."""
+        given = dict(self._config.mapping("DATATOOLS_CLIENT_PARAMS"))
+        for name in ("config", "verify"):
+            if given.get(name) is None:
+                given.pop(name, None)
+        if not isinstance(given.get("config", {}), dict):
+            raise BadSetting(f"{_PARAMETERS}: config", "…", "the configuration", "a JSON object")
+        url, setting, source = (
+            given.get("endpoint_url"),
+            f"{_PARAMETERS}: endpoint_url",
+            "the settings",
+        )
+        if not url and (found := self._config.find("S3_ENDPOINT_URL")):
+            url, setting, source = found[0], "METAFLOW_S3_ENDPOINT_URL", found[1]
+        given.pop("endpoint_url", None)
+        if url:
+            given["endpoint_url"] = endpoint(url, setting, source)
+        if verify := self._config.text("S3_VERIFY_CERTIFICATE"):
+            given["verify"] = verify
+        word = str(given.get("verify")).lower()
+        given.update({"verify": word in ("1", "true", "yes")} if word in _WORDS else {})
+        return given
 
 
-def _asked(name: str, bucket: Bucket) -> str | None:
-    """Return the region that a bucket's own answer names; nobody needs permission to ask.
+_WORDS = ("1", "true", "yes", "0", "false", "no")
 
-    Source:
-        Amazon S3, HeadBucket: the header is there whether access is allowed or not.
+
+def certain(name: str, arguments: Mapping[str, Any]) -> Bucket | None:
+    """Return what botocore is certain to answer; None where it has to be asked.
+
+    Certain are plain keys in the arguments or the environment, where no file, profile, proxy,
+    certificate or endpoint of another kind is set.
     """
-    import http.client  # only buckets in another region need these
-    from urllib.parse import urlsplit
-
-    endpoint = (
-        bucket.options.get("endpoint") or f"https://s3.{bucket.options['region']}.amazonaws.com"
-    )
-    parts = urlsplit(endpoint)
-    kind = http.client.HTTPConnection if parts.scheme == "http" else http.client.HTTPSConnection
-    connection = kind(parts.netloc, timeout=_ASKING)
-    try:
-        connection.request("HEAD", f"{parts.path.rstrip('/')}/{name}")
-        return connection.getresponse().headers["x-amz-bucket-region"]
-    except (OSError, http.client.HTTPException):
+    environment = os.environ
+    amazons = {name for name in environment if name.startswith("AWS_")}
+    if (
+        sys.platform in ("darwin", "win32")  # which have settings for proxies elsewhere
+        or not amazons <= _CERTAIN_VARIABLES
+        or not arguments.keys() <= _CERTAIN_ARGUMENTS
+        or "REQUESTS_CA_BUNDLE" in environment
+        or any(key.lower().endswith("_proxy") for key in environment)
+        or any(os.path.exists(os.path.expanduser(path)) for path in _FILES)
+        or not _USUAL_BUCKET.fullmatch(name)
+    ):
         return None
-    finally:
-        connection.close()
+    keys = [arguments.get(name) for name in KEYS]
+    if not any(keys):
+        keys = [environment.get(name.upper()) for name in KEYS]
+    region = arguments.get("region_name") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
+    url = arguments.get("endpoint_url")
+    if not (keys[0] and keys[1] and _USUAL_REGION.fullmatch(region)) or "amazonaws" in (url or ""):
+        return None
+    if url is not None:
+        return signed(f"{url}/{name}", region, keys, channel(url))
+    host = "s3.amazonaws.com" if region == "us-east-1" else f"s3.{region}.amazonaws.com"
+    return signed(f"https://{name}.{host}", region, keys, channel("https://"))
+
+
+def signed(
+    url: str,
+    region: str,
+    keys: Sequence[Any],
+    client: Mapping[str, Any],
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Bucket:
+    """Return a bucket whose requests are signed.
+
+    Args:
+        url: of the bucket, in whatever style; obstore adds nothing to it.
+        region: that is signed for.
+        keys: access key, secret key, and session token or nothing.
+        client: options of the HTTP client.
+        options: of obstore's store.
+
+    Raises:
+        PermissionError: a key cannot be sent.
+    """
+    access, secret, token = keys
+    credential = {"access_key_id": access, "secret_access_key": secret, "token": token or None}
+    if not header_safe(access, token or access):
+        raise PermissionError("The access key or session token for S3 has blanks or line breaks")
+    said = {"region": region, "virtual_hosted_style_request": True}
+    if "AWS_ENDPOINT_URL_S3" in os.environ:
+        said["aws_endpoint_url_s3"] = url  # obstore 0.12 would prefer the variable
+    return Bucket(url, "S3Store", {**_neutral(), **said, **options}, client, credential)
+
+
+def _neutral() -> dict[str, Any]:
+    """Return the options that undo what variables of obstore's own say."""
+    return {name: _NEUTRAL[name] for name in map(str.lower, os.environ) if name in _NEUTRAL}
