@@ -30,10 +30,10 @@ def test_the_right_one_passes() -> None:
 
 
 @pytest.mark.parametrize(("kind", "clauses"), BROKEN, ids=[kind.__name__ for kind, _ in BROKEN])
-def test_what_is_wrong_fails_at_its_clause(kind: type[Right], clauses: set[str]) -> None:
+def test_what_is_wrong_fails_at_its_clauses(kind: type[Right], clauses: set[str]) -> None:
     found = broken(kind)
     shown = "\n".join(str(failure) for failure in found.values())
-    assert set(found) == set(clauses), f"{kind.__name__}\n{shown}"
+    assert set(clauses) <= set(found), f"{kind.__name__}\n{shown}"
     for failure in found.values():
         assert failure.says
         assert failure.given

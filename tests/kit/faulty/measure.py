@@ -1,0 +1,123 @@
+"""Runs the kit on faulty plugins, several at once: `python -m tests.kit.faulty.measure [names]`."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mfc.testing import ProviderTests
+from mfc.testing._contract import ClauseBroken, ContractTests, clauses
+
+from . import sql_faults
+from .sql import Database, Sql
+
+#: One faulty plugin: the class of the kit, and what makes its fixtures in a directory.
+Case = tuple[type[ContractTests], Callable[[Path], dict[str, Callable[[], Any]]]]
+#: Seconds that one plugin may take.
+PATIENCE = 90
+#: Clauses that take long, asked last.
+LATE = ("random-histories", "retag-processes", "module-light")
+
+
+class Quick(ProviderTests):
+    patience = 0.05
+    examples = 8
+
+
+def database(kind: type[Sql]) -> Case:
+    def fixtures(directory: Path) -> dict[str, Callable[[], Any]]:
+        numbers, shared = itertools.count(), {}
+
+        def make() -> Database:
+            place = directory / str(next(numbers))
+            place.mkdir()
+            return Database(kind, place, shared)
+
+        return {"new_backend": lambda: make}
+
+    return Quick, fixtures
+
+
+CASES: dict[str, Case] = {kind.__name__: database(kind) for kind in sql_faults.FAULTY}
+RIGHT: dict[str, Case] = {"Sql": database(Sql)}
+
+
+def broken(case: Case, *, everything: bool = False) -> Iterator[ClauseBroken]:
+    """Yield what the kit finds in a plugin."""
+    tests, fixtures = case
+    with tempfile.TemporaryDirectory(dir=_memory()) as directory:
+        given = fixtures(Path(directory))
+        found = sorted(clauses(tests).items(), key=lambda item: item[0] in LATE)
+        for _, test in found:
+            wanted = [name for name in inspect.signature(test).parameters if name != "self"]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    test(tests(), **{name: given[name]() for name in wanted})
+                except pytest.skip.Exception:
+                    continue
+                except ClauseBroken as failure:
+                    yield failure
+                    if not everything:
+                        return
+
+
+def _hung(*_: object) -> None:
+    raise TimeoutError
+
+
+def _memory() -> str | None:
+    return "/dev/shm" if os.path.isdir("/dev/shm") else None
+
+
+def judged(name: str) -> tuple[str, str, float]:
+    """Return the first clause that finds a plugin faulty."""
+    began = time.monotonic()
+    case = (CASES | RIGHT)[name]
+    signal.signal(signal.SIGALRM, _hung)
+    signal.alarm(PATIENCE)
+    found = None
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            found = next(broken(case, everything=False), None)
+    except TimeoutError:
+        return name, "(hangs)", time.monotonic() - began
+    finally:
+        signal.alarm(0)
+    return name, "" if found is None else found.clause, time.monotonic() - began
+
+
+def main(names: list[str]) -> int:
+    """Print the score and the survivors."""
+    wanted = names or [*RIGHT, *CASES]
+    began, results = time.monotonic(), {}
+    with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=20) as pool:
+        for name, clause, seconds in pool.imap_unordered(judged, wanted):
+            results[name] = clause
+            print(f"{seconds:6.1f} s  {name}: {clause or 'nothing found'}", flush=True)
+    faulty = [name for name in wanted if name in CASES]
+    survivors = sorted(name for name in faulty if not results[name])
+    failed = sorted(name for name in wanted if name in RIGHT and results[name])
+    print(f"\n{len(faulty) - len(survivors)} of {len(faulty)} faulty plugins found", end=", ")
+    print(f"{len(failed)} right ones failed, in {time.monotonic() - began:.0f} s")
+    print("Survivors:", ", ".join(survivors) or "none")
+    print("Right, but failed:", ", ".join(f"{n} ({results[n]})" for n in failed) or "none")
+    return 1 if survivors or failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
