@@ -21,13 +21,13 @@ def check(found: dict[str, Any], clauses: set[str]) -> None:
     assert bool(clauses) == bool(found), shown
 
 
-def broken_filesystem(kind: type[filesystems.Right]) -> dict[str, Any]:
+def broken_filesystem(kind: type[filesystems.Right], only: Any) -> dict[str, Any]:
     def fixture() -> Any:
         files: dict[str, bytes] = {}
         shared: dict[str, Any] = {}
         return lambda: filesystems.Place(kind, files, shared)
 
-    return broken_clauses(FilesystemTests, {"new_store": fixture})
+    return broken_clauses(FilesystemTests, {"new_store": fixture}, only=only)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def broken_filesystem(kind: type[filesystems.Right]) -> dict[str, Any]:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_filesystems(kind: type[filesystems.Right], clauses: set[str]) -> None:
-    check(broken_filesystem(kind), clauses)
+    check(broken_filesystem(kind, clauses), clauses)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_policies(kind: type[others.Policy], clauses: set[str]) -> None:
         "hidden": lambda: others.HIDDEN,
         "locked": lambda: others.LOCKED,
     }
-    check(broken_clauses(NamespacePolicyTests, fixtures), clauses)
+    check(broken_clauses(NamespacePolicyTests, fixtures, only=clauses), clauses)
 
 
 @pytest.mark.parametrize("name", ["right", *others.TRIGGERS])
@@ -62,10 +62,10 @@ def test_triggers(name: str) -> None:
         "samples": lambda: others.SAMPLES,
         "without": lambda: [{others.FIELD: "[]"}],
     }
-    check(broken_clauses(TriggerDecoderTests, fixtures), clauses)
+    check(broken_clauses(TriggerDecoderTests, fixtures, only=clauses), clauses)
 
 
-def broken_decoder(kind: Any, **options: Any) -> dict[str, Any]:
+def broken_decoder(kind: Any, only: Any = (), **options: Any) -> dict[str, Any]:
     fixtures = {
         "plugin": lambda: others.decoding(kind(), **options),
         "decoder": kind,
@@ -76,7 +76,7 @@ def broken_decoder(kind: Any, **options: Any) -> dict[str, Any]:
         "damaged": lambda: [blob[: len(blob) // 2] for blob, _ in others.PICKLED],
         "same": lambda: lambda one, other: type(one) is type(other) and one == other,
     }
-    return broken_clauses(ArtifactDecoderTests, fixtures)
+    return broken_clauses(ArtifactDecoderTests, fixtures, only=only)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def broken_decoder(kind: Any, **options: Any) -> dict[str, Any]:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_decoders(kind: type[others.Decoder], clauses: set[str]) -> None:
-    check(broken_decoder(kind), clauses)
+    check(broken_decoder(kind, clauses), clauses)
 
 
 @pytest.mark.parametrize(

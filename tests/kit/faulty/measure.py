@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from mfc.testing import ProviderTests
+from mfc.testing import FilesystemTests, ProviderTests
 from mfc.testing._contract import ClauseBroken, ContractTests, clauses
 
-from . import sql_faults
+from . import files, sql_faults
 from .sql import Database, Sql
 
 #: One faulty plugin: the class of the kit, and what makes its fixtures in a directory.
@@ -30,6 +30,7 @@ Case = tuple[type[ContractTests], Callable[[Path], dict[str, Callable[[], Any]]]
 #: Seconds that one plugin may take.
 PATIENCE = 90
 #: Clauses that take long, asked last.
+EARLY = ("siblings", "record", "query-", "values", "times-exact", "moving", "failures", "file-si")
 LATE = ("random-histories", "retag-processes", "module-light")
 
 
@@ -52,8 +53,27 @@ def database(kind: type[Sql]) -> Case:
     return Quick, fixtures
 
 
+def stored(kind: type) -> Case:
+    def fixtures(directory: Path) -> dict[str, Callable[[], Any]]:
+        numbers, shared, objects = itertools.count(), {}, files.ObjectStore()
+
+        def make() -> Any:
+            if issubclass(kind, files.Bucket):
+                return files.Buckets(kind, objects, shared, next(numbers))
+            return files.Folders(kind, directory, shared, next(numbers))
+
+        return {"new_store": lambda: make}
+
+    return FilesystemTests, fixtures
+
+
 CASES: dict[str, Case] = {kind.__name__: database(kind) for kind in sql_faults.FAULTY}
-RIGHT: dict[str, Case] = {"Sql": database(Sql)}
+CASES |= {kind.__name__: stored(kind) for kind in files.FAULTY}
+RIGHT: dict[str, Case] = {
+    "Sql": database(Sql),
+    "Bucket": stored(files.Bucket),
+    "Folder": stored(files.Folder),
+}
 
 
 def broken(case: Case, *, everything: bool = False) -> Iterator[ClauseBroken]:
@@ -61,7 +81,7 @@ def broken(case: Case, *, everything: bool = False) -> Iterator[ClauseBroken]:
     tests, fixtures = case
     with tempfile.TemporaryDirectory(dir=_memory()) as directory:
         given = fixtures(Path(directory))
-        found = sorted(clauses(tests).items(), key=lambda item: item[0] in LATE)
+        found = sorted(clauses(tests).items(), key=_turn)
         for _, test in found:
             wanted = [name for name in inspect.signature(test).parameters if name != "self"]
             with warnings.catch_warnings():
@@ -74,6 +94,12 @@ def broken(case: Case, *, everything: bool = False) -> Iterator[ClauseBroken]:
                     yield failure
                     if not everything:
                         return
+
+
+def _turn(item: tuple[str, object]) -> tuple[bool, bool]:
+    """Have what finds much come first, and what takes long last."""
+    name = item[0]
+    return name in LATE, not name.startswith(EARLY)
 
 
 def _hung(*_: object) -> None:
@@ -103,7 +129,7 @@ def judged(name: str) -> tuple[str, str, float]:
 
 def main(names: list[str]) -> int:
     """Print the score and the survivors."""
-    wanted = names or [*RIGHT, *CASES]
+    wanted = [n for n in (*RIGHT, *CASES) if not names or n in names]
     began, results = time.monotonic(), {}
     with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=20) as pool:
         for name, clause, seconds in pool.imap_unordered(judged, wanted):
