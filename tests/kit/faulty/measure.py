@@ -19,10 +19,17 @@ from typing import Any
 
 import pytest
 
-from mfc.testing import FilesystemTests, ProviderTests
+from mfc.testing import (
+    ArtifactDecoderTests,
+    FilesystemTests,
+    NamespacePolicyTests,
+    ProviderTests,
+    TriggerDecoderTests,
+)
 from mfc.testing._contract import ClauseBroken, ContractTests, clauses
+from mfc.testing.decoder import equal_values
 
-from . import files, sql_faults
+from . import files, others, sql_faults
 from .sql import Database, Sql
 
 #: One faulty plugin: the class of the kit, and what makes its fixtures in a directory.
@@ -67,9 +74,53 @@ def stored(kind: type) -> Case:
     return FilesystemTests, fixtures
 
 
+def policy(kind: type) -> Case:
+    return NamespacePolicyTests, lambda _: {
+        "policy": kind,
+        "visible": lambda: others.VISIBLE,
+        "hidden": lambda: others.HIDDEN,
+        "locked": lambda: others.LOCKED,
+    }
+
+
+def trigger(function: Callable[..., Any]) -> Case:
+    return TriggerDecoderTests, lambda _: {
+        "plugin": lambda: others.trigger(function),
+        "samples": lambda: others.TRIGGERS_SAMPLES,
+        "without": lambda: [{others.FIELD: "[]"}],
+    }
+
+
+def decoder(kind: type, wanted: Callable[[str], bool] | None = None) -> Case:
+    def fixtures(_: Path) -> dict[str, Callable[[], Any]]:
+        made = kind()
+        return {
+            "plugin": lambda: others.decoding(made, wanted),
+            "encoding": lambda: "kit-json",
+            "samples": lambda: others.SAMPLES,
+            "decoder": lambda: made,
+            "info": dict,
+            "unsafe": tuple,
+            "damaged": lambda: [blob[: len(blob) // 2] for blob, _ in others.SAMPLES],
+            "same": lambda: equal_values,
+        }
+
+    return ArtifactDecoderTests, fixtures
+
+
 CASES: dict[str, Case] = {kind.__name__: database(kind) for kind in sql_faults.FAULTY}
 CASES |= {kind.__name__: stored(kind) for kind in files.FAULTY}
+CASES |= {f"policy {kind.__name__}": policy(kind) for kind in others.POLICIES}
+CASES |= {f"trigger {name}": trigger(made) for name, made in others.TRIGGERS.items()}
+CASES |= {f"decoder {kind.__name__}": decoder(kind) for kind in others.DECODERS}
+CASES |= {
+    f"decoder for {name}": decoder(others.Decoder, wanted) for name, wanted in others.CLAIMS.items()
+}
 RIGHT: dict[str, Case] = {
+    "policy": policy(others.Policy),
+    "trigger": trigger(others.right_trigger),
+    "decoder": decoder(others.Decoder),
+    "decoder of files": decoder(others.FileDecoder),
     "Sql": database(Sql),
     "Bucket": stored(files.Bucket),
     "Folder": stored(files.Folder),
@@ -129,7 +180,7 @@ def judged(name: str) -> tuple[str, str, float]:
 
 def main(names: list[str]) -> int:
     """Print the score and the survivors."""
-    wanted = [n for n in (*RIGHT, *CASES) if not names or n in names]
+    wanted = [n for n in (*RIGHT, *CASES) if not names or any(n.startswith(s) for s in names)]
     began, results = time.monotonic(), {}
     with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=20) as pool:
         for name, clause, seconds in pool.imap_unordered(judged, wanted):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import marshal
 import pickle
 import struct
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 
 
 class Trap:
@@ -28,6 +31,53 @@ class Trap:
 Trap.__module__ = "mfc.testing.decoder"  # where authors find it
 _NAME = "mfc.testing.decoder.Trap"
 _CALL = "__import__('mfc.testing.decoder', fromlist=['Trap']).Trap.spring()"
+
+
+class Watch:
+    """What a block of `watched` ran, as far as it comes from text or bytes."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+
+_watches: list[Watch] = []
+_audited = False
+
+
+def _audit(event: str, arguments: tuple[object, ...]) -> None:
+    if _watches and event == "exec" and getattr(arguments[0], "co_filename", "") == "<string>":
+        _watches[-1].ran.append("eval or exec of text")
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[Watch]:
+    """Tell of code that is made from text in the block, and of calls of pickle as it is.
+
+    Python offers no way to take a hook of audits back: one is there after the first block, and does
+    nothing outside of blocks.
+    """
+    global _audited  # noqa: PLW0603 - a hook of audits belongs to the process
+    if not _audited:
+        sys.addaudithook(_audit)
+        _audited = True
+    watch = Watch()
+    kept = pickle.loads, pickle.load, marshal.loads
+
+    def noted(name: str, call: Callable[..., object]) -> Callable[..., object]:
+        def noting(*given: object, **named: object) -> object:
+            watch.ran.append(name)
+            return call(*given, **named)
+
+        return noting
+
+    _watches.append(watch)
+    pickle.loads, pickle.load = noted("pickle.loads", kept[0]), noted("pickle.load", kept[1])
+    marshal.loads = noted("marshal.loads", kept[2])
+    try:
+        yield watch
+    finally:
+        pickle.loads, pickle.load, marshal.loads = kept
+        _watches.remove(watch)
 
 
 def traps() -> list[str]:

@@ -29,7 +29,7 @@ from mfc.testing._contract import (
 )
 from mfc.testing._contract import same as equal_wholly
 from mfc.testing._hooks import hooks_of
-from mfc.testing._traps import Trap, blobs
+from mfc.testing._traps import Trap, blobs, watched
 from mfc.trust import Trust
 
 __all__ = ["ArtifactDecoderTests", "Sample", "Trap"]
@@ -39,6 +39,8 @@ Sample = tuple[bytes, object]
 _PATH = Pathspec(("Kit", "1", "start", "1", "x"))
 _LOCATION = ":root:/kit/root"
 _SHOWN = 60
+#: Bytes of which one at least must matter.
+_ENOUGH = 8
 
 
 class ArtifactDecoderTests(ContractTests):
@@ -181,6 +183,20 @@ class ArtifactDecoderTests(ContractTests):
                     pass
                 equal(f"code run by {_given(blob, trust.level)}", 0, Trap.sprung - before)
 
+    @clause("decoder-plain")
+    def test_text_is_not_run_below_full_trust(
+        self, decoder: ArtifactDecoder, samples: Sequence[Sample]
+    ) -> None:
+        """Below trust `full` nothing is unpickled as it is, and no text becomes code."""
+        for trust in (Trust.safe(), Trust("plain"), Trust.none()):
+            for blob, _ in samples:
+                for given, decode in _ways(decoder, blob, trust).items():
+                    _outcome(decode)  # what is imported for it runs code of its own
+                    with watched() as watch:
+                        _outcome(decode)
+                    advice = "parse it: eval and pickle run whatever somebody wrote there"
+                    holds(not watch.ran, given, "parsed", ", ".join(watch.ran), advice)
+
     @clause("decoder-damaged")
     def test_damage_is_told(self, decoder: ArtifactDecoder, damaged: Sequence[bytes]) -> None:
         """Bytes that are not of the encoding raise UndecodableArtifact, with path and location."""
@@ -236,6 +252,15 @@ class ArtifactDecoderTests(ContractTests):
         self, decoder: ArtifactDecoder, samples: Sequence[Sample], damaged: Sequence[bytes]
     ) -> None:
         """Whatever byte is another, or missing: a value or UndecodableArtifact; no other error."""
+        for sample, _ in samples:
+            right = _outcome(partial(decoder.decode, sample, _record(), Trust.safe()))
+            if isinstance(right, Exception) or len(sample) < _ENOUGH:
+                continue
+            decode = partial(decoder.decode, artifact=_record(), trust=Trust.safe())
+            others = [_outcome(partial(decode, bad)) for bad in _damages(sample)]
+            given = f"{_given(sample, 'safe')}, with a byte changed, each in turn"
+            matters = any(not equal_wholly(right, other) for other in others)
+            holds(matters, given, "another outcome for one of them", "always the same value")
         for blob in [*damaged, *(bad for sample, _ in samples for bad in _damages(sample))]:
             for given, decode in _ways(decoder, blob, Trust.safe()).items():
                 got = _outcome(decode)

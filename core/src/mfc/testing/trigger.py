@@ -219,6 +219,10 @@ class TriggerDecoderTests(ContractTests):
             given = dict(metadata)
             _events(plugin, MappingProxyType(given))
             equal(f"metadata after {_given(metadata)}", before, given)
+            try:
+                hooks_of(plugin).first("mfc_trigger", metadata=given)
+            finally:
+                equal(f"metadata after {_given(metadata)}, a dict", before, given)
 
     @clause("trigger-again")
     def test_the_same_again(self, plugin: object, samples: Sequence[Sample]) -> None:

@@ -109,6 +109,11 @@ class MomentClauses(ProviderClauses):
             (RETRIED, History((), (), [field(RETRIED, "attempt-done", "0", 5_400)])),
             (BARE, finished(BARE, 5_500, 10)),
             (BARE, finished(BARE, 5_600, 9)),
+            # What was registered before comes to be recorded after: time counts, not the order.
+            (BARE, History((), (), [field(BARE, "attempt-done", "1", 5_550)])),
+            (NAMED, History((), [artifact(NAMED, "x", 5_700, 1)])),
+            (NAMED, History((), (), [field(NAMED, "attempt-done", "1", 5_900)])),
+            (NAMED, History((), (), [field(NAMED, "attempt-done", "3", 5_800)])),
         )
         for number, (task, more) in enumerate(steps):
             more = recordable(backend, more)  # noqa: PLW2901 - what there is of it
