@@ -65,6 +65,10 @@ def test_triggers(name: str) -> None:
     check(broken_clauses(TriggerDecoderTests, fixtures, only=clauses), clauses)
 
 
+#: A pickle ends at its stop: bytes behind it are read past, as Metaflow does.
+OF_PICKLES = frozenset({"decoder-trailing"})
+
+
 def broken_decoder(kind: Any, only: Any = (), **options: Any) -> dict[str, Any]:
     fixtures = {
         "plugin": lambda: others.decoding(kind(), **options),
@@ -76,7 +80,7 @@ def broken_decoder(kind: Any, only: Any = (), **options: Any) -> dict[str, Any]:
         "damaged": lambda: [blob[: len(blob) // 2] for blob, _ in others.PICKLED],
         "same": lambda: lambda one, other: type(one) is type(other) and one == other,
     }
-    return broken_clauses(ArtifactDecoderTests, fixtures, only=only)
+    return broken_clauses(ArtifactDecoderTests, fixtures, OF_PICKLES, only)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from mfc.testing import (
 from mfc.testing._contract import ClauseBroken, ContractTests, clauses
 from mfc.testing.decoder import equal_values
 
-from . import files, others, sql_faults
+from . import files, operators, others, sql_faults, unusual
 from .sql import Database, Sql
 
 #: One faulty plugin: the class of the kit, and what makes its fixtures in a directory.
@@ -93,15 +93,16 @@ def trigger(function: Callable[..., Any]) -> Case:
 
 def decoder(kind: type, wanted: Callable[[str], bool] | None = None) -> Case:
     def fixtures(_: Path) -> dict[str, Callable[[], Any]]:
-        made = kind()
+        made, samples = kind(), getattr(kind, "SAMPLES", others.SAMPLES)
+        damaged = getattr(kind, "DAMAGED", [blob[: len(blob) // 2] for blob, _ in samples])
         return {
             "plugin": lambda: others.decoding(made, wanted),
             "encoding": lambda: "kit-json",
-            "samples": lambda: others.SAMPLES,
+            "samples": lambda: samples,
             "decoder": lambda: made,
             "info": dict,
             "unsafe": tuple,
-            "damaged": lambda: [blob[: len(blob) // 2] for blob, _ in others.SAMPLES],
+            "damaged": lambda: damaged,
             "same": lambda: equal_values,
         }
 
@@ -116,6 +117,7 @@ CASES |= {f"decoder {kind.__name__}": decoder(kind) for kind in others.DECODERS}
 CASES |= {
     f"decoder for {name}": decoder(others.Decoder, wanted) for name, wanted in others.CLAIMS.items()
 }
+CASES |= {f"made: {name}": database(make(Sql)) for name, make in operators.made().items()}
 RIGHT: dict[str, Case] = {
     "policy": policy(others.Policy),
     "trigger": trigger(others.right_trigger),
@@ -125,6 +127,11 @@ RIGHT: dict[str, Case] = {
     "Bucket": stored(files.Bucket),
     "Folder": stored(files.Folder),
 }
+RIGHT |= {f"right {kind.__name__}": database(kind) for kind in unusual.PROVIDERS}
+RIGHT |= {f"right {kind.__name__}": stored(kind) for kind in unusual.FILES}
+RIGHT |= {f"right {kind.__name__}": policy(kind) for kind in unusual.POLICIES}
+RIGHT |= {f"right {name}": trigger(made) for name, made in unusual.TRIGGERS.items()}
+RIGHT |= {f"right {kind.__name__}": decoder(kind) for kind in unusual.DECODERS}
 
 
 def broken(case: Case, *, everything: bool = False) -> Iterator[ClauseBroken]:
@@ -166,7 +173,7 @@ def judged(name: str) -> tuple[str, str, float]:
     began = time.monotonic()
     case = (CASES | RIGHT)[name]
     signal.signal(signal.SIGALRM, _hung)
-    signal.alarm(PATIENCE)
+    signal.alarm(PATIENCE if name in CASES else 4 * PATIENCE)
     found = None
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -175,7 +182,10 @@ def judged(name: str) -> tuple[str, str, float]:
         return name, "(hangs)", time.monotonic() - began
     finally:
         signal.alarm(0)
-    return name, "" if found is None else found.clause, time.monotonic() - began
+    told = "" if found is None else found.clause
+    if name in RIGHT and found is not None:
+        told = str(found)
+    return name, told, time.monotonic() - began
 
 
 def main(names: list[str]) -> int:

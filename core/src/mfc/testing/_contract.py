@@ -13,7 +13,8 @@ from typing import Any, ClassVar, TypeVar
 import attrs
 import pytest
 
-from mfc.model import PendingRecord
+from mfc._pytest import QUICK
+from mfc.model import PendingRecord, Record
 from mfc.testing import report
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -50,7 +51,10 @@ class ClauseBroken(AssertionError):
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else _listed(value)
+    try:
+        text = value if isinstance(value, str) else _listed(value)
+    except Exception as error:  # noqa: BLE001 - a repr may run any code
+        text = f"something of class {type(value).__qualname__}, which cannot be shown: {error}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} … ({len(text)} characters)"
 
 
@@ -81,7 +85,7 @@ def same(expected: object, got: object) -> bool:
     >>> same([1, {"a": float("nan")}], [1, {"a": float("nan")}]), same([1], [True])
     (True, False)
     """
-    expected, got = _found(expected), _found(got)
+    expected, got = plain(expected), plain(got)
     if type(expected) is not type(got):
         return False
     for kinds, alike in _ALIKE.items():
@@ -97,7 +101,8 @@ def same(expected: object, got: object) -> bool:
         return False
 
 
-def _found(value: object) -> object:
+def plain(value: _T) -> _T | Record:
+    """Return a record that is found later as what is found; anything else as it is."""
     return value.found() if isinstance(value, PendingRecord) else value
 
 
@@ -236,7 +241,7 @@ def clause(name: str) -> Callable[[_F], _F]:
 def page_of(tests: tuple[Any, ...]) -> str:
     """Return where the clauses of a class of the kit are explained."""
     kit = kind_of(type(tests[0])) if tests else "the kit"
-    return f"docs/kit.md, {kit}; the contract is mfc/hookspecs.py and docs/contract.md"
+    return f"docs/kit.md, {kit}; docs/contract.md"
 
 
 class ContractTests:
@@ -250,6 +255,8 @@ class ContractTests:
         TypeError: a subclass overrides a clause, or declares a gap that is none.
     """
 
+    #: Whether option `--kit-quick` was given.
+    _quick = False
     #: Reasons by id of the clause.
     known_gaps: ClassVar[Mapping[str, str]] = {}
 
@@ -281,8 +288,9 @@ class ContractTests:
 
     @pytest.fixture(autouse=True)
     def _in_report(self, request: pytest.FixtureRequest) -> None:
-        """Have the outcome of this test in the table at the end."""
+        """Have the outcome of this test in the table at the end; learn whether to be quick."""
         report.register(request.config)
+        self._quick = bool(request.config.getoption(QUICK, default=False))
         if found := getattr(request.function, "clause", None):
             request.node.user_properties.append((report.CLAUSE, (kind_of(type(self)), found)))
 

@@ -256,8 +256,8 @@ class ArtifactDecoderTests(ContractTests):
             right = _outcome(partial(decoder.decode, sample, _record(), Trust.safe()))
             if isinstance(right, Exception) or len(sample) < _ENOUGH:
                 continue
-            decode = partial(decoder.decode, artifact=_record(), trust=Trust.safe())
-            others = [_outcome(partial(decode, bad)) for bad in _damages(sample)]
+            at_safe = partial(decoder.decode, artifact=_record(), trust=Trust.safe())
+            others = [_outcome(partial(at_safe, bad)) for bad in _damages(sample)]
             given = f"{_given(sample, 'safe')}, with a byte changed, each in turn"
             matters = any(not equal_wholly(right, other) for other in others)
             holds(matters, given, "another outcome for one of them", "always the same value")

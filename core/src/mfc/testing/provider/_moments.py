@@ -15,7 +15,7 @@ from mfc.hookspecs import TagChange
 from mfc.model import Pathspec, Record
 from mfc.query import Query
 from mfc.testing import _faults, _isolation, _state
-from mfc.testing._contract import ClauseBroken, ask, clause, equal, holds
+from mfc.testing._contract import ClauseBroken, ask, clause, equal, holds, plain
 from mfc.testing._example import (
     BARE,
     FLOW,
@@ -150,9 +150,10 @@ class MomentClauses(ProviderClauses):
         Nothing is swallowed, and the next question is answered.
         """
         _, asked, _ = self.given(new_backend)
+        most = 4 if self._quick else 40
         for given, question in self._questions(asked):
             with quietly():
-                _faults.at_every_call(given, question)
+                _faults.at_every_call(given, question, most=most)
 
     @clause("failures-midway")
     def test_what_the_meter_raises_leaves(self, new_backend: NewBackend) -> None:
@@ -259,10 +260,12 @@ class MomentClauses(ProviderClauses):
         bulk = asked.capabilities.full("bulk")
 
         def children(path: Pathspec, query: Query) -> tuple[str, _Question]:
-            return shown_listing(path, query), lambda: list(provider.children(path, query))
+            return shown_listing(path, query), lambda: list(
+                map(plain, provider.children(path, query))
+            )
 
         def get(path: Pathspec) -> tuple[str, _Question]:
-            return f"get({str(path)!r})", lambda: provider.get(path)
+            return f"get({str(path)!r})", lambda: plain(provider.get(path))
 
         def metadata(path: Pathspec) -> tuple[str, _Question]:
             given = f"metadata({str(path)!r})"

@@ -118,8 +118,11 @@ def in_a_task(task: Pathspec = STEP.child("1")) -> History:  # noqa: B008 - froz
 def odd_fields(task: Pathspec) -> list[MetadataRecord]:
     """Return a field of metadata for each odd value."""
     values = (*TEXTS, *VALUES)
+    kinds = ("Kind", " a b ", "e\u0301", None, "", "x" * 300, "a\nb", "0", "é")
     return [
-        MetadataRecord(task, f"v{n}", value, f"t{n}", T + 100 + n, None if n % 5 == 0 else n % 3)
+        MetadataRecord(
+            task, f"v{n}", value, kinds[n % len(kinds)], T + 100 + n, None if n % 5 == 0 else n % 3
+        )
         for n, value in enumerate(values)
     ]
 
@@ -131,8 +134,20 @@ def odd_artifacts(task: Pathspec) -> list[ArtifactRecord]:
     places = (
         ":root:s3://bucket/a b", "s3://bucket/root/Kit/data/00/00", "", ":root:C:\\results",
         "https://host/a?b=c#d", ":root:/größe/", ":root:", " :root:/lead", ":root:/trail/ ",
+        ":root:/e\u0301", "x" * 300, "a\nb",
     )  # fmt: skip
-    encodings = (None, "", "pickle-v2", "gzip+pickle-v4", "JSON", "größe", "a b ")
+    encodings = (
+        None,
+        "",
+        "pickle-v2",
+        "gzip+pickle-v4",
+        "JSON",
+        "größe",
+        "a b ",
+        "e\u0301",
+        "x" * 300,
+        "a\nb",
+    )
     users = (None, "Ada", "o'brien")
     found = [
         *(attrs.evolve(base, ds_type=store) for store in stores),
