@@ -29,7 +29,7 @@ from mfc.testing import (
 from mfc.testing._contract import ClauseBroken, ContractTests, clauses
 from mfc.testing.decoder import equal_values
 
-from . import files, operators, others, sql_faults, unusual
+from . import files, fresh, operators, others, sql_faults, unusual
 from .sql import Database, Sql
 
 #: One faulty plugin: the class of the kit, and what makes its fixtures in a directory.
@@ -117,6 +117,11 @@ CASES |= {f"decoder {kind.__name__}": decoder(kind) for kind in others.DECODERS}
 CASES |= {
     f"decoder for {name}": decoder(others.Decoder, wanted) for name, wanted in others.CLAIMS.items()
 }
+CASES |= {f"fresh {kind.__name__}": database(kind) for kind in fresh.PROVIDERS}
+CASES |= {f"fresh {kind.__name__}": stored(kind) for kind in fresh.FILES}
+CASES |= {f"fresh {kind.__name__}": policy(kind) for kind in fresh.POLICIES}
+CASES |= {f"fresh {name}": trigger(made) for name, made in fresh.TRIGGERS.items()}
+CASES |= {f"fresh {kind.__name__}": decoder(kind) for kind in fresh.DECODERS}
 CASES |= {f"made: {name}": database(make(Sql)) for name, make in operators.made().items()}
 RIGHT: dict[str, Case] = {
     "policy": policy(others.Policy),
