@@ -66,9 +66,11 @@ class TagClauses(ProviderClauses):
         other = self.asked(backend)
         other.get(RUN)
         other.children(FLOW)
+        address = asked.provider.address
         for wanted in ({"a"}, {"größe", "日本", "a b", "a:b", "it's", "%", '"'}, set(), {"z"}):
             tags = frozenset(wanted)
             equal(f"retag to {sorted(tags)}", tags, asked.retag(RUN, _to(tags)))
+            equal("address, after a change of tags", address, asked.provider.address)
             for whose in (asked, other, self.asked(backend)):
                 equal(f"tags of get, after retag to {sorted(tags)}", tags, _tags(whose, RUN))
                 listed = {r.path: frozenset(r.tags) for r in whose.children(FLOW)}
