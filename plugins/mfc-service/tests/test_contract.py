@@ -19,7 +19,7 @@ def new_backend(services: object) -> Callable[[], Backend]:
 class TestServiceProvider(ProviderTests):
     module = "mfc_service"
     known_gaps = {  # noqa: RUF012
-        "attempts-in-any-order": "the service gives the highest attempt; Metaflow's end in order"
+        "attempt-order": "the service gives the highest attempt; Metaflow's end in order"
     }
 
     @pytest.fixture

@@ -80,7 +80,9 @@ def _failure(called: Any) -> Exception | None:
     ):
         return OSError(errno.EIO, os.strerror(errno.EIO))
     if name in _SOCKETS and isinstance(owner, socket.socket):
-        return ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        # A reset while sending is passed over by some clients, which then wait for the answer.
+        number = errno.ECONNRESET if name.startswith("recv") else errno.EHOSTUNREACH
+        return OSError(number, os.strerror(number))
     if name in _STATEMENTS and owner is not None:
         module = owner.__name__ if isinstance(owner, type(sys)) else type(owner).__module__
         root = sys.modules.get(module.split(".")[0].lstrip("_"))

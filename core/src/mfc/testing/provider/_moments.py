@@ -112,7 +112,7 @@ class MomentClauses(ProviderClauses):
         )
         self._step_by_step(new_backend, steps)
 
-    @clause("attempts-in-any-order")
+    @clause("attempt-order")
     def test_attempts_may_end_in_any_order(self, new_backend: NewBackend) -> None:
         """The attempt whose end has the latest time counts, whatever its number and place."""
         steps = (
