@@ -17,7 +17,7 @@ DISTRIBUTIONS := core $(wildcard plugins/mfc-*) $(CONTRIB)
 manifests = constraints.txt pyproject.toml $(1:%=%/pyproject.toml)
 SOURCES := $(subst $(eval ) ,:,$(DISTRIBUTIONS:%=%/src))
 
-.PHONY: demo test soak check bench fuzz matrix docs format clean
+.PHONY: demo test soak check bench fuzz kit matrix docs format clean
 .DEFAULT_GOAL := demo
 
 ## demo: show the main job on a recorded sample, or on your own results: make demo FROM=/some/dir
@@ -64,6 +64,11 @@ fuzz: .venv-fuzz/installed
 	$(PYTHON) -m venv .venv-fuzz
 	$(PIP_QUIET) .venv-fuzz/bin/pip install --quiet --editable core atheris numpy pandas pyarrow
 	touch $@
+
+## kit: how many faulty plugins the kit finds, and whether right ones pass: make kit ONLY="Values right"
+kit: $(VENV)/installed
+	@echo "Asking faulty and right plugins, two at a time; Ctrl-C ends it …"
+	$(BIN)/python -m tests.kit.faulty.measure $(ONLY)
 
 ## matrix: read what other versions wrote with other versions
 matrix: .venv-pandas1.5/installed .venv-pandas2.2/installed .venv-pyarrow/installed

@@ -157,6 +157,7 @@ class TestMetaflowEvents(TriggerDecoderTests):
 
 class TestPickles(ArtifactDecoderTests):
     module = "mfc._builtin.pickles"
+    known_gaps = {"decoder-trailing": "a pickle ends at its stop, and is read so by Metaflow"}  # noqa: RUF012
 
     @pytest.fixture
     def plugin(self) -> object:

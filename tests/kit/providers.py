@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import listings, sharing, tasks
 
 QUERY = frozenset({"query-limit", "query-combined", "listing-many", "listing-ties"})
-#: What is wrong, and the clauses that have to say so: these and no others.
+#: What is wrong, and the clauses that have to say so, perhaps among others.
 BROKEN = [
     (listings.OldestFirst, {"listing-order"}),
     (listings.OrderByName, {"listing-order"}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
@@ -15,12 +15,22 @@ Fixtures = Mapping[str, Callable[[], Any]]
 
 
 def broken_clauses(
-    tests: type[ContractTests], fixtures: Fixtures, leave_out: frozenset[str] = frozenset()
+    tests: type[ContractTests],
+    fixtures: Fixtures,
+    leave_out: frozenset[str] = frozenset(),
+    only: Collection[str] = (),
 ) -> dict[str, ClauseBroken]:
-    """Return the clauses that do not hold, each with its failure; those not asked for hold."""
+    """Return the clauses that do not hold, each with its failure; those not asked for hold.
+
+    Args:
+        tests: the class of the kit.
+        fixtures: what makes its fixtures.
+        leave_out: clauses that are not asked.
+        only: clauses that alone are asked, if there are any.
+    """
     found = {}
     for name, test in clauses(tests).items():
-        if name in leave_out:
+        if name in leave_out or (only and name not in only):
             continue
         wanted = [n for n in inspect.signature(test).parameters if n != "self"]
         given = {n: fixtures[n]() for n in wanted}

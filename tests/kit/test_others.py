@@ -17,16 +17,17 @@ from .running import broken_clauses
 
 def check(found: dict[str, Any], clauses: set[str]) -> None:
     shown = "\n".join(str(failure) for failure in found.values())
-    assert set(found) == set(clauses), shown
+    assert set(clauses) <= set(found), shown
+    assert bool(clauses) == bool(found), shown
 
 
-def broken_filesystem(kind: type[filesystems.Right]) -> dict[str, Any]:
+def broken_filesystem(kind: type[filesystems.Right], only: Any) -> dict[str, Any]:
     def fixture() -> Any:
         files: dict[str, bytes] = {}
         shared: dict[str, Any] = {}
         return lambda: filesystems.Place(kind, files, shared)
 
-    return broken_clauses(FilesystemTests, {"new_store": fixture})
+    return broken_clauses(FilesystemTests, {"new_store": fixture}, only=only)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def broken_filesystem(kind: type[filesystems.Right]) -> dict[str, Any]:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_filesystems(kind: type[filesystems.Right], clauses: set[str]) -> None:
-    check(broken_filesystem(kind), clauses)
+    check(broken_filesystem(kind, clauses), clauses)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_policies(kind: type[others.Policy], clauses: set[str]) -> None:
         "hidden": lambda: others.HIDDEN,
         "locked": lambda: others.LOCKED,
     }
-    check(broken_clauses(NamespacePolicyTests, fixtures), clauses)
+    check(broken_clauses(NamespacePolicyTests, fixtures, only=clauses), clauses)
 
 
 @pytest.mark.parametrize("name", ["right", *others.TRIGGERS])
@@ -61,10 +62,14 @@ def test_triggers(name: str) -> None:
         "samples": lambda: others.SAMPLES,
         "without": lambda: [{others.FIELD: "[]"}],
     }
-    check(broken_clauses(TriggerDecoderTests, fixtures), clauses)
+    check(broken_clauses(TriggerDecoderTests, fixtures, only=clauses), clauses)
 
 
-def broken_decoder(kind: Any, **options: Any) -> dict[str, Any]:
+#: A pickle ends at its stop: bytes behind it are read past, as Metaflow does.
+OF_PICKLES = frozenset({"decoder-trailing"})
+
+
+def broken_decoder(kind: Any, only: Any = (), **options: Any) -> dict[str, Any]:
     fixtures = {
         "plugin": lambda: others.decoding(kind(), **options),
         "decoder": kind,
@@ -75,7 +80,7 @@ def broken_decoder(kind: Any, **options: Any) -> dict[str, Any]:
         "damaged": lambda: [blob[: len(blob) // 2] for blob, _ in others.PICKLED],
         "same": lambda: lambda one, other: type(one) is type(other) and one == other,
     }
-    return broken_clauses(ArtifactDecoderTests, fixtures)
+    return broken_clauses(ArtifactDecoderTests, fixtures, OF_PICKLES, only)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +89,7 @@ def broken_decoder(kind: Any, **options: Any) -> dict[str, Any]:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_decoders(kind: type[others.Decoder], clauses: set[str]) -> None:
-    check(broken_decoder(kind), clauses)
+    check(broken_decoder(kind, clauses), clauses)
 
 
 @pytest.mark.parametrize(

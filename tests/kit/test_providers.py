@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -16,13 +17,13 @@ class Quick(ProviderTests):
     patience = 0.03
 
 
-def broken(kind: type[Right], tests: type[ProviderTests] = Quick) -> dict[str, Any]:
+def broken(kind: type[Right], only: Collection[str] = ()) -> dict[str, Any]:
     def fixture() -> Any:
         shared: dict[Any, Any] = {}
         return lambda: Place(kind, shared)
 
     # Random histories find most of what is wrong here, and cannot tell what it is.
-    return broken_clauses(tests, {"new_backend": fixture}, frozenset({"random-histories"}))
+    return broken_clauses(Quick, {"new_backend": fixture}, frozenset({"random-histories"}), only)
 
 
 def test_the_right_one_passes() -> None:
@@ -30,10 +31,10 @@ def test_the_right_one_passes() -> None:
 
 
 @pytest.mark.parametrize(("kind", "clauses"), BROKEN, ids=[kind.__name__ for kind, _ in BROKEN])
-def test_what_is_wrong_fails_at_its_clause(kind: type[Right], clauses: set[str]) -> None:
-    found = broken(kind)
+def test_what_is_wrong_fails_at_its_clauses(kind: type[Right], clauses: set[str]) -> None:
+    found = broken(kind, clauses)
     shown = "\n".join(str(failure) for failure in found.values())
-    assert set(found) == set(clauses), f"{kind.__name__}\n{shown}"
+    assert set(clauses) <= set(found), f"{kind.__name__}\n{shown}"
     for failure in found.values():
         assert failure.says
         assert failure.given

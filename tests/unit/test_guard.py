@@ -18,6 +18,7 @@ from mfc.errors import (
     UnreadableBlob,
 )
 from mfc.hookspecs import Capabilities, Event, hookimpl
+from mfc.model import PendingRecord
 from mfc.testing import MemoryProvider
 
 from .faraway import Results, plugin_of, step_of
@@ -240,6 +241,76 @@ def test_check_asks_hooks_that_need_no_backend(site: Any) -> None:
     )
     assert found["mfc-wild"] == "hook mfc_trigger failed: KeyError: 'events'"
     assert found["mfc-fine"] is None
+
+
+def test_check_shows_all_problems_of_a_plugin(site: Any) -> None:
+    site.plugin(
+        "odd",
+        "MFC_CONTRACT = 'one'\nMFC_CAPABILITIES = {}\n"
+        "@hookimpl\nasync def mfc_filesystem(ds_type):\n    return None\n"
+        "@hookimpl\nasync def mfc_trigger(metadata):\n    return None",
+    )
+    site.plugin(
+        "half",
+        "class Files:\n"
+        "    async def size(self, path): ...\n"
+        "    def cat_file(self, path): ...\n"
+        "    open = 5\n"
+        "class Policy:\n"
+        "    def default(self, config): ...\n"
+        "    def required(self, namespace): ...\n"
+        "    def sees(self, record): ...\n"
+        "    def may_retag(self, namespace, record): ...\n"
+        "@hookimpl\ndef mfc_filesystem(ds_type):\n    return Files()\n"
+        "@hookimpl\ndef mfc_namespace_policy():\n    return Policy()\n"
+        "@hookimpl\ndef mfc_trigger(metadata):\n    return [5]",
+    )
+    done = site.command("-m", "mfc", "plugins", "--check", "--json")
+    found = {plugin["name"].split()[0]: plugin["error"] for plugin in json.loads(done.stdout)}
+    assert done.returncode == 1
+    for problem in (
+        "its MFC_CONTRACT is 'one'",
+        "its MFC_CAPABILITIES is {}",
+        "its hook mfc_filesystem is async",
+        "its hook mfc_trigger is async",
+    ):
+        assert problem in found["mfc-odd"]
+    for problem in (
+        "Files.size is async",
+        "Files.cat_file cannot be called as the contract says: got an unexpected keyword",
+        "Files.open answered 5; expected a method",
+        "Policy.default cannot be called as the contract says: missing a required argument",
+        "Policy.sees cannot be called as the contract says: too many positional arguments",
+        "hook mfc_trigger answered 5; expected Event objects",
+    ):
+        assert problem in found["mfc-half"]
+
+
+@pytest.mark.parametrize("error", FOREIGN)
+def test_record_that_is_found_later_is_guarded(error: BaseException) -> None:
+    def children(self: object, path: Any, query: object) -> Iterator[Any]:
+        return iter([PendingRecord(path.child("1"), raising(error))])
+
+    client = client_of("children", children)
+    with pytest.raises(
+        BrokenPlugin, match=r"Provider.children, a record that is found later, failed"
+    ):
+        next(iter(client.flow("F"))).created_at  # noqa: B018
+
+
+@pytest.mark.parametrize("patience", ["60", None, -1, True, float("nan")])
+def test_patience_is_a_number_of_seconds(patience: object) -> None:
+    client = client_of("patience", patience)  # type: ignore[arg-type]
+    with pytest.raises(
+        BrokenPlugin, match=r"Provider.patience answered .*; expected a number of s"
+    ):
+        _ = client.provider.patience  # type: ignore[attr-defined]
+
+
+def test_tags_that_are_no_text_are_an_error() -> None:
+    client = client_of("retag", answering(frozenset({1})))
+    with pytest.raises(BrokenPlugin, match=r"Provider.retag answered .*frozenset of text"):
+        client.run("F/1").add_tag("x")
 
 
 def test_check_tells_of_the_other_project_of_this_name(site: Any) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 from mfc import hookspecs
 from mfc.errors import BrokenPlugin, MetaflowException, shown
 from mfc.hookspecs import Capabilities, Event
-from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
+from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, PendingRecord, Record
 from mfc.query import Query
 
 if TYPE_CHECKING:
@@ -67,6 +67,55 @@ def _require(plugin: Plugin, hook: str, answer: object, role: type[Any]) -> None
         raise plugin.answered(f"hook {hook}", answer, expected)
 
 
+#: What the client gives each method of a role, by place or by name.
+_CALLS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "root": (1, ()),
+    "get": (2, ()),
+    "children": (2, ()),
+    "metadata": (2, ()),
+    "artifacts": (3, ()),
+    "retag": (2, ()),
+    "recent": (2, ()),
+    "cat_file": (1, ("start", "end")),
+    "size": (1, ()),
+    "open": (1, ()),
+    "default": (0, ()),
+    "required": (1, ()),
+    "sees": (2, ()),
+    "may_retag": (2, ()),
+    "decode": (3, ()),
+    "decode_file": (3, ()),
+}
+
+
+def check_methods(answer: object, plugin: Plugin) -> list[BrokenPlugin]:
+    """Return what can be said against the methods of an object without calling them.
+
+    Args:
+        answer: what a hook answered, as the plugin made it or guarded.
+        plugin: whose it is.
+    """
+    inner = answer._inner if isinstance(answer, _Guarded) else answer
+    kind, found = type(inner).__name__, []
+    for name, (places, words) in _CALLS.items():
+        method = getattr(inner, name, None)
+        if method is None:
+            continue
+        if not callable(method):
+            found.append(plugin.answered(f"{kind}.{name}", method, "a method"))
+            continue
+        if is_async(method):
+            found.append(BrokenPlugin(plugin.name, f"{kind}.{name} is async", *plugin[1:]))
+        try:
+            inspect.signature(method).bind(*range(places), **dict.fromkeys(words))
+        except TypeError as cause:
+            reason = f"{kind}.{name} cannot be called as the contract says: {cause}"
+            found.append(BrokenPlugin(plugin.name, reason, *plugin[1:]))
+        except ValueError:
+            continue  # written in C, it does not say what it takes
+    return found
+
+
 def _has(answer: object, name: str) -> bool:
     try:
         return hasattr(answer, name)
@@ -90,7 +139,9 @@ class _Guarded:
         where = f"{type(self._inner).__name__}.{name}"
         try:
             found = getattr(self._inner, name)
-        except Exception as cause:
+        except (MetaflowException, MemoryError):
+            raise
+        except (Exception, SystemExit) as cause:
             raise self._plugin.failed(where, cause) from cause
         if not isinstance(found, kind):
             raise self._plugin.answered(where, found, expected)
@@ -98,6 +149,13 @@ class _Guarded:
 
     def _wrong(self, method: str, answer: object, expected: str) -> BrokenPlugin:
         return self._plugin.answered(f"{type(self._inner).__name__}.{method}", answer, expected)
+
+    def _tags(self, method: str, answer: object, expected: str) -> frozenset[str]:
+        if not isinstance(answer, (set, frozenset)):
+            raise self._wrong(method, answer, expected)
+        if not all(isinstance(tag, str) for tag in answer):
+            raise self._wrong(method, answer, expected)
+        return frozenset(answer)
 
 
 class GuardedProvider(_Guarded):
@@ -111,10 +169,17 @@ class GuardedProvider(_Guarded):
     def __getattr__(self, name: str) -> Any:
         # Optional powers: those that the provider has.
         if name == "patience" and isinstance(self._inner, hookspecs.Patient):
-            return float(self._inner.patience)
+            return self._seconds(name)
         if name == "recent" and isinstance(self._inner, hookspecs.Recent):
             return partial(self._each, "recent", MetadataRecord)
         raise AttributeError(name)
+
+    def _seconds(self, name: str) -> float:
+        found = self._attribute(name, object, "seconds")
+        if isinstance(found, bool) or not isinstance(found, (int, float)) or not found >= 0:
+            where = f"{type(self._inner).__name__}.{name}"
+            raise self._plugin.answered(where, found, "a number of seconds, 0 or more")
+        return float(found)
 
     def root(self, ds_type: str) -> str | None:
         """See `MetadataProvider`."""
@@ -128,7 +193,7 @@ class GuardedProvider(_Guarded):
         answer = self._call("get", path, attempt)
         if answer is not None and not isinstance(answer, Record):
             raise self._wrong("get", answer, "a Record or None")
-        return answer
+        return self._pending("get", answer) if isinstance(answer, PendingRecord) else answer
 
     def children(self, path: Pathspec, query: Query) -> Iterator[Record]:
         """See `MetadataProvider`."""
@@ -149,9 +214,7 @@ class GuardedProvider(_Guarded):
     def retag(self, run: Pathspec, change: TagChange) -> frozenset[str]:
         """See `MetadataProvider`."""
         answer = self._call("retag", run, change)
-        if not isinstance(answer, (set, frozenset)):
-            raise self._wrong("retag", answer, "the user tags, a frozenset")
-        return frozenset(answer)
+        return self._tags("retag", answer, "the user tags, a frozenset of text")
 
     def _each(self, method: str, kind: type[T], *arguments: Any) -> Iterator[T]:
         answer = self._call(method, *arguments)
@@ -164,11 +227,28 @@ class GuardedProvider(_Guarded):
             for record in answer:
                 if not isinstance(record, kind):
                     raise self._wrong(method, record, f"{kind.__name__} objects")
-                yield record
+                yield self._pending(method, record) if isinstance(record, PendingRecord) else record
         except (MetaflowException, MemoryError):
             raise
         except (Exception, SystemExit) as cause:
             raise self._plugin.failed(f"{type(self._inner).__name__}.{method}", cause) from cause
+
+    def _pending(self, method: str, record: Any) -> Any:
+        """Return a record whose rest, when it is found, is guarded as the listing was."""
+        where = f"{type(self._inner).__name__}.{method}, a record that is found later,"
+
+        def find() -> Record:
+            try:
+                found: object = record.found()
+            except (MetaflowException, MemoryError):
+                raise
+            except (Exception, SystemExit) as cause:
+                raise self._plugin.failed(where, cause) from cause
+            if not isinstance(found, Record):
+                raise self._plugin.answered(where, found, "a Record")
+            return found
+
+        return PendingRecord(record.path, find)
 
 
 class GuardedPolicy(_Guarded):
@@ -187,9 +267,7 @@ class GuardedPolicy(_Guarded):
     def required(self, namespace: str) -> frozenset[str]:
         """See `NamespacePolicy`."""
         answer = self._call("required", namespace)
-        if not isinstance(answer, (set, frozenset)):
-            raise self._wrong("required", answer, "a frozenset of tags")
-        return frozenset(answer)
+        return self._tags("required", answer, "a frozenset of tags, of text")
 
     def sees(self, namespace: str, record: Record) -> bool:
         """See `NamespacePolicy`."""

@@ -15,6 +15,7 @@ from mfc._discovery import SETTING, PluginInfo, Selection, advice, installed
 from mfc._guard import (
     Plugin,
     builders_of,
+    check_methods,
     classes_of,
     decoder_of,
     events_of,
@@ -217,7 +218,10 @@ class Plugins:
             try:
                 answer = self._call(implementation, hook, arguments)
                 if answer is not None and not isinstance(answer, BrokenPlugin):
-                    _PROBES[hook](answer, self._plugin(name))
+                    plugin = self._plugin(name)
+                    for flaw in check_methods(answer, plugin):
+                        self.registry.note(flaw)
+                    _PROBES[hook](answer, plugin)
             except MetaflowException as refusal:
                 answer = refusal
             # Another refusal says which settings are missing here.

@@ -17,7 +17,7 @@ from mfc._discovery import GROUP, Claim, PluginInfo, Selection, installed
 from mfc._guard import is_async
 from mfc._locks import fork_safe
 from mfc.errors import BrokenPlugin, MetaflowException, PluginError
-from mfc.hookspecs import CONTRACT, Capabilities
+from mfc.hookspecs import CONTRACT, Capabilities, Support
 
 
 class Registry:
@@ -148,7 +148,10 @@ class Registry:
         """Keep what failed in a plugin that is in use, for listings."""
         with self._lock:
             info = self._infos[failure.plugin]
-            self._infos[failure.plugin] = attrs.evolve(info, error=failure.reason)
+            known = info.error.split("; ") if info.error else []
+            if failure.reason not in (info.error, *known):
+                error = "; ".join([*known, failure.reason])
+                self._infos[failure.plugin] = attrs.evolve(info, error=error)
 
     def infos(self) -> list[PluginInfo]:
         """Return all plugins, in use or not, the installed first; loads them."""
@@ -273,7 +276,7 @@ class Registry:
 
     def _with_unknown_hooks(self, info: PluginInfo) -> PluginInfo:
         """Return `info` with an error if it implements hooks that nobody in use publishes."""
-        if info.error or not info.hooks:
+        if not info.hooks:
             return info
         published = [name for name in vars(self._manager.hook) if self.publishes(name)]
         problems = [
@@ -281,7 +284,8 @@ class Registry:
             for hook in info.hooks
             if not self.publishes(hook) and not self._optional(hook, info.name)
         ]
-        return attrs.evolve(info, error="; ".join(problems) or None)
+        known = [info.error] if info.error else []
+        return attrs.evolve(info, error="; ".join([*known, *problems]) or None)
 
     def _optional(self, hook: str, name: str) -> bool:
         implementations = getattr(self._manager.hook, hook).get_hookimpls()
@@ -297,8 +301,24 @@ def _imported(claim: Claim) -> object:
 
 
 def _refusal(plugin: object) -> str | None:
-    """Return why a module or object cannot be a plugin of this contract, None if it can."""
-    wanted = getattr(plugin, "MFC_CONTRACT", CONTRACT)
+    """Return all reasons why a module or object cannot be a plugin of this contract, or None."""
+    reasons = [_outdated(getattr(plugin, "MFC_CONTRACT", CONTRACT))]
+    capabilities = getattr(plugin, "MFC_CAPABILITIES", None)
+    if not isinstance(capabilities, (Capabilities, type(None))):
+        expected = "expected mfc.hookspecs.Capabilities"
+        reasons.append(f"its MFC_CAPABILITIES is {capabilities!r}, {expected}")
+    elif capabilities is not None:
+        reasons += [
+            f"its MFC_CAPABILITIES.{name} is {support!r}, expected a Support"
+            for name, support in attrs.asdict(capabilities, recurse=False).items()
+            if not isinstance(support, Support)
+        ]
+    reasons += [_unfit(name, getattr(plugin, name, None)) for name in dir(plugin)]
+    return "; ".join(filter(None, reasons)) or None
+
+
+def _outdated(wanted: object) -> str | None:
+    """Return why a version of the contract is not this one."""
     if not isinstance(wanted, int):
         return f"its MFC_CONTRACT is {wanted!r}, expected a number such as {CONTRACT}"
     if wanted != CONTRACT:
@@ -306,11 +326,7 @@ def _refusal(plugin: object) -> str | None:
             f"is written for contract {wanted}, this mfc-core has contract {CONTRACT}; "
             f"upgrade {'mfc-core' if wanted > CONTRACT else 'the plugin'}"
         )
-    capabilities = getattr(plugin, "MFC_CAPABILITIES", None)
-    if not isinstance(capabilities, (Capabilities, type(None))):
-        return f"its MFC_CAPABILITIES is {capabilities!r}, expected mfc.hookspecs.Capabilities"
-    reasons = (_unfit(name, getattr(plugin, name, None)) for name in dir(plugin))
-    return next(filter(None, reasons), None)
+    return None
 
 
 def _unfit(name: str, found: Any) -> str | None:

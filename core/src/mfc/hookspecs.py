@@ -53,8 +53,9 @@ class Meter(Protocol):
     def add(self, *, reads: int = 0, size: int = 0, cache_hits: int = 0) -> None:
         """Count files opened or requests sent, bytes received, answers from a cache.
 
-        A request for many records counts once only if its cost does not grow with them; else
-        count the records.
+        A page of records is one read, and so is a file that is read as a whole. Only a request
+        whose answer has no bound counts the records that it gave. Let pass what this raises: it
+        ends the question.
         """
 
 
@@ -98,7 +99,7 @@ class Capabilities:
     user: Support = Support.UNSUPPORTED
     names: Support = Support.UNSUPPORTED
     metadata: Support = Support.UNSUPPORTED
-    #: Only asked for together with parts that are fully supported.
+    #: Withheld unless every other part of the query is fully supported.
     limit: Support = Support.UNSUPPORTED
 
     #: Children come newest first. If not, the client must read all of a listing before the first.
@@ -261,7 +262,8 @@ class Filesystem(Protocol):
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Return the bytes of a file, or of the range [start, end) of it.
 
-        A range may end beyond the end of the file: what there is comes, of an empty file nothing.
+        A range may end or begin beyond the end of the file: what there is of it comes, perhaps
+        nothing. Where both are given, `start` is less than `end`.
         """
 
     def size(self, path: str) -> int | None:
@@ -303,7 +305,7 @@ class Event:
 
     name: str | None = None
     id: str | None = None
-    #: Seconds since 1970 UTC, or what else the sender put there.
+    #: Seconds (not ms) since 1970 UTC, or what else the sender put there.
     timestamp: Any = None
     #: `event`, or `run` when a finished run sent it (`id` is then its end task's pathspec).
     type: str | None = None

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import functools
+import linecache
+import math
+import traceback
 from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
+import attrs
 import pytest
 
+from mfc._pytest import QUICK
+from mfc.model import PendingRecord, Record
 from mfc.testing import report
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -28,8 +35,8 @@ class ClauseBroken(AssertionError):
 
     def __init__(self, given: str, expected: object, got: object, advice: str = "") -> None:
         self.given, self.expected, self.got, self.advice = given, expected, got, advice
-        #: The clause, and what it says; set by the test that finds it broken.
-        self.clause = self.says = ""
+        #: The clause, what it says and where it is explained; set by the test that finds it broken.
+        self.clause = self.says = self.page = ""
         super().__init__(given, expected, got, advice)
 
     def __str__(self) -> str:
@@ -39,11 +46,15 @@ class ClauseBroken(AssertionError):
             f"  expected: {_shown(self.expected)}",
             f"  got:      {_shown(self.got)}",
         ]
-        return "\n".join([*lines, f"  advice:   {self.advice}"] if self.advice else lines)
+        lines += [f"  advice:   {self.advice}"] if self.advice else []
+        return "\n".join([*lines, f"  page:     {self.page}"] if self.page else lines)
 
 
 def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else _listed(value)
+    try:
+        text = value if isinstance(value, str) else _listed(value)
+    except Exception as error:  # noqa: BLE001 - a repr may run any code
+        text = f"something of class {type(value).__qualname__}, which cannot be shown: {error}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} … ({len(text)} characters)"
 
 
@@ -62,8 +73,69 @@ def equal(given: str, expected: object, got: object, advice: str = "") -> None:
         ClauseBroken: it is another one.
     """
     __tracebackhide__ = True
-    if type(got) is not type(expected) or got != expected:
+    if not same(expected, got):
         raise ClauseBroken(given, expected, got, advice)
+
+
+def same(expected: object, got: object) -> bool:
+    """Tell whether two values are equal, in every part and in the type of every part.
+
+    A record of which the rest is found later counts as what is found. Not a number is itself.
+
+    >>> same([1, {"a": float("nan")}], [1, {"a": float("nan")}]), same([1], [True])
+    (True, False)
+    """
+    expected, got = plain(expected), plain(got)
+    if type(expected) is not type(got):
+        return False
+    for kinds, alike in _ALIKE.items():
+        if isinstance(expected, kinds):
+            return alike(expected, got)
+    kind: Any = type(expected)
+    if attrs.has(kind):
+        names = [field.name for field in attrs.fields(kind)]
+        return all(same(getattr(expected, name), getattr(got, name)) for name in names)
+    try:
+        return bool(expected == got)
+    except Exception:  # noqa: BLE001 - arrays: their authors say how they are compared
+        return False
+
+
+def plain(value: _T) -> _T | Record:
+    """Return a record that is found later as what is found; anything else as it is."""
+    return value.found() if isinstance(value, PendingRecord) else value
+
+
+def _same_items(expected: Any, got: Any) -> bool:
+    return len(expected) == len(got) and all(map(same, expected, got))
+
+
+def _same_pairs(expected: Any, got: Any) -> bool:
+    values = all(key in got and same(value, got[key]) for key, value in expected.items())
+    return values and len(expected) == len(got) and _same_kinds(expected, got)
+
+
+def _same_members(expected: Any, got: Any) -> bool:
+    return expected == got and _same_kinds(expected, got)
+
+
+def _same_kinds(expected: Any, got: Any) -> bool:
+    """Tell whether members that are equal are of one type: 1 is True."""
+    return sorted(map(repr, expected)) == sorted(map(repr, got))
+
+
+def _same_float(expected: float, got: float) -> bool:
+    if math.isnan(expected):
+        return math.isnan(got)
+    return expected == got and math.copysign(1, expected) == math.copysign(1, got)
+
+
+_ALIKE: dict[tuple[type, ...], Callable[[Any, Any], bool]] = {
+    (list, tuple): _same_items,
+    (dict,): _same_pairs,
+    (set, frozenset): _same_members,
+    (float,): _same_float,
+}
 
 
 def holds(fact: object, given: str, expected: object, got: object, advice: str = "") -> None:
@@ -89,7 +161,7 @@ def ask(given: str, question: Callable[[], _T]) -> _T:
     except ClauseBroken:
         raise
     except Exception as error:
-        raise ClauseBroken(given, "an answer", _raised(error)) from error
+        raise ClauseBroken(given, "an answer", raised(error)) from error
 
 
 def refused(given: str, errors: type[Exception], question: Callable[[], object]) -> Exception:
@@ -103,13 +175,36 @@ def refused(given: str, errors: type[Exception], question: Callable[[], object])
         answer = question()
     except errors as error:
         return error
+    except ClauseBroken:
+        raise
     except Exception as error:
-        raise ClauseBroken(given, f"{errors.__name__} raised", _raised(error)) from error
+        raise ClauseBroken(given, f"{errors.__name__} raised", raised(error)) from error
     raise ClauseBroken(given, f"{errors.__name__} raised", answer)
 
 
-def _raised(error: BaseException) -> str:
-    return f"{type(error).__module__}.{type(error).__qualname__} raised: {error}"
+def raised(error: BaseException) -> str:
+    """Return an exception as failures show it: class, text, where it comes from, its cause."""
+    kind = type(error)
+    where = _innermost(error.__traceback__)
+    at = f", at {where.filename}:{where.lineno} in {where.name}" if where else ""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    why = f"; because of {type(cause).__qualname__}: {cause}" if cause else ""
+    return f"{kind.__module__}.{kind.__qualname__} raised: {str(error) or '(no text)'}{at}{why}"
+
+
+def _innermost(trace: TracebackType | None) -> traceback.FrameSummary | None:
+    found = traceback.extract_tb(trace)
+    return found[-1] if found else None
+
+
+def _asked_at(trace: TracebackType | None) -> str:
+    """Return the question during which an exception came: the line of the clause that asks it."""
+    frames = [f for f in traceback.extract_tb(trace) if f.filename != __file__]
+    if not frames:
+        return "a question of this clause"
+    first = frames[0]
+    line = linecache.getline(first.filename, first.lineno or 0).strip()
+    return f"{line} (line {first.lineno} of {first.filename})"
 
 
 def clause(name: str) -> Callable[[_F], _F]:
@@ -129,16 +224,24 @@ def clause(name: str) -> Callable[[_F], _F]:
                 test(*args, **kwargs)
             except ClauseBroken as broken:
                 broken.clause, broken.says = broken.clause or name, broken.says or says
+                broken.page = broken.page or page_of(args)
                 raise
             except Exception as error:
-                failed = ClauseBroken("as in the traceback", "no exception", _raised(error))
-                failed.clause, failed.says = name, says
+                given = _asked_at(error.__traceback__)
+                failed = ClauseBroken(given, "an answer", raised(error))
+                failed.clause, failed.says, failed.page = name, says, page_of(args)
                 raise failed from error
 
         checked.clause = name  # type: ignore[attr-defined]
         return checked  # type: ignore[return-value]
 
     return mark
+
+
+def page_of(tests: tuple[Any, ...]) -> str:
+    """Return where the clauses of a class of the kit are explained."""
+    kit = kind_of(type(tests[0])) if tests else "the kit"
+    return f"docs/kit.md, {kit}; docs/contract.md"
 
 
 class ContractTests:
@@ -152,6 +255,8 @@ class ContractTests:
         TypeError: a subclass overrides a clause, or declares a gap that is none.
     """
 
+    #: Whether option `--kit-quick` was given.
+    _quick = False
     #: Reasons by id of the clause.
     known_gaps: ClassVar[Mapping[str, str]] = {}
 
@@ -183,8 +288,9 @@ class ContractTests:
 
     @pytest.fixture(autouse=True)
     def _in_report(self, request: pytest.FixtureRequest) -> None:
-        """Have the outcome of this test in the table at the end."""
+        """Have the outcome of this test in the table at the end; learn whether to be quick."""
         report.register(request.config)
+        self._quick = bool(request.config.getoption(QUICK, default=False))
         if found := getattr(request.function, "clause", None):
             request.node.user_properties.append((report.CLAUSE, (kind_of(type(self)), found)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any
 
 import pluggy
@@ -26,7 +27,14 @@ class Hooks:
         known = {**arguments, "hooks": self}
         for implementation in implementations:
             names = implementation.argnames
-            return implementation.function(*[known[name] for name in names])
+            answer = implementation.function(*[known[name] for name in names])
+            if inspect.iscoroutine(answer) or inspect.isasyncgen(answer):
+                if inspect.iscoroutine(answer):
+                    answer.close()  # else it warns that nothing has awaited it
+                raise TypeError(
+                    f"{hook} is async; hooks answer at once: write `def`, not `async def`"
+                )
+            return answer
         return None
 
     def ask(self, hook: str, **arguments: Any) -> list[Any]:  # noqa: ARG002 - nobody else is there

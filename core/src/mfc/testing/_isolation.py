@@ -262,8 +262,45 @@ def _unraisable_as_warnings() -> Iterator[None]:
         sys.unraisablehook = hook
 
 
-def wait_for(child: tuple[int, int], seconds: float) -> None:
-    """Wait until a forked child has answered, but not for ever."""
-    import select  # only where processes fork
+class WaitingChild:
+    """A child, forked already, that asks its question when it is told to."""
 
-    select.select([child[1]], [], [], seconds)
+    def __init__(self, question: Callable[[], object]) -> None:
+        self._told, self._tell = os.pipe()
+        self._gone = False
+
+        def when_told() -> object:
+            os.close(self._tell)
+            os.read(self._told, 1)
+            return question()
+
+        self._child = forked(when_told)
+        os.close(self._told)
+
+    def go(self, seconds: float) -> None:
+        """Let it ask, and wait for its answer so long at most; it asks only once."""
+        if not self._gone:
+            self._gone = True
+            os.close(self._tell)
+            select.select([self._child[1]], [], [], seconds)
+
+    def answer(self) -> Any:
+        """Return its answer; None if it died.
+
+        Raises:
+            ClauseBroken: it hung.
+        """
+        __tracebackhide__ = True
+        return answered(self._child)
+
+
+@contextlib.contextmanager
+def waiting_child(question: Callable[[], object]) -> Iterator[WaitingChild]:
+    """Give a child that waits to ask a question; its answer must be taken."""
+    child = WaitingChild(question)
+    try:
+        yield child
+    except BaseException:
+        child.go(0)
+        child.answer()
+        raise

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
+import inspect
 import io
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+import attrs
 import pytest
 
 from mfc.config import Config
 from mfc.errors import DatastoreError, UndecodableArtifact, UntrustedValue
 from mfc.hookspecs import ArtifactDecoder
 from mfc.model import ArtifactRecord, Pathspec
-from mfc.testing import _isolation
-from mfc.testing._contract import ClauseBroken, ContractTests, ask, clause, equal, holds
+from mfc.testing import _isolation, _state
+from mfc.testing._contract import (
+    ClauseBroken,
+    ContractTests,
+    ask,
+    clause,
+    equal,
+    holds,
+    raised,
+)
+from mfc.testing._contract import same as equal_wholly
 from mfc.testing._hooks import hooks_of
+from mfc.testing._traps import Trap, blobs, watched
 from mfc.trust import Trust
+
+__all__ = ["ArtifactDecoderTests", "Sample", "Trap"]
 
 #: Bytes, and the value that they encode.
 Sample = tuple[bytes, object]
 _PATH = Pathspec(("Kit", "1", "start", "1", "x"))
 _LOCATION = ":root:/kit/root"
 _SHOWN = 60
-
-
-class Trap:
-    """What no decoder may spring below full trust: let an unsafe sample call `Trap.spring`."""
-
-    #: How often it was sprung.
-    sprung = 0
-
-    @classmethod
-    def spring(cls) -> str:
-        """Count."""
-        cls.sprung += 1
-        return "sprung"
-
-    def __reduce__(self) -> tuple[Callable[..., str], tuple[()]]:
-        return Trap.spring, ()
+#: Bytes of which one at least must matter.
+_ENOUGH = 8
 
 
 class ArtifactDecoderTests(ContractTests):
@@ -104,7 +106,7 @@ class ArtifactDecoderTests(ContractTests):
     @pytest.fixture
     def same(self) -> Callable[[object, object], bool]:
         """Return a function that tells whether two values are equal."""
-        return lambda one, other: type(one) is type(other) and one == other
+        return equal_values
 
     @pytest.fixture
     def decoder(self, plugin: object, encoding: str, info: dict[str, Any]) -> ArtifactDecoder:
@@ -114,7 +116,8 @@ class ArtifactDecoderTests(ContractTests):
     @clause("decoder-own")
     def test_the_plugin_reads_its_encoding(self, plugin: object, encoding: str) -> None:
         """The hook gives a decoder for its encoding, whatever the writer left beside it."""
-        for info in ({}, {"size": 5, "type": "<class 'int'>", "unknown": [1]}):
+        odd = {"size": None, "type": None, "serializer_info": None, "encoding": 5}
+        for info in ({}, {"size": 5, "type": "<class 'int'>", "unknown": [1]}, odd):
             given = f"mfc_artifact_decoder({encoding!r}, {info})"
             decoder = _decoder(plugin, encoding, info)
             holds(callable(getattr(decoder, "decode", None)), given, "a decoder", decoder)
@@ -122,7 +125,15 @@ class ArtifactDecoderTests(ContractTests):
     @clause("decoder-others")
     def test_other_encodings_are_left_to_others(self, plugin: object, encoding: str) -> None:
         """The hook gives None for encodings of others, also such as resemble its own."""
-        for other in ("", "nobodys", f"{encoding}x", f"x{encoding}", encoding.swapcase(), "pickle"):
+        alike = [f"{encoding}x", f"x{encoding}", encoding.swapcase(), encoding[:-1], f"{encoding}2"]
+        alike += [
+            f" {encoding}",
+            f"{encoding} ",
+            f"{encoding}/2",
+            f"{encoding}-v9",
+            f"my+{encoding}",
+        ]
+        for other in ("", "nobodys", "pickle", "pickle-v9", *alike):
             if other != encoding:
                 given = f"mfc_artifact_decoder({other!r}, {{}})"
                 equal(given, None, ask(given, partial(_ask, plugin, other, {})))
@@ -160,8 +171,8 @@ class ArtifactDecoderTests(ContractTests):
         self, decoder: ArtifactDecoder, unsafe: Sequence[bytes], samples: Sequence[Sample]
     ) -> None:
         """Below trust `full` no code of the store runs; UntrustedValue where it would have to."""
-        for trust in (Trust.safe(), Trust.none()):
-            for blob in (*unsafe, *(blob for blob, _ in samples)):
+        for trust in (Trust.safe(), Trust("plain"), Trust.none()):
+            for blob in (*unsafe, *(blob for blob, _ in samples), *blobs()):
                 before = Trap.sprung
                 try:
                     decoder.decode(blob, _record(), trust)
@@ -171,6 +182,20 @@ class ArtifactDecoderTests(ContractTests):
                 except DatastoreError:
                     pass
                 equal(f"code run by {_given(blob, trust.level)}", 0, Trap.sprung - before)
+
+    @clause("decoder-plain")
+    def test_text_is_not_run_below_full_trust(
+        self, decoder: ArtifactDecoder, samples: Sequence[Sample]
+    ) -> None:
+        """Below trust `full` nothing is unpickled as it is, and no text becomes code."""
+        for trust in (Trust.safe(), Trust("plain"), Trust.none()):
+            for blob, _ in samples:
+                for given, decode in _ways(decoder, blob, trust).items():
+                    _outcome(decode)  # what is imported for it runs code of its own
+                    with watched() as watch:
+                        _outcome(decode)
+                    advice = "parse it: eval and pickle run whatever somebody wrote there"
+                    holds(not watch.ran, given, "parsed", ", ".join(watch.ran), advice)
 
     @clause("decoder-damaged")
     def test_damage_is_told(self, decoder: ArtifactDecoder, damaged: Sequence[bytes]) -> None:
@@ -190,12 +215,140 @@ class ArtifactDecoderTests(ContractTests):
                 else:
                     raise ClauseBroken(given, "UndecodableArtifact raised", repr(got))
 
+    @clause("decoder-empty")
+    def test_nothing_is_no_value(self, decoder: ArtifactDecoder, samples: Sequence[Sample]) -> None:
+        """No bytes at all raise UndecodableArtifact, unless a value is encoded so."""
+        if any(not blob for blob, _ in samples):
+            pytest.skip("a sample is empty")
+        for trust in (Trust.full(), Trust.safe()):
+            for given, decode in _ways(decoder, b"", trust).items():
+                got = _outcome(decode)
+                holds(_refuses(got), given, "UndecodableArtifact raised", _shown(got))
+
+    @clause("decoder-trailing")
+    def test_bytes_behind_a_value_are_not_ignored(
+        self,
+        decoder: ArtifactDecoder,
+        samples: Sequence[Sample],
+        same: Callable[[object, object], bool],
+    ) -> None:
+        """A value with more bytes behind it is not that value: UndecodableArtifact, as a rule."""
+        for blob, value in samples:
+            for more in (b"\0", b"x", blob or b"xx", b"\xff" * 9):
+                for given, decode in _ways(decoder, blob + more, Trust.full()).items():
+                    got = _outcome(decode)
+                    fine = _refuses(got) or (
+                        not isinstance(got, Exception) and not _alike(same, value, got)
+                    )
+                    holds(
+                        fine,
+                        f"{given}, a sample and {more[:9]!r} behind it",
+                        "refused",
+                        _shown(got),
+                    )
+
+    @clause("decoder-bytes")
+    def test_damage_of_every_byte_is_told(
+        self, decoder: ArtifactDecoder, samples: Sequence[Sample], damaged: Sequence[bytes]
+    ) -> None:
+        """Whatever byte is another, or missing: a value or UndecodableArtifact; no other error."""
+        for sample, _ in samples:
+            right = _outcome(partial(decoder.decode, sample, _record(), Trust.safe()))
+            if isinstance(right, Exception) or len(sample) < _ENOUGH:
+                continue
+            at_safe = partial(decoder.decode, artifact=_record(), trust=Trust.safe())
+            others = [_outcome(partial(at_safe, bad)) for bad in _damages(sample)]
+            given = f"{_given(sample, 'safe')}, with a byte changed, each in turn"
+            matters = any(not equal_wholly(right, other) for other in others)
+            holds(matters, given, "another outcome for one of them", "always the same value")
+        for blob in [*damaged, *(bad for sample, _ in samples for bad in _damages(sample))]:
+            for given, decode in _ways(decoder, blob, Trust.safe()).items():
+                got = _outcome(decode)
+                fine = (
+                    not isinstance(got, Exception) or _refuses(got) or isinstance(got, MemoryError)
+                )
+                holds(fine, given, "a value, or UndecodableArtifact raised", _shown(got))
+
+    @clause("decoder-recovers")
+    def test_damage_spoils_nothing_else(
+        self,
+        decoder: ArtifactDecoder,
+        samples: Sequence[Sample],
+        damaged: Sequence[bytes],
+        unsafe: Sequence[bytes],
+        same: Callable[[object, object], bool],
+    ) -> None:
+        """After bytes that are damaged, empty or unsafe the same decoder decodes as before."""
+        for blob, value in samples:
+            for bad in (*damaged, b"", *unsafe, *blobs()[:2], *_damages(blob)[:12]):
+                for trust in (Trust.safe(), Trust.none()):
+                    _outcome(partial(decoder.decode, bad, _record(), trust))
+                got = _outcome(partial(decoder.decode, blob, _record(), Trust.full()))
+                given = f"{_given(blob, 'full')}, after {bad[:30]!r} was decoded"
+                holds(_alike(same, value, got), given, repr(value), _shown(got))
+
+    @clause("decoder-record")
+    def test_the_bytes_alone_decide(
+        self,
+        decoder: ArtifactDecoder,
+        samples: Sequence[Sample],
+        same: Callable[[object, object], bool],
+    ) -> None:
+        """The value is that of the bytes, whatever the record says, and whatever it said before."""
+        odd = attrs.evolve(
+            _record(), path=_PATH.parent.child("ß \n"), location="", sha="", encoding=None
+        )
+        for record in (odd, attrs.evolve(odd, created=0, attempt=5, user=None), _record()):
+            for blob, value in (*samples, *reversed(samples)):
+                got = _outcome(partial(decoder.decode, blob, record, Trust.full()))
+                holds(_alike(same, value, got), _given(blob, "full"), repr(value), _shown(got))
+
+    @clause("decoder-kept")
+    def test_a_value_outlives_its_file(
+        self,
+        decoder: ArtifactDecoder,
+        samples: Sequence[Sample],
+        same: Callable[[object, object], bool],
+    ) -> None:
+        """What `decode_file` gave does not need the file, which is closed and overwritten then."""
+        decode_file = getattr(decoder, "decode_file", None)
+        if decode_file is None:
+            return
+        for blob, value in samples:
+            with tempfile.TemporaryDirectory() as directory:
+                path = os.path.join(directory, "value")
+                with open(path, "wb") as written:
+                    written.write(blob)
+                with open(path, "r+b") as file:
+                    got = _outcome(partial(decode_file, file, _record(), Trust.full()))
+                with open(path, "r+b") as file:
+                    file.write(b"\xee" * len(blob))
+                given = f"{_given(blob, 'full')}, from a file that was overwritten then"
+                holds(_alike(same, value, got), given, repr(value), _shown(got))
+
+    @clause("process-unchanged")
+    def test_the_process_stays_as_it_is(
+        self, decoder: ArtifactDecoder, samples: Sequence[Sample], damaged: Sequence[bytes]
+    ) -> None:
+        """Decoding and refusing leave nothing open, no temporary file, no setting changed."""
+
+        def use() -> None:
+            for blob in (*(blob for blob, _ in samples), *damaged, b""):
+                for decode in _ways(decoder, blob, Trust.full()).values():
+                    _outcome(decode)
+
+        use()
+        with _state.leaves_the_process("decoding"):
+            use()
+        _isolation.leaves_nothing_open("decoding, and refusing", use)
+
     @clause("decoder-file")
     def test_a_file_is_decoded_as_its_bytes(
         self,
         decoder: ArtifactDecoder,
         samples: Sequence[Sample],
         unsafe: Sequence[bytes],
+        damaged: Sequence[bytes],
         same: Callable[[object, object], bool],
     ) -> None:
         """`decode_file`, if there is one, gives and refuses what `decode` does of the bytes."""
@@ -203,18 +356,17 @@ class ArtifactDecoderTests(ContractTests):
         if decode_file is None:
             return
         for trust in (Trust.full(), Trust.safe(), Trust.none()):
-            for blob in [blob for blob, _ in samples] + (
-                list(unsafe) if trust.level != "full" else []
-            ):
+            others = [b"", *damaged, *(unsafe if trust.level != "full" else ())]
+            for blob in [*(blob for blob, _ in samples), *others]:
                 given = f"{_given(blob, trust.level)}, from a file"
                 before = Trap.sprung
                 expected = _outcome(partial(decoder.decode, blob, _record(), trust))
                 with io.BytesIO(blob) as file:
                     got = _outcome(partial(decode_file, file, _record(), trust))
                 equal(f"code run by {given}", 0, Trap.sprung - before)
-                alike = same(expected, got) or (
+                alike = (
                     isinstance(expected, DatastoreError) and type(expected) is type(got)
-                )
+                ) or _alike(same, expected, got)
                 holds(alike, given, repr(expected), repr(got))
 
     @clause("decoder-apart")
@@ -286,6 +438,57 @@ def _outcome(decode: Callable[[], object]) -> object:
         return decode()
     except Exception as error:  # noqa: BLE001 - compared with the other's
         return error
+
+
+def equal_values(one: object, other: object) -> bool:
+    """Tell whether two values are equal in every part and its type; arrays are compared wholly."""
+    return equal_wholly(one, other)
+
+
+def _alike(same: Callable[[object, object], bool], value: object, got: object) -> bool:
+    """Tell whether an answer is a value, where what compares them may know values alone."""
+    if isinstance(got, Exception) or inspect.iscoroutine(got):
+        return False
+    try:
+        return bool(same(value, got))
+    except Exception:  # noqa: BLE001 - of another kind than values are
+        return False
+
+
+def _refuses(got: object) -> bool:
+    return isinstance(got, (UndecodableArtifact, UntrustedValue)) and _names_it(got)
+
+
+def _shown(got: object) -> str:
+    return raised(got) if isinstance(got, Exception) else repr(got)
+
+
+def _ways(decoder: ArtifactDecoder, blob: bytes, trust: Trust) -> dict[str, Callable[[], object]]:
+    """Return how bytes can be decoded: as they are, and from a file if the decoder reads files."""
+    found: dict[str, Callable[[], object]] = {
+        _given(blob, trust.level): partial(decoder.decode, blob, _record(), trust)
+    }
+    decode_file = getattr(decoder, "decode_file", None)
+    if decode_file is not None:
+        found[f"{_given(blob, trust.level)}, from a file"] = lambda: decode_file(
+            io.BytesIO(blob), _record(), trust
+        )
+    return found
+
+
+def _damages(blob: bytes) -> list[bytes]:
+    """Return a blob with other bytes in it, more or less of them: each kind, at each place."""
+    size = len(blob)
+    places = sorted({*range(min(size, 24)), size // 2, size // 3, *range(max(size - 8, 0), size)})
+    found = [
+        blob[:at] + bytes([other]) + blob[at + 1 :]
+        for at in places
+        for other in dict.fromkeys((0, 0xFF, blob[at] ^ 1, blob[at] ^ 0x80, 0x20))
+        if other != blob[at]
+    ]
+    found += [blob[:at] for at in places if at]
+    found += [blob[:at] + b"\0" + blob[at:] for at in places]
+    return [*found, b"\0" * size, b"\xff" * size, blob[1:], blob[::-1]]
 
 
 def _given(blob: bytes, trust: str) -> str:

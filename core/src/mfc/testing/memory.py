@@ -63,6 +63,11 @@ class MemoryProvider:
             self._artifacts.extend(history.artifacts)
             self._metadata.extend(history.metadata)
 
+    def known(self, below: Pathspec) -> list[Pathspec]:
+        """Return the paths of all flows, runs, steps and tasks below a path, in no order."""
+        with self._lock:
+            return [at for at in self._records if at != below and at.up(below.level) == below]
+
     def root(self, ds_type: str) -> str | None:  # noqa: ARG002 - it stores no values
         """Return None: there is no datastore here."""
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -11,8 +11,8 @@ import pytest
 
 from mfc.errors import MetaflowException, MetaflowUnknownUser
 from mfc.hookspecs import NamespacePolicy
-from mfc.model import ArtifactRecord, Record
-from mfc.testing import _isolation
+from mfc.model import ArtifactRecord, PendingRecord, Record
+from mfc.testing import _isolation, _state
 from mfc.testing._contract import ContractTests, ask, clause, equal, holds
 
 #: A namespace, and the record of a run.
@@ -112,10 +112,96 @@ class NamespacePolicyTests(ContractTests):
     ) -> None:
         """Steps, tasks and artifacts, which carry their run's tags, are seen if the run is."""
         for namespace, record in (*visible, *hidden):
-            expected = bool(_sees(policy, namespace, record))
+            expected = _sees(policy, namespace, record)
             for below in _below(record):
-                got = bool(_sees(policy, namespace, below))
-                equal(_asked(namespace, below), expected, got)
+                equal(_asked(namespace, below), expected, _sees(policy, namespace, below))
+
+    @clause("policy-alike")
+    def test_what_resembles_it_is_not_in_it(
+        self, policy: NamespacePolicy, visible: Sequence[Case]
+    ) -> None:
+        """A namespace is not another that begins or is spelt alike; nor is a tag or a user."""
+        known = {namespace for namespace, _ in visible}
+        for namespace, record in visible:
+            if _outcome(policy, "kit-nobodys-namespace", record) is not True:
+                for other in _alike(namespace):
+                    if other not in known and other not in record.tags | record.system_tags:
+                        found = _outcome(policy, other, record)
+                        holds(found is not True, _asked(other, record), "False, or an error", found)
+            bare = attrs.evolve(record, user=None)
+            bare = attrs.evolve(bare, tags=frozenset(), system_tags=frozenset())
+            if _outcome(policy, namespace, bare) is True:
+                continue  # it goes by something else
+            for change in _CHANGES:
+                near = _retagged(record, change)
+                tags = near.tags | near.system_tags
+                if tags & (record.tags | record.system_tags):
+                    continue
+                given = f"sees({namespace!r}, a run of {near.user!r} with tags {sorted(tags)})"
+                found = _outcome(policy, namespace, near)
+                holds(found is not True, given, "False", found)
+
+    @clause("policy-moment")
+    def test_tags_count_as_they_are(
+        self, policy: NamespacePolicy, visible: Sequence[Case], hidden: Sequence[Case]
+    ) -> None:
+        """An answer goes by the record that is given, not by one of that path seen before."""
+        for namespace, record in visible:
+            expected = _sees(policy, namespace, _moved(record, "kit-1"))
+            for other in (other for name, other in hidden if name == namespace):
+                if other.path.parent == record.path.parent:
+                    before = _sees(policy, namespace, _moved(other, "kit-2"))
+                    given = f"{_asked(namespace, record)}, its tags having changed"
+                    equal(given, expected, _sees(policy, namespace, _moved(record, "kit-2")))
+                    equal(given, before, _sees(policy, namespace, _moved(other, "kit-2")))
+            again = _moved(record, "kit-1")
+            bare = attrs.evolve(again, tags=frozenset(), system_tags=frozenset(), user=None)
+            elsewhere = _outcome(policy, namespace, _moved(bare, "kit-3"))
+            given = f"{_asked(namespace, bare)}, without tags"
+            equal(given, elsewhere, _outcome(policy, namespace, bare))
+
+    @clause("policy-pending")
+    def test_records_may_be_found_later(
+        self, policy: NamespacePolicy, visible: Sequence[Case], hidden: Sequence[Case]
+    ) -> None:
+        """A `PendingRecord`, of which the rest is found when it is asked for, is a record."""
+        for namespace, record in (*visible, *hidden):
+            pending = PendingRecord(record.path, partial(_itself, record))
+            given = f"{_asked(namespace, record)}, pending"
+            equal(given, _sees(policy, namespace, record), _sees(policy, namespace, pending))
+            reason = policy.may_retag(namespace, record)
+            equal(f"may_retag, {given}", reason, policy.may_retag(namespace, pending))
+
+    @clause("policy-exact")
+    def test_required_tags_exclude_who_lacks_one(
+        self, policy: NamespacePolicy, visible: Sequence[Case]
+    ) -> None:
+        """What lacks a required tag is not seen: providers leave it out, whatever `sees` says."""
+        for namespace, record in visible:
+            for tag in policy.required(namespace):
+                less = attrs.evolve(
+                    record, tags=record.tags - {tag}, system_tags=record.system_tags - {tag}
+                )
+                given = f"sees({namespace!r}, {record.path} without tag {tag!r}, which is required)"
+                found = _outcome(policy, namespace, less)
+                holds(found is not True, given, "False", found)
+
+    @clause("process-unchanged")
+    def test_the_process_stays_as_it_is(
+        self, policy: NamespacePolicy, visible: Sequence[Case], hidden: Sequence[Case]
+    ) -> None:
+        """Answers leave nothing open, no temporary file, and no setting of the process changed."""
+
+        def use() -> None:
+            for namespace, record in (*visible, *hidden):
+                _sees(policy, namespace, record)
+                policy.required(namespace)
+                policy.may_retag(namespace, record)
+
+        use()
+        with _state.leaves_the_process("questions to a policy"):
+            use()
+        _isolation.leaves_nothing_open("questions to a policy", use)
 
     @clause("policy-required")
     def test_required_tags_are_those_of_all_in_it(
@@ -133,7 +219,11 @@ class NamespacePolicyTests(ContractTests):
 
     @clause("policy-retag")
     def test_who_may_change_tags(
-        self, policy: NamespacePolicy, visible: Sequence[Case], locked: Sequence[Case]
+        self,
+        policy: NamespacePolicy,
+        visible: Sequence[Case],
+        hidden: Sequence[Case],
+        locked: Sequence[Case],
     ) -> None:
         """`may_retag` gives None where tags may be changed, else a sentence that says why not."""
         for namespace, record in locked:
@@ -145,10 +235,13 @@ class NamespacePolicyTests(ContractTests):
             if (namespace, record) not in locked:
                 given = f"may_retag({namespace!r}, {record.path})"
                 equal(given, None, policy.may_retag(namespace, record))
-        for _, record in visible[:1]:
-            reason = policy.may_retag(None, record)
-            fine = reason is None or (type(reason) is str and bool(reason.strip()))
-            holds(fine, f"may_retag(None, {record.path})", "None or a sentence", repr(reason))
+        for namespace, record in (*visible, *hidden):
+            for where in (None, namespace):
+                given = f"may_retag({where!r}, {record.path})"
+                reason = ask(given, partial(policy.may_retag, where, record))
+                fine = reason is None or (type(reason) is str and " " in reason.strip())
+                holds(fine, given, "None or a sentence", repr(reason))
+                equal(f"{given}, again", reason, policy.may_retag(where, record))
 
     @clause("policy-again")
     def test_answers_do_not_depend_on_what_was_asked(
@@ -167,7 +260,9 @@ class NamespacePolicyTests(ContractTests):
         """Of a namespace that nobody knows there is an answer, or an error of `mfc.errors`."""
         for namespace in _ODD:
             for _, record in visible:
-                for bare in (record, attrs.evolve(record, user=None)):
+                none = frozenset[str]()
+                bare = attrs.evolve(record, user=None, tags=none, system_tags=none, created=0)
+                for bare in (record, attrs.evolve(record, user=None), bare):  # noqa: B020
                     _mfc_only(f"sees({namespace[:40]!r}, …)", policy, namespace, bare)
 
     @clause("policy-threads")
@@ -197,17 +292,65 @@ def _asked(namespace: str, record: Record) -> str:
     return f"sees({namespace!r}, {record.path})"
 
 
+def _moved(record: Record, name: str) -> Record:
+    """Return the record of another run of that flow."""
+    return attrs.evolve(record, path=record.path.parent.child(name))
+
+
+def _outcome(policy: NamespacePolicy, namespace: str, record: Record) -> object:
+    """Return the answer, or what class of error of mfc came instead."""
+
+    def question() -> object:
+        try:
+            return policy.sees(namespace, record)
+        except MetaflowException as error:
+            return type(error)
+
+    return ask(_asked(namespace, record), question)
+
+
 def _sees(policy: NamespacePolicy, namespace: str, record: Record) -> bool:
     return ask(_asked(namespace, record), lambda: policy.sees(namespace, record))
 
 
 def _below(record: Record) -> list[Record]:
-    step = attrs.evolve(record, path=record.path.child("start"))
-    task = attrs.evolve(record, path=step.path.child("1"))
-    artifact = ArtifactRecord(
-        task.path.child("x"), task.created, task.user, task.tags, task.system_tags
-    )
-    return [step, task, artifact]
+    """Return what may be below a run: made by others, at other times; only the tags are its own."""
+    found: list[Record] = []
+    for user in dict.fromkeys((record.user, None, "kit-somebody")):
+        step = attrs.evolve(record, path=record.path.child("start"), user=user)
+        task = attrs.evolve(step, path=step.path.child("1"), created=record.created + 5)
+        tags = task.tags, task.system_tags
+        artifact = ArtifactRecord(task.path.child("x"), task.created, task.user, *tags)
+        found += [step, task, artifact]
+    return found
+
+
+def _retagged(record: Record, change: Callable[[str], str]) -> Record:
+    """Return a record of which every tag, and the user, is another."""
+    tags, system = (frozenset(map(change, t)) for t in (record.tags, record.system_tags))
+    user = None if record.user is None else change(record.user)
+    return attrs.evolve(record, tags=tags, system_tags=system, user=user)
+
+
+def _itself(record: Record) -> Record:
+    return record
+
+
+#: What makes a name one that resembles it.
+_CHANGES: tuple[Callable[[str], str], ...] = (
+    lambda name: f"{name}x",
+    lambda name: f"x{name}",
+    lambda name: name[:-1],
+    lambda name: name[1:],
+    lambda name: f"{name} ",
+    lambda name: f" {name}",
+    str.swapcase,
+)
+
+
+def _alike(name: str) -> list[str]:
+    """Return names that resemble one."""
+    return [other for change in _CHANGES if (other := change(name)) != name]
 
 
 def _mfc_only(given: str, policy: NamespacePolicy, namespace: str, record: Record) -> None:

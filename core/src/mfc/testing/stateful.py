@@ -20,7 +20,7 @@ from mfc.hookspecs import MetadataProvider
 from mfc.model import ArtifactRecord, Level, Pathspec, Record
 from mfc.query import Query
 from mfc.testing import strategies
-from mfc.testing._contract import ask, equal, holds
+from mfc.testing._contract import ask, equal, holds, plain
 from mfc.testing._example import STEP, T, example, finished
 from mfc.testing.history import Backend, History, recordable
 from mfc.testing.memory import MemoryProvider
@@ -192,7 +192,7 @@ def same_listing(
 
 
 def _listed(provider: MetadataProvider, path: Pathspec, query: Query) -> list[Record]:
-    return [*provider.children(path, query)]
+    return [plain(record) for record in provider.children(path, query)]
 
 
 def _placed(record: ArtifactRecord) -> tuple[tuple[str, ...], int]:

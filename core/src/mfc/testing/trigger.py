@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import pytest
 
 from mfc.hookspecs import Event
-from mfc.testing import _isolation
+from mfc.testing import _isolation, _state
 from mfc.testing._contract import ContractTests, ask, clause, equal, holds
 from mfc.testing._hooks import hooks_of
+from mfc.testing._traps import Trap, traps
+from mfc.testing.provider import _worlds
 
 #: The metadata of a start task, and the events in it.
 Sample = tuple[Mapping[str, Any], Sequence[Event]]
@@ -22,6 +27,8 @@ _DAMAGED = (
     '{"a": 1}', '[{"name": 5}]', "\x00", "ü" * 3000, "[" * 20_000, None, 5, True, ["x"], {"a": "b"},
     b"[]",
 )  # fmt: skip
+#: The field that mfc always reads itself.
+_METAFLOWS = "execution-triggers"
 _OTHERS: tuple[Mapping[str, Any], ...] = (
     {},
     {"attempt": "0", "ds-type": "s3", "runtime": "dev"},
@@ -111,6 +118,99 @@ class TriggerDecoderTests(ContractTests):
                     for end in {1, len(value) // 2, max(len(value) - 1, 0)}:
                         _events(plugin, {**metadata, name: value[:end]})
 
+    @clause("trigger-alike")
+    def test_fields_that_resemble_it_are_of_others(
+        self, plugin: object, samples: Sequence[Sample]
+    ) -> None:
+        """A field is not another of which the name begins, ends or is spelt alike."""
+        known = {name for metadata, _ in samples for name in metadata}
+        for metadata, _ in samples:
+            for name, value in metadata.items():
+                for other in (
+                    f"{name}2",
+                    f"{name}s",
+                    f"x-{name}",
+                    name[:-1],
+                    name.swapcase(),
+                    f" {name}",
+                ):
+                    if other not in known:
+                        equal(_given({other: value}), None, _answer(plugin, {other: value}))
+
+    @clause("trigger-once")
+    def test_events_of_metaflow_are_left_to_mfc(
+        self, plugin: object, samples: Sequence[Sample]
+    ) -> None:
+        """Field `execution-triggers`, which is always read, is not answered for a second time."""
+        theirs = '[{"name": "kit", "id": "kit-1", "timestamp": 1700000000, "type": "event"}]'
+        if any(_METAFLOWS in metadata for metadata, _ in samples):
+            pytest.skip("the plugin is the one that reads this field")
+        equal(_given({_METAFLOWS: theirs}), None, _answer(plugin, {_METAFLOWS: theirs}))
+        for metadata, expected in samples:
+            both = {_METAFLOWS: theirs, **metadata}
+            equal(_given(both), _sorted(expected), _sorted(_events(plugin, both)))
+
+    @clause("trigger-besides")
+    def test_other_fields_change_nothing(self, plugin: object, samples: Sequence[Sample]) -> None:
+        """Whatever else a task noted, text or not, the events are the same, and their times too."""
+        noise: dict[str, Any] = {
+            "attempt": "0",
+            "kit-a": None,
+            "kit-b": [1],
+            "kit-c": 5,
+            "kit-d": "[{",
+            "kit-e": {},
+        }
+        for metadata, expected in samples:
+            for both in ({**noise, **metadata}, {**metadata, **noise}):
+                equal(_given(both), _sorted(expected), _sorted(_events(plugin, both)))
+        if hasattr(os, "fork") and hasattr(time, "tzset"):
+            for zone in _worlds.ZONES:
+                got = _isolation.answered(_isolation.forked(partial(_there, zone, plugin, samples)))
+                for (metadata, expected), found in zip(samples, got, strict=True):
+                    equal(f"{_given(metadata)}, TZ={zone}", _sorted(expected), found)
+
+    @clause("trigger-trap")
+    def test_no_code_is_run(self, plugin: object, samples: Sequence[Sample]) -> None:
+        """What stands in a field is data: it is never run, whatever it looks like."""
+        for metadata, _ in samples:
+            for name, trap in ((name, trap) for name in metadata for trap in traps()):
+                before = Trap.sprung
+                try:
+                    _events(plugin, {**metadata, name: trap})
+                finally:
+                    given = f"code run by {_given({**metadata, name: trap})}"
+                    equal(given, 0, Trap.sprung - before)
+
+    @clause("trigger-apart")
+    def test_each_answer_is_its_own(self, plugin: object, samples: Sequence[Sample]) -> None:
+        """What a caller does to an answer, and what was damaged before, changes no other answer."""
+        for metadata, expected in samples:
+            found = _answer(plugin, metadata)
+            if isinstance(found, (list, dict, set)):
+                found.clear()
+            equal(
+                f"{_given(metadata)}, again", _sorted(expected), _sorted(_events(plugin, metadata))
+            )
+            for bad in _DAMAGED:
+                _events(plugin, dict.fromkeys(metadata, bad))
+                got = _sorted(_events(plugin, metadata))
+                equal(f"{_given(metadata)}, after one with {bad!r:.40}", _sorted(expected), got)
+
+    @clause("process-unchanged")
+    def test_the_process_stays_as_it_is(self, plugin: object, samples: Sequence[Sample]) -> None:
+        """Answers leave nothing open, no temporary file, and no setting of the process changed."""
+
+        def use() -> None:
+            for metadata, _ in samples:
+                _events(plugin, metadata)
+                _events(plugin, dict.fromkeys(metadata, "{"))
+
+        use()
+        with _state.leaves_the_process("mfc_trigger"):
+            use()
+        _isolation.leaves_nothing_open("mfc_trigger", use)
+
     @clause("trigger-unchanged")
     def test_metadata_is_only_read(self, plugin: object, samples: Sequence[Sample]) -> None:
         """The hook takes any mapping, and changes nothing in it."""
@@ -119,6 +219,10 @@ class TriggerDecoderTests(ContractTests):
             given = dict(metadata)
             _events(plugin, MappingProxyType(given))
             equal(f"metadata after {_given(metadata)}", before, given)
+            try:
+                hooks_of(plugin).first("mfc_trigger", metadata=given)
+            finally:
+                equal(f"metadata after {_given(metadata)}, a dict", before, given)
 
     @clause("trigger-again")
     def test_the_same_again(self, plugin: object, samples: Sequence[Sample]) -> None:
@@ -130,6 +234,17 @@ class TriggerDecoderTests(ContractTests):
     def test_the_module_imports_fast(self) -> None:
         """Importing the plugin's module loads nothing heavy, and few modules of its own."""
         _isolation.imports_lightly(self.module, self.modules_on_import)
+
+
+def _sorted(events: Iterable[Event] | None) -> list[Event]:
+    return sorted(events or (), key=repr)
+
+
+def _there(zone: str, plugin: object, samples: Sequence[Sample]) -> list[list[Event]]:
+    """Return the events of all samples, as a reader in that zone gets them."""
+    os.environ["TZ"] = zone
+    time.tzset()
+    return [_sorted(_events(plugin, metadata)) for metadata, _ in samples]
 
 
 def _given(metadata: Mapping[str, Any]) -> str:

@@ -47,8 +47,8 @@ def mfc_metadata_provider(
     Raises:
         BadAddress: no URL, or one that cannot be a service's.
     """
-    ours = ("service@", "http://", "https://")
-    if address != "service" and not address.lower().startswith(ours):
+    is_url = address.lower().startswith(("http://", "https://"))
+    if address != "service" and not address.startswith("service@") and not is_url:
         return None
     from mfc_service._address import base_of  # requests is heavy: only its users load it
     from mfc_service._connection import connect

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from mfc.testing.provider._data import DataClauses
 from mfc.testing.provider._listing import ListingClauses
+from mfc.testing.provider._moments import MomentClauses
 from mfc.testing.provider._plugin import PluginClauses
 from mfc.testing.provider._queries import QueryClauses
 from mfc.testing.provider._random import RandomClauses
@@ -21,6 +23,8 @@ class ProviderTests(
     TaskClauses,
     TagClauses,
     SharingClauses,
+    DataClauses,
+    MomentClauses,
     PluginClauses,
     RandomClauses,
 ):

@@ -14,7 +14,7 @@ import pytest
 from mfc.hookspecs import Capabilities, MetadataProvider, Recent, Support, TagChange
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record
 from mfc.query import Query
-from mfc.testing._contract import ContractTests, ask
+from mfc.testing._contract import ContractTests, ask, plain
 from mfc.testing._example import example
 from mfc.testing.history import Backend, History, recordable
 from mfc.testing.memory import MemoryProvider
@@ -60,7 +60,7 @@ class Asked:
     def get(self, path: Pathspec, attempt: int | None = None) -> Record | None:
         """Return what `get` gives."""
         given = f"get({_cut(path)}, {attempt})"
-        return ask(given, lambda: self.provider.get(path, attempt))
+        return ask(given, lambda: plain(self.provider.get(path, attempt)))
 
     def metadata(
         self, path: Pathspec, names: Collection[str] | None = None
@@ -101,7 +101,7 @@ def _cut(path: Pathspec) -> str:
 
 
 def _list(found: Iterable[object] | None) -> list:  # type: ignore[type-arg]
-    return list(found or ())
+    return [plain(record) for record in found or ()]
 
 
 def shown_listing(path: Pathspec, query: Query) -> str:

@@ -107,6 +107,21 @@ class ListingClauses(ProviderClauses):
                 found = paths(asked.children(FLOW, Query(limit=limit)))
                 equal(f"children of equal time, limit={limit}", first[:limit], found)
 
+    @clause("listing-ties-many")
+    def test_many_ties_are_complete(self, new_backend: NewBackend) -> None:
+        """However many were made at one moment, more than fit on a page, each is listed once."""
+        together = [
+            run(f"tie{number}", 1_000 + number // _MANY, "ada") for number in range(_MANY + 5)
+        ]
+        _, asked, _ = self.given(new_backend, History([Record(FLOW, T), *together]))
+        got = paths(asked.children(FLOW))
+        given = f"children of a flow with {len(together)} runs of one moment"
+        equal(f"{given}: how many come twice", 0, len(got) - len(set(got)))
+        equal(f"{given}: how many", len(together), len(got))
+        if asked.capabilities.full("limit") and asked.capabilities.full("order"):
+            few = paths(asked.children(FLOW, Query(limit=_MANY - 40)))
+            equal(f"{given}, limit={_MANY - 40}", got[: _MANY - 40], few)
+
     @clause("listing-missing")
     def test_below_nothing_is_nothing(self, new_backend: NewBackend) -> None:
         """Below a path that does not exist there is nothing; that is no error."""

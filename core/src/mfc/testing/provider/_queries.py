@@ -203,7 +203,9 @@ class _Verdict:
         __tracebackhide__ = True
         given = f"{shown_listing(path, query)}, {self._part} declared {self._support.value}"
         times = {record.path: record.created for record in everything}
-        found = _once(self._asked.children(path, query))
+        asked = self._asked.children(path, query)
+        found = _once(asked)
+        equal(f"{given}: how many, each once", len(found), len(asked))
         expected, everything = _once(expected), _once(everything)
         got, right, ignored = (paths(records) for records in (found, expected, everything))
 

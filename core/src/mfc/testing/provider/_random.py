@@ -11,6 +11,9 @@ from mfc.testing._contract import clause
 from mfc.testing.provider._asking import NewBackend, ProviderClauses
 from mfc.testing.stateful import machine_of
 
+#: Histories that are tried if the kit is to be quick.
+_FEW = 2
+
 
 class RandomClauses(ProviderClauses):
     """Random histories, compared with `MemoryProvider`."""
@@ -24,7 +27,7 @@ class RandomClauses(ProviderClauses):
         run_state_machine_as_test(
             machine_of(new_backend),
             settings=settings(
-                max_examples=self.examples,
+                max_examples=min(self.examples, _FEW) if self._quick else self.examples,
                 stateful_step_count=20,
                 deadline=None,
                 phases=[phase for phase in Phase if self.shrink or phase is not Phase.shrink],

@@ -150,6 +150,10 @@ class RecordClauses(ProviderClauses):
             for name in AWKWARD:
                 record = asked.get(parent.child(name))
                 holds(record is not None, f"get of {name!r} in {str(parent)!r}", "it", record)
+        if asked.capabilities.full("names"):
+            for name in AWKWARD:
+                found = paths(asked.children(FLOW, Query(names={name})))
+                equal(f"children, names={{{name!r}}}", [str(FLOW.child(name))], found)
         task = FLOW.child("1").child("s").child("t")
         named = sorted(record.path.name for record in asked.artifacts(task))
         equal("names of artifacts", sorted({*_ARTIFACTS, "name", "_task_ok", "_success"}), named)

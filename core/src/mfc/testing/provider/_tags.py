@@ -66,9 +66,11 @@ class TagClauses(ProviderClauses):
         other = self.asked(backend)
         other.get(RUN)
         other.children(FLOW)
+        address = asked.provider.address
         for wanted in ({"a"}, {"größe", "日本", "a b", "a:b", "it's", "%", '"'}, set(), {"z"}):
             tags = frozenset(wanted)
             equal(f"retag to {sorted(tags)}", tags, asked.retag(RUN, _to(tags)))
+            equal("address, after a change of tags", address, asked.provider.address)
             for whose in (asked, other, self.asked(backend)):
                 equal(f"tags of get, after retag to {sorted(tags)}", tags, _tags(whose, RUN))
                 listed = {r.path: frozenset(r.tags) for r in whose.children(FLOW)}
@@ -180,19 +182,16 @@ class TagClauses(ProviderClauses):
         if not self.shared_by_processes:
             pytest.skip("processes do not share this place (shared_by_processes = False)")
         _isolation.needs_fork()
-        children: list[tuple[int, int]] = []
+        # Forked before the change begins: else its transaction would be in two processes.
+        with _isolation.waiting_child(lambda: _adds(self.asked(backend), "theirs")) as theirs:
 
-        def theirs() -> bool:
-            return _adds(self.asked(backend), "theirs")
+            def change(tags: _Tags, _: _Tags) -> _Tags:
+                theirs.go(self.patience)
+                return tags | {"ours"}
 
-        def change(tags: _Tags, _: _Tags) -> _Tags:
-            if not children:
-                children.append(_isolation.forked(theirs))
-                _isolation.wait_for(children[0], self.patience)
-            return tags | {"ours"}
-
-        done = {"ours"} if _did(lambda: asked.provider.retag(RUN, change)) else set()
-        done |= {"theirs"} if _isolation.answered(children[0]) is True else set()
+            done = {"ours"} if _did(lambda: asked.provider.retag(RUN, change)) else set()
+            theirs.go(0)
+            done |= {"theirs"} if theirs.answer() is True else set()
         self._all_there(self.asked(backend), done)
 
     def _interrupted(

@@ -1,0 +1,18 @@
+"""The option of pytest that makes the kit quick. pytest loads it where mfc-core is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: The option, as pytest keeps it.
+QUICK = "mfc_kit_quick"
+
+
+def pytest_addoption(parser: Any) -> None:
+    """Add `--kit-quick`."""
+    parser.getgroup("mfc").addoption(
+        "--kit-quick",
+        action="store_true",
+        dest=QUICK,
+        help="ask the kit of mfc with few random histories: for while you write a plugin",
+    )
