@@ -139,18 +139,20 @@ RIGHT |= {f"right {name}": trigger(made) for name, made in unusual.TRIGGERS.item
 RIGHT |= {f"right {kind.__name__}": decoder(kind) for kind in unusual.DECODERS}
 
 
-def broken(case: Case, *, everything: bool = False) -> Iterator[ClauseBroken]:
-    """Yield what the kit finds in a plugin."""
+def broken(case: Case, *, everything: bool = False, only: str = "") -> Iterator[ClauseBroken]:
+    """Yield what the kit finds in a plugin: the first thing, or everything; or of one clause only."""
     tests, fixtures = case
     with tempfile.TemporaryDirectory(dir=_memory()) as directory:
         given = fixtures(Path(directory))
         found = sorted(clauses(tests).items(), key=_turn)
-        for _, test in found:
-            wanted = [name for name in inspect.signature(test).parameters if name != "self"]
+        for name, test in found:
+            if only not in ("", name):
+                continue
+            wanted = [n for n in inspect.signature(test).parameters if n != "self"]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 try:
-                    test(tests(), **{name: given[name]() for name in wanted})
+                    test(tests(), **{n: given[n]() for n in wanted})
                 except pytest.skip.Exception:
                     continue
                 except ClauseBroken as failure:

@@ -46,7 +46,7 @@ class PluginClauses(ProviderClauses):
         alike += [kind[:-1], kind[1:], f"{kind}{kind}", f"{kind}_", kind.swapcase()]
         others = [f"{other}{sign}{where}" for other in alike if other] if sign else []
         others += ["nobodys@kind", "nobodys://where", "nobodys@/data", "nobodys", f"nobodys@{kind}"]
-        others += [f"nobodys@{asked.provider.address}", f"nobodys://{kind}@where", "", "@", "@x"]
+        others += [f"nobodys@{asked.provider.address}", f"nobodys://{kind}@where"]
         for address in others:
             answer = ask(f"mfc_metadata_provider({address!r})", partial(self._ask, address))
             equal(f"mfc_metadata_provider({address!r})", None, answer)
