@@ -44,3 +44,12 @@ def test_thread_without_a_line_that_asked_warns_too() -> None:
 
     with pytest.warns(MfcWarning, match="left out"):
         in_a_thread()
+
+
+def test_warning_of_a_plugin_points_at_who_asked_it() -> None:
+    plugin = {"__name__": "survey.records", "warn": warn}
+    exec("def children():\n    warn('left out')\n", plugin)
+    with pytest.warns(MfcWarning, match="left out") as caught:
+        plugin["children"]()
+    line = inspect.currentframe().f_lineno - 1
+    assert [(warning.filename, warning.lineno) for warning in caught] == [(__file__, line)]

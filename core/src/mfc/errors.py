@@ -51,7 +51,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 #: Modules whose lines are not those of whoever asked: mfc, its plugins, and what runs threads.
-_OURS = re.compile(r"(mfc(_\w+)?|threading|concurrent|functools)(\.|$)")
+_OURS = re.compile(r"mfc(_\w+)?|threading|concurrent|functools")
 Argument = TypeVar("Argument", bound="BadArgument")
 
 #: Characters of a value that an error shows.
@@ -96,17 +96,21 @@ class MfcWarning(UserWarning):
 
 
 def warn(text: str) -> None:
-    """Give an `MfcWarning` that points at the line of the program that asked.
+    """Give an `MfcWarning` that points at the line of the program that asked; for plugins, too.
 
     Args:
         text: what was left out or assumed, and what to do.
     """
     frame: FrameType | None = sys._getframe(1)
-    level = 2
-    while frame is not None and _OURS.match(str(frame.f_globals.get("__name__"))):
+    level, plugin = 2, _package(sys._getframe(1))
+    while frame is not None and (_OURS.fullmatch(_package(frame)) or _package(frame) == plugin):
         frame, level = frame.f_back, level + 1
     # A thread of ours has no such line.
     warnings.warn(text, MfcWarning, stacklevel=2 if frame is None else level)
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
 class MetaflowException(Exception):
