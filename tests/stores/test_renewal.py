@@ -17,7 +17,7 @@ from mfc.config import Config
 from mfc.hookspecs import Filesystem
 
 from .conftest import filesystem
-from .test_as_azure import HOST, SAS, SERVICE, application
+from .test_as_azure import HOST, SAS, SERVICE, application, signed_by
 from .test_as_boto3 import keys, variables
 from .test_as_google import account, user
 from .vendors import Environment
@@ -120,9 +120,7 @@ def who(seen: Seen) -> str:
     if "Credential=" in signature:
         return signature.partition("Credential=")[2].partition("/")[0]
     if signature.startswith("SharedKey"):
-        return (
-            "key" if seen.headers.get("x-ms-old") else os.environ["AZURE_STORAGE_CONNECTION_STRING"]
-        )
+        return signed_by(seen, {"old": "b2xk", "new": "bmV3"})
     return signature or str(seen.query.get("sig"))
 
 

@@ -6,6 +6,7 @@ What is elsewhere is read by threads that can be left behind, large files in ran
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -17,6 +18,7 @@ from mfc.errors import (
     DatastoreError,
     MetaflowDataMissing,
     UnreadableBlob,
+    UntrustedValue,
     shown,
     warn,
 )
@@ -203,6 +205,8 @@ class Files:
         missing: BaseException | None = None
         for root in where.roots:
             full = _full_path(where.ds_type, root, path)
+            if where.bound and self.is_local(where.ds_type):
+                _stay_within(_full_path(where.ds_type, root, ""), full, subject)
             try:
                 found = _told(filesystem, full, subject, read)
             except MetaflowDataMissing as error:
@@ -249,6 +253,18 @@ class Files:
             if error.subject == subject:
                 raise
             raise type(error)(subject, error.location, error.reason) from error.__cause__
+
+
+def _stay_within(root: str, path: str, subject: str) -> None:
+    """Do nothing if a file of this machine is below a root.
+
+    Raises:
+        UntrustedValue: a link leads out of it.
+    """
+    inside = os.path.join(os.path.realpath(root), "")
+    if not os.path.realpath(path).startswith(inside):
+        reason = "a link leads out of the datastore, and trust is 'none'"
+        raise UntrustedValue(subject, path, reason)
 
 
 def _told(

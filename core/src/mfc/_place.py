@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mfc.errors import DatastoreError
+from mfc.errors import DatastoreError, UntrustedValue
 from mfc.model import ArtifactRecord
 
 #: Records say `:root:<root>` since Metaflow 2.0; older ones give the path of the blob.
@@ -28,6 +28,8 @@ class Place(NamedTuple):
     flow: str
     #: The recorded root, where another one is tried before; empty otherwise.
     original: str = ""
+    #: Links that lead out of a root are refused.
+    bound: bool = False
 
 
 def place_of(record: ArtifactRecord, others: Roots) -> Place:
@@ -65,3 +67,25 @@ def place(ds_type: str, root: str, flow: str, others: Roots) -> Place:
     """Return the place with a recorded root; the provider's own root comes before it."""
     roots = tuple(dict.fromkeys(filter(None, (others.own, root, others.usual))))
     return Place(ds_type, roots, flow, root if roots[0] != root else "")
+
+
+def bound(place: Place, others: Roots, subject: str) -> Place:
+    """Return a place without what only a record says: that may lead a reader anywhere.
+
+    Args:
+        place: where a value is.
+        others: roots besides the recorded one.
+        subject: what it is, for errors.
+
+    Raises:
+        UntrustedValue: the record leads to another root than the one that is known.
+    """
+    usual = others.own or others.usual
+    if usual is None:  # nothing says where results are but the records
+        return place._replace(bound=True)
+    if others.own is None and usual.rstrip("/") not in (
+        root.rstrip("/") for root in place.roots[:1]
+    ):
+        reason = f"its record leads to another root than {usual}, and trust is 'none'"
+        raise UntrustedValue(subject, place.roots[0], reason)
+    return Place(place.ds_type, (usual,), place.flow, bound=True)

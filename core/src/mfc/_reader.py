@@ -15,7 +15,7 @@ from mfc._arguments import members, path_of
 from mfc._guard import Plugin, provider_of
 from mfc._known import UNKNOWN, known
 from mfc._locks import fork_safe
-from mfc._place import ROOT_MARK, Place, Roots, place_of
+from mfc._place import ROOT_MARK, Place, Roots, bound, place_of
 from mfc._provider import CompletedProvider, Counter
 from mfc._recorded import HAS_CODE
 from mfc._scope import Scope
@@ -265,11 +265,21 @@ class Reader:
         """Return where the value of an artifact is."""
         # Artifacts in a row mostly are of one place.
         known, found = self._last_place
-        this = provider, record.ds_type, record.location, record.path.components[0]
+        flow, level = record.path.components[0], self.trust.level
+        this = provider, record.ds_type, record.location, flow, level
         if known != this:
-            found = place_of(record, self.roots(record.ds_type, provider))
+            roots = self.roots(record.ds_type, provider)
+            found = self.bound(place_of(record, roots), roots, str(record.path))
             self._last_place = this, found
         return found
+
+    def bound(self, found: Place, roots: Roots, subject: str) -> Place:
+        """Return a place as far as the trust goes: at `none`, records lead to known roots alone.
+
+        Raises:
+            UntrustedValue: the record leads elsewhere.
+        """
+        return bound(found, roots, subject) if self.trust.level == "none" else found
 
     def roots(self, ds_type: str, provider: MetadataProvider) -> Roots:
         """Return where results of a datastore type may be besides where they were recorded."""

@@ -44,7 +44,8 @@ class MetaflowCode:
         ds_type: str = noted["ds_type"]
         subject = f"Code package of {flow_name}"
         root = root_in(self._path, flow_name, subject)
-        where = place(ds_type, root, flow_name, scope.roots(ds_type))
+        roots = scope.roots(ds_type)
+        where = scope.reader.bound(place(ds_type, root, flow_name, roots), roots, subject)
         blob = scope.reader.datastore.blob(where, noted["sha"], subject, packed=False)
         self._package = CodePackage.read(blob, self._path, noted.get("metadata") or None)
         self._tarball: TarFile | None = None

@@ -116,7 +116,9 @@ def store_at(scope: Scope, task: Pathspec, ds_type: object, root: object) -> Pla
     """
     if not isinstance(ds_type, str) or not isinstance(root, str):
         raise DatastoreError(f"Task {task}", "", "what it recorded of its datastore is no text")
-    return place(ds_type, root, task.components[0], scope.roots(ds_type))
+    roots = scope.roots(ds_type)
+    found = place(ds_type, root, task.components[0], roots)
+    return scope.reader.bound(found, roots, f"Task {task}")
 
 
 def with_origins(

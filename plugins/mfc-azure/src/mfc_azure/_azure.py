@@ -13,9 +13,8 @@ import attrs
 
 from mfc.config import Config
 from mfc.errors import BadSetting
-from mfc_objectstore.failure import Failure
-from mfc_objectstore.files import Bucket
-from mfc_objectstore.machine import channel_of_requests, endpoint, header_safe
+from mfc_objectstore.files import Bucket, Cloud
+from mfc_objectstore.machine import channel_of_requests, endpoint, header_safe, options_of
 from mfc_objectstore.secrets import safely, scrubbed
 
 _ENDPOINT, _OPTIONS = "AZURE_STORAGE_BLOB_SERVICE_ENDPOINT", "MFC_AZURE_OPTIONS"
@@ -38,10 +37,6 @@ _EMULATOR = {
 #: Seconds before its end from which a token is renewed, as azure-core does, and for which it is
 #: used at least.
 _MARGIN, _LEAST = 300, 5
-#: What obstore would take from variables of its own.
-_NEUTRAL = dict.fromkeys(
-    ("disable_tagging", "skip_signature", "use_emulator", "use_fabric_endpoint"), False
-)
 #: Characters of an error of azure-identity that are told.
 _LONGEST = 600
 
@@ -56,7 +51,7 @@ class _Account:
     credential: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
 
-class Azure:
+class Azure(Cloud):
     """Blob Storage, with the settings and credentials that Metaflow's users have for it.
 
     Args:
@@ -72,10 +67,7 @@ class Azure:
     ds_type = "azure"
 
     def __init__(self, config: Config) -> None:
-        self._options = config.mapping(_OPTIONS)
-        strange = sorted(self._options.keys() - set(_KNOWN))
-        if strange:
-            raise BadSetting(_OPTIONS, strange, "the settings", f"some of {', '.join(_KNOWN)}")
+        self._options = options_of(config, _OPTIONS, _KNOWN)
         found = config.find(_ENDPOINT)
         self._given = (
             found and found[0] and _account(str(found[0]), f"METAFLOW_{_ENDPOINT}", found[1])
@@ -86,8 +78,6 @@ class Azure:
         account, options = self._account(), self._options
         url = f"{account.url}/{quote(name, safe='$')}"
         way = channel_of_requests(url)
-        if options.get("allow_invalid_certificates"):
-            way["allow_invalid_certificates"] = True
         if options.get("skip_signature"):
             return Bucket(url, client=way)
         name = options.get("account_name") or account.name or _first(_ACCOUNTS) or "account"
@@ -105,10 +95,6 @@ class Azure:
             return attrs.evolve(made, until=until, renew=renew)
 
         return renew()
-
-    def elsewhere(self, name: str, bucket: Bucket, failure: Failure) -> Bucket | None:  # noqa: ARG002
-        """Return nothing: the endpoint says all of where a container is."""
-        return None
 
     def _account(self) -> _Account:
         """Return the account that the settings name; Metaflow's own setting wins.
@@ -226,13 +212,8 @@ def _bucket(
     if not (sound and header_safe(account)):
         told = {"access_key": "key", "sas_token": "shared access signature"}.get(kind, kind)
         raise PermissionError(f"The {told} for Azure's account {account!r} is not of its form")
-    if "AZURE_STORAGE_ENCRYPTION_KEY" in os.environ:
-        raise PermissionError(
-            "AZURE_STORAGE_ENCRYPTION_KEY is set, with which obstore would encrypt: unset it"
-        )
     service = url.rpartition("/")[0]
-    said = {"account_name": account, **_NEUTRAL}
-    return Bucket(service, "AzureStore", said, way, {kind: value})
+    return Bucket(service, "AzureStore", {"account_name": account}, way, {kind: value})
 
 
 def _identity(options: Mapping[str, Any]) -> Any:

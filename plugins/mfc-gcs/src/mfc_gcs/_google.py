@@ -14,16 +14,13 @@ from urllib.parse import quote
 import attrs
 
 from mfc.config import Config
-from mfc.errors import BadSetting
-from mfc_objectstore.failure import Failure
-from mfc_objectstore.files import Bucket
-from mfc_objectstore.machine import channel_of_requests, endpoint, header_safe
+from mfc_objectstore.files import Bucket, Cloud
+from mfc_objectstore.machine import channel_of_requests, endpoint, header_safe, options_of
 from mfc_objectstore.secrets import safely, scrubbed
 
 _OPTIONS, _VARIABLE = "MFC_GS_OPTIONS", "GOOGLE_APPLICATION_CREDENTIALS"
 #: Options that there are: where to read, who reads, and whether any certificate will do.
 _KNOWN = (
-    "allow_invalid_certificates",
     "application_credentials",
     "base_url",
     "bearer_token",
@@ -39,7 +36,7 @@ _MARGIN = 225
 _LEAST = 5
 
 
-class Google:
+class Google(Cloud):
     """Cloud Storage, with the settings and credentials that Metaflow's users have for it.
 
     Args:
@@ -55,11 +52,7 @@ class Google:
     ds_type = "gs"
 
     def __init__(self, config: Config) -> None:
-        self._options = config.mapping(_OPTIONS)
-        strange = sorted(self._options.keys() - set(_KNOWN))
-        if strange:
-            expected = f"some of {', '.join(_KNOWN)}"
-            raise BadSetting(_OPTIONS, strange, "the settings", expected)
+        self._options = options_of(config, _OPTIONS, _KNOWN)
         if base := self._options.get("base_url"):
             endpoint(base, f"{_OPTIONS}: base_url", "the settings")
 
@@ -92,14 +85,8 @@ class Google:
 
         return renew()
 
-    def elsewhere(self, name: str, bucket: Bucket, failure: Failure) -> Bucket | None:  # noqa: ARG002
-        """Return nothing: a bucket's name says all of where it is."""
-        return None
-
     def _bucket(self, url: str, headers: dict[str, str]) -> Bucket:
         way = channel_of_requests(url)
-        if self._options.get("allow_invalid_certificates"):
-            way["allow_invalid_certificates"] = True
         if not all(header_safe(*value.split(" ")) for value in headers.values()):
             raise PermissionError("The token or quota project for Google has line breaks or blanks")
         return Bucket(url, client={**way, "default_headers": headers} if headers else way)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import attrs
 
@@ -61,7 +61,7 @@ class Bucket:
         return attrs.evolve(self, until=math.inf) == attrs.evolve(other, until=math.inf)
 
 
-class Cloud(Protocol):
+class Cloud:
     """What is particular about the objects of one cloud."""
 
     #: Metaflow's name of the datastore type, which begins URLs.
@@ -74,9 +74,11 @@ class Cloud(Protocol):
             PermissionError: there are no credentials; the text says where they were looked for.
             BadSetting: a setting is not of its kind.
         """
+        raise NotImplementedError
 
-    def elsewhere(self, name: str, bucket: Bucket, failure: Failure) -> Bucket | None:
+    def elsewhere(self, name: str, failure: Failure) -> Bucket | None:  # noqa: ARG002 - for those that can
         """Return how to open a bucket after a request failed because it was opened wrongly."""
+        return None
 
 
 @attrs.frozen(eq=False)
@@ -112,6 +114,8 @@ class ObjectFiles:
     def __init__(self, cloud: Cloud, config: Config, retries: int = RETRIES) -> None:
         self._cloud, self._retries = cloud, retries
         self._seconds = _seconds(config)
+        options = config.mapping(f"MFC_{cloud.ds_type.upper()}_OPTIONS")
+        self._trusts_any = bool(options.get("allow_invalid_certificates"))
         #: Where the settings say that results are: in case they are gone from where they were.
         self.usual_root = config.text(f"DATASTORE_SYSROOT_{cloud.ds_type.upper()}")
         self._here, self._left = _Stores(), list[_Stores]()
@@ -197,7 +201,7 @@ class ObjectFiles:
             else:
                 if failure.is_refusal:
                     here.refused = time.monotonic()
-                fresh = self._asked(lambda: self._cloud.elsewhere(name, opened.bucket, failure))
+                fresh = self._asked(lambda: self._cloud.elsewhere(name, failure))
             if fresh is None or any(map(fresh.reads_as, tried)):
                 return None
             return self._open(here, name, fresh)
@@ -260,15 +264,17 @@ class ObjectFiles:
     def _made(self, name: str, bucket: Bucket) -> Any:
         from mfc_objectstore._library import library
         from mfc_objectstore._limits import client_limits, retry_limits
+        from mfc_objectstore._variables import undone
 
+        trusting = {"allow_invalid_certificates": True} if self._trusts_any else {}
         limits: dict[str, Any] = {
-            "client_options": {**client_limits(self._seconds), **bucket.client},
+            "client_options": {**client_limits(self._seconds), **bucket.client, **trusting},
             "retry_config": retry_limits(self._seconds, self._retries),
         }
         kinds = library()._store
         if not bucket.store:
             return kinds.HTTPStore.from_url(bucket.url, **limits)
-        options = {**bucket.options, "endpoint": bucket.url}
+        options = {**undone(bucket.store, bucket.url), **bucket.options, "endpoint": bucket.url}
         given = {**(bucket.credential or {}), "expires_at": None}
         return getattr(kinds, bucket.store)(
             name, config=options, credential_provider=lambda: given, **limits

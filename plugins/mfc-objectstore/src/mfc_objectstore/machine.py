@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+from mfc.config import Config
 from mfc.errors import BadSetting
 
 #: What cannot stand in the host or path of a URL; obstore would panic.
@@ -44,6 +46,20 @@ def endpoint(value: object, setting: str, source: str) -> str:
     if not right:
         raise BadSetting(setting, bare(text), source, "a URL, https://HOST or https://HOST:PORT")
     return plain.geturl().rstrip("/")
+
+
+def options_of(config: Config, name: str, known: Iterable[str]) -> dict[str, Any]:
+    """Return the options that a setting gives, a JSON object.
+
+    Raises:
+        BadSetting: it is none, or one of them is not known.
+    """
+    found = dict(config.mapping(name))
+    found.pop("allow_invalid_certificates", None)  # which all stores have in common
+    if strange := sorted(found.keys() - set(known)):
+        expected = f"some of {', '.join(known)}, allow_invalid_certificates"
+        raise BadSetting(name, strange, "the settings", expected)
+    return found
 
 
 def bare(url: str) -> str:

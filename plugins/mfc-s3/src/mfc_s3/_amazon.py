@@ -13,7 +13,7 @@ import attrs
 
 from mfc.config import Config
 from mfc.errors import BadSetting
-from mfc_objectstore.files import Bucket
+from mfc_objectstore.files import Bucket, Cloud
 from mfc_objectstore.machine import channel, endpoint, header_safe
 
 if TYPE_CHECKING:
@@ -33,28 +33,13 @@ _USUAL_REGION = re.compile(
 _USUAL_BUCKET = re.compile(
     r"(?!xn--|sthree-)[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9](?<!-s3alias)(?<!--x-s3)"
 )
-#: What obstore would take from variables of its own, and what it takes instead.
-_NEUTRAL = {
-    "aws_checksum_algorithm": "sha256",
-    "aws_conditional_put": "etag",
-    "aws_copy_if_not_exists": "multipart",
-    "aws_disable_bulk_delete": False,
-    "aws_disable_tagging": False,
-    "aws_imdsv1_fallback": False,
-    "aws_request_payer": False,
-    "aws_s3_express": False,
-    "aws_server_side_encryption": "AES256",
-    "aws_skip_signature": False,
-    "aws_sse_bucket_key_enabled": False,
-    "aws_unsigned_payload": False,
-}
 _REGION = re.compile(r"<Region>([\w-]+)</Region>")
 #: What a bucket in another region answers; a HEAD gets the status alone.
 _MOVED, _BAD_REQUEST = 301, 400
 _CODES = ("PermanentRedirect", "AuthorizationHeaderMalformed", "")
 
 
-class Amazon:
+class Amazon(Cloud):
     """S3, with the settings and credentials that Metaflow's users have for it.
 
     Args:
@@ -80,18 +65,16 @@ class Amazon:
             arguments["region_name"] = region
         variables = self._config.mapping("DATATOOLS_SESSION_VARS")
         options = dict(self._config.mapping("MFC_S3_OPTIONS"))
+        options.pop("allow_invalid_certificates", None)  # which all stores have in common
         unsigned = bool(options.pop("skip_signature", False))
         found = None if variables or unsigned else certain(name, arguments)
         if found is None:
             from mfc_s3._botocore import asked  # 300 ms, and plain keys do without
 
             found = asked(name, arguments, variables, unsigned=unsigned)
-        client = dict(found.client)
-        if "allow_invalid_certificates" in options:
-            client["allow_invalid_certificates"] = bool(options.pop("allow_invalid_certificates"))
-        return attrs.evolve(found, client=client, options={**found.options, **options})
+        return attrs.evolve(found, options={**found.options, **options})
 
-    def elsewhere(self, name: str, bucket: Bucket, failure: Failure) -> Bucket | None:  # noqa: ARG002 - the store's answer says all
+    def elsewhere(self, name: str, failure: Failure) -> Bucket | None:
         """Return how to open a bucket that turned out to be in another region."""
         wrong = failure.status in (_MOVED, _BAD_REQUEST) or "without LOCATION" in failure.text
         if not wrong or failure.code not in _CODES:
@@ -153,7 +136,8 @@ def certain(name: str, arguments: Mapping[str, Any]) -> Bucket | None:
     keys = [arguments.get(name) for name in KEYS]
     if not any(keys):
         keys = [environment.get(name.upper()) for name in KEYS]
-    region = arguments.get("region_name") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
+    usual = environment.get("AWS_DEFAULT_REGION", "us-east-1")
+    region = str(arguments.get("region_name", usual))
     url = arguments.get("endpoint_url")
     if not (keys[0] and keys[1] and _USUAL_REGION.fullmatch(region)) or "amazonaws" in (url or ""):
         return None
@@ -186,12 +170,5 @@ def signed(
     credential = {"access_key_id": access, "secret_access_key": secret, "token": token or None}
     if not header_safe(access, token or access):
         raise PermissionError("The access key or session token for S3 has blanks or line breaks")
-    said = {"region": region, "virtual_hosted_style_request": True}
-    if "AWS_ENDPOINT_URL_S3" in os.environ:
-        said["aws_endpoint_url_s3"] = url  # obstore 0.12 would prefer the variable
-    return Bucket(url, "S3Store", {**_neutral(), **said, **options}, client, credential)
-
-
-def _neutral() -> dict[str, Any]:
-    """Return the options that undo what variables of obstore's own say."""
-    return {name: _NEUTRAL[name] for name in map(str.lower, os.environ) if name in _NEUTRAL}
+    said = {"region": region, "virtual_hosted_style_request": True, **options}
+    return Bucket(url, "S3Store", said, client, credential)
