@@ -10,6 +10,8 @@ import pytest
 
 from .faulty.measure import CASES, RIGHT, Case, broken
 
+#: What is async by mistake is never awaited.
+pytestmark = pytest.mark.filterwarnings("ignore")
 #: The clause that finds each, as the measure tells it.
 FOUND: dict[str, str] = json.loads(
     (Path(__file__).parent / "faulty" / "found.json").read_text(encoding="utf-8")

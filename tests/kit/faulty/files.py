@@ -148,11 +148,6 @@ class EndIsInclusive(Bucket):
         return self.answered(path, *self.store.get(path, start or 0, end))
 
 
-class EndZeroIsOpen(Bucket):
-    def cat_file(self, path, start=None, end=None):
-        return super().cat_file(path, start or None, end or None)
-
-
 class EndAloneIsIgnored(Bucket):
     """A range needs a beginning."""
 

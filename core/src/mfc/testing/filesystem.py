@@ -134,7 +134,17 @@ class FilesystemTests(ContractTests):
     def test_names_that_begin_alike_stay_apart(self, new_store: NewStore) -> None:
         """Files and folders whose names begin alike are told apart, at every method."""
         store = new_store()
-        names = ("Kit/7/a", "Kit/7/ab", "Kit/7/a.b", "Kit/70/a", "Kit/7a", "Kit2/7/a", "Kit/8/a/b")
+        names = (
+            "Kit/7/a",
+            "Kit/7/ab",
+            "Kit/7/a.b",
+            "Kit/70/a",
+            "Kit/7a",
+            "Kit2/7/a",
+            "Kit/8/a/b",
+            "Kit/7/0123456789abcdef0123456789abcdef",
+            "Kit/8/0123456789abcdef0123456789abcdef",
+        )
         for number, name in enumerate(names):
             _stores.put(store, name, bytes([65 + number]) * (number + 3))
         files = store.filesystem()

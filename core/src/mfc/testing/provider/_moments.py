@@ -222,7 +222,7 @@ class MomentClauses(ProviderClauses):
 
     @clause("change-raises")
     def test_whatever_change_raises_comes_out(self, new_backend: NewBackend) -> None:
-        """When `change` raises anything, so does `retag`; nothing changed, nothing is locked."""
+        """When `change` raises, so does `retag`; nothing has changed, nothing is locked."""
         backend, asked, _ = self.given(new_backend)
         self.can_retag(asked)
         before = asked.get(RUN)

@@ -172,7 +172,9 @@ def odd_runs() -> list[Record]:
         for n, tag in enumerate(TAGS)
     ]
     users = [Record(FLOW.child(f"o{n}"), T + 200 + n, user) for n, user in enumerate(USERS)]
-    return [*tagged, *system, *users]
+    # A system tag that names a user makes nobody the user.
+    nobody = Record(FLOW.child("nobody"), T + 300, None, system_tags=frozenset({"user:eve"}))
+    return [*tagged, *system, *users, nobody]
 
 
 def odd_times() -> History:
