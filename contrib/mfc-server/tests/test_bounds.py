@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -186,9 +187,8 @@ class TestBodies:
         (found,) = requests.get(f"{server.url}{task}/metadata", timeout=60).json()
         assert found["value"] == row["value"]
 
-    @pytest.mark.parametrize(
-        "sent",
-        [
+    def test_requests_that_do_not_arrive_are_given_up(self, hasty: Running) -> None:
+        cut_off = [
             b"",
             b"GET /flows HT",
             b"GET /flows HTTP/1.1\r\nHost: x\r\nX-Long: ",
@@ -196,31 +196,33 @@ class TestBodies:
             b"POST /flows/F HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
             b"POST /flows/F HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n",
             b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\nGET /fl",
-        ],
-        ids=range(7),
-    )
-    def test_a_request_that_does_not_arrive_is_given_up(self, hasty: Running, sent: bytes) -> None:
-        with connect(hasty.url) as connection:
-            connection.sendall(sent)
-            found = rest(connection)  # ends, for the server closes
-            if b"POST" in sent:
-                assert b" 408 " in found
+        ]
+        with contextlib.ExitStack() as stack:
+            waiting = [(sent, stack.enter_context(connect(hasty.url))) for sent in cut_off]
+            for sent, connection in waiting:
+                connection.sendall(sent)
+            for sent, connection in waiting:
+                found = rest(connection)  # ends, for the server closes
+                if b"POST" in sent:
+                    assert b" 408 " in found, sent
         assert requests.get(f"{hasty.url}/flows/F", timeout=30).status_code == 404
 
-    @pytest.mark.parametrize(
-        "head",
-        [
+    def test_requests_that_trickle_are_given_up(self, hasty: Running) -> None:
+        heads = [
             b"GET /flows HTTP/1.1\r\n",
             b"POST /flows/F HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
-        ],
-    )
-    def test_a_request_that_trickles_is_given_up(self, hasty: Running, head: bytes) -> None:
-        with connect(hasty.url) as connection:
-            connection.sendall(head)
-            with pytest.raises(ConnectionError):  # noqa: PT012
+        ]
+
+        def trickle(head: bytes) -> None:
+            with connect(hasty.url) as connection:
+                connection.sendall(head)
                 while True:
                     connection.sendall(b"1\r\n \r\n" if b"POST" in head else b"X: y\r\n")
                     time.sleep(SECONDS / 20)
+
+        with ThreadPoolExecutor(len(heads)) as threads:
+            for ended in [threads.submit(trickle, head) for head in heads]:
+                assert isinstance(ended.exception(timeout=600), ConnectionError)
 
     @pytest.mark.parametrize("line", ["GET /" + "x" * 2 * MAX_HEAD, "GET /flows"])
     def test_a_head_that_is_too_large_is_refused(self, server: Running, line: str) -> None:
