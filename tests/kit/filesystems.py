@@ -255,7 +255,7 @@ BROKEN = [
     (EmptyDirectories, {"file-errors"}),
     (LibraryFails, {"file-errors"}),
     (SharedByStores, {"file-stores"}),
-    (OneBuffer, {"file-threads", "file-side-by-side", "sample-values"}),
+    (OneBuffer, {"file-threads", "file-side-by-side"}),
     (OneOpenFile, {"file-open-twice"}),
     (DiesInChildren, {"file-fork"}),
     (LeavesFilesOpen, {"nothing-left-open"}),

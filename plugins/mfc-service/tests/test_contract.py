@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -27,6 +27,10 @@ class TestServiceProvider(ProviderTests):
         return new_backend
 
 
+def by_path(records: Iterable[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: str(record.path))
+
+
 def test_the_attempt_that_ended_last_counts_as_in_the_model(
     new_backend: Callable[[], Backend],
 ) -> None:
@@ -42,9 +46,9 @@ def test_the_attempt_that_ended_last_counts_as_in_the_model(
         assert expected.attempt == (1 if attempt is None else attempt)
     run = task.parent.parent
     names = ("_task_ok", "name")
-    expected = sorted(map(str, machine.truth.artifacts(run, names)))
+    expected = by_path(machine.truth.artifacts(run, names))
     assert len(expected) == 2
-    assert sorted(map(str, machine.subject.artifacts(run, names))) == expected
+    assert by_path(machine.subject.artifacts(run, names)) == expected
 
 
 def test_tasks_of_one_name_in_two_steps_have_attempts_of_their_own(
@@ -61,9 +65,9 @@ def test_tasks_of_one_name_in_two_steps_have_attempts_of_their_own(
     machine._put(machine.finish(second))
     for path in (run, first.parent, second.parent):
         for names in (None, ("_task_ok", "name")):
-            expected = sorted(map(str, machine.truth.artifacts(path, names)))
+            expected = by_path(machine.truth.artifacts(path, names))
             assert expected
-            assert sorted(map(str, machine.subject.artifacts(path, names))) == expected
+            assert by_path(machine.subject.artifacts(path, names)) == expected
 
 
 def test_numbers_that_are_spelt_in_two_ways_are_two_names(

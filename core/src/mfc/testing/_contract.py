@@ -93,7 +93,7 @@ def same(expected: object, got: object) -> bool:
             return alike(expected, got)
     kind: Any = type(expected)
     if attrs.has(kind):
-        names = [field.name for field in attrs.fields(kind)]
+        names = [field.name for field in attrs.fields(kind) if field.eq]
         return all(same(getattr(expected, name), getattr(got, name)) for name in names)
     try:
         return bool(expected == got)
@@ -121,7 +121,13 @@ def _same_members(expected: Any, got: Any) -> bool:
 
 def _same_kinds(expected: Any, got: Any) -> bool:
     """Tell whether members that are equal are of one type: 1 is True."""
-    return sorted(map(repr, expected)) == sorted(map(repr, got))
+    return sorted(map(_kind, expected)) == sorted(map(_kind, got))
+
+
+def _kind(member: object) -> str:
+    # Sets show their members in any order.
+    is_scalar = isinstance(member, (int, float, complex, str, bytes))
+    return f"{type(member).__name__} {member!r}" if is_scalar else type(member).__name__
 
 
 def _same_float(expected: float, got: float) -> bool:
