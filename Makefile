@@ -32,7 +32,7 @@ demo: .venv-demo/installed
 
 ## test: everything that can fail, from nothing
 test: $(VENV)/installed $(METAFLOW)/installed $(AZURITE)/installed
-	@echo "Running all tests, two at a time (about 12 minutes on two cores); Ctrl-C ends them and their servers …"
+	@echo "Running all tests, two at a time (about 40 minutes on two cores); Ctrl-C ends them and their servers …"
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 ## soak: readers beside real writers, for MINUTES=15; the server is killed meanwhile
