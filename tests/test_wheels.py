@@ -19,14 +19,17 @@ DISTRIBUTIONS = {
     "core": ("mfc", {"attrs", "filelock", "fsspec", "platformdirs", "pluggy"}),
     "plugins/mfc-local": ("mfc_local", {"mfc-core", "filelock"}),
     "plugins/mfc-objectstore": ("mfc_objectstore", {"mfc-core", "attrs", "obstore"}),
-    "plugins/mfc-s3": ("mfc_s3", {"mfc-core", "mfc-objectstore", "attrs"}),
-    "plugins/mfc-gcs": ("mfc_gcs", {"mfc-core", "mfc-objectstore", "attrs"}),
-    "plugins/mfc-azure": ("mfc_azure", {"mfc-core", "mfc-objectstore", "attrs"}),
+    "plugins/mfc-s3": ("mfc_s3", {"mfc-core", "mfc-objectstore", "attrs", "botocore"}),
+    "plugins/mfc-gcs": (
+        "mfc_gcs",
+        {"mfc-core", "mfc-objectstore", "attrs", "google-auth[requests]"},
+    ),
+    "plugins/mfc-azure": ("mfc_azure", {"mfc-core", "mfc-objectstore", "attrs", "azure-identity"}),
 }
 #: What reads results of this machine, and no more.
 BASIC = ("core", "plugins/mfc-local")
 #: What serves nothing itself.
-WITHOUT_ENTRY = ("core", "plugins/mfc-objectstore")
+WITHOUT_ENTRY = ("plugins/mfc-objectstore",)
 #: Bytes that the distributions and all that they need may take, compiled files not counted.
 SIZE = 8_000_000
 

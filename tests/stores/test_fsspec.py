@@ -49,6 +49,7 @@ class TestS3fs(FilesystemTests):
     known_gaps: ClassVar = {
         "file-names": "moto takes no keys with a newline",
         "file-errors": "s3fs opens a folder as if it were a file",
+        "file-siblings": "likewise",
     }
 
     @pytest.fixture

@@ -15,8 +15,24 @@ from mfc.config import Config
 from mfc.errors import PluginError
 from mfc.hookspecs import Filesystem, hookimpl
 
-#: Protocols of fsspec whose filesystems have one connection, or one file, for all calls.
-_SERIAL = frozenset(("sftp", "ssh", "ftp", "smb", "hdfs", "arrow_hdfs", "zip", "tar", "libarchive"))
+#: Protocols of fsspec whose filesystems have one connection, one file, or one folder of copies for
+#: all calls.
+_SERIAL = frozenset(
+    (
+        "filecache",
+        "simplecache",
+        "blockcache",
+        "sftp",
+        "ssh",
+        "ftp",
+        "smb",
+        "hdfs",
+        "arrow_hdfs",
+        "zip",
+        "tar",
+        "libarchive",
+    )
+)
 
 
 @hookimpl(trylast=True)
@@ -103,7 +119,9 @@ class FsspecFiles:
             raise
         except Exception:
             # Stores refuse a range that begins at the end, of an empty file every one.
-            if start is not None and start >= (self._filesystem.size(path) or 0):
+            if (start is not None or end is not None) and (start or 0) >= (
+                self._filesystem.size(path) or 0
+            ):
                 return b""
             raise
         return found
