@@ -139,7 +139,7 @@ class Datastore:
         except CorruptBlob:
             if self.is_local(wanted.where.ds_type):
                 raise
-            return self._fetched_once(wanted)  # what was changed on the way comes right now
+            return self._fetched_once(wanted)  # a transfer may have damaged it
 
     def _fetched_once(self, wanted: Wanted) -> Fetched:
         part = self._files.beginning(wanted.where, wanted.path, wanted.subject)

@@ -59,7 +59,7 @@ class Flights(Generic[T]):
                 return joined.answer[0]
             if isinstance(joined.error, Exception):
                 raise joined.error
-            # What interrupted the first thread is no affair of this one.
+            # The first thread was interrupted; this one makes the call itself.
 
     def _fly(self, key: Hashable, flight: _Flight[T], call: Callable[[], T]) -> T:
         try:

@@ -132,7 +132,7 @@ class Cache:
         return holdings, ""
 
     def _complain(self) -> None:
-        """Warn if the directory that somebody chose cannot be used, or there is no home for one."""
+        """Warn if the chosen directory cannot be used, or if the user has no home directory."""
         holdings, reason = self._found or (None, "")
         if holdings is not None or self._limit <= 0:
             return

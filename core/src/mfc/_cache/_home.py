@@ -8,7 +8,7 @@ import stat
 
 from mfc._cache._total import note_nothing
 
-#: Why there is no directory where nothing tells whose it would be.
+#: Why nothing is cached where the user has no home directory.
 NO_HOME = "the user has no home: set HOME"
 
 

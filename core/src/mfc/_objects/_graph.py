@@ -175,7 +175,7 @@ def graph_noted(scope: Scope, path: Pathspec, notes: dict[str, Any]) -> Graph | 
 
 
 def graph_told(scope: Scope, notes: dict[str, Any]) -> Graph | None:
-    """Return the graph that the objects of a listing know of; None where nobody asked for it."""
+    """Return the graph if an object of the listing has found it already, else None."""
     if _NOTE not in notes and GRAPH in notes:
         notes[_NOTE] = graph_in(scope, notes[GRAPH])
     graph: Graph | None = notes.get(_NOTE)

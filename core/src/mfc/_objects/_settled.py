@@ -86,7 +86,7 @@ def _again(scope: Scope, step: Pathspec, notes: dict[str, Any]) -> set[Pathspec]
 
 
 def _reason(task: Task) -> str:
-    """Say how it is known that a task has completed; asked when somebody wants to know."""
+    """Return why a task counts as completed; it is worked out when `status.reason` is read."""
     from mfc._objects._status import standing  # it asks here first
 
     assert task._siblings is not None  # noqa: S101 - see `completed`
