@@ -9,6 +9,7 @@ export MFC_METAFLOW_PYTHON := $(CURDIR)/$(METAFLOW)/bin/python
 PIP_QUIET := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # What a user of the demo needs; all others are installed for the tests.
 BASIC := core plugins/mfc-local
+DEMO := $(BASIC) plugins/mfc-testing
 # What a user of S3 needs; the benchmark starts it.
 ALONE := .venv-s3
 STORED := $(BASIC) plugins/mfc-objectstore plugins/mfc-s3
@@ -24,10 +25,10 @@ SOURCES := $(subst $(eval ) ,:,$(DISTRIBUTIONS:%=%/src))
 demo: .venv-demo/installed
 	@.venv-demo/bin/python docs/demo.py $(if $(FROM),"$(FROM)")
 
-.venv-demo/installed: $(call manifests,$(BASIC))
+.venv-demo/installed: $(call manifests,$(DEMO))
 	@echo "Making an environment for the demo (once) …"
 	@$(PYTHON) -m venv .venv-demo
-	@$(PIP_QUIET) .venv-demo/bin/pip install --quiet --constraint constraints.txt $(BASIC:%=--editable %)
+	@$(PIP_QUIET) .venv-demo/bin/pip install --quiet --constraint constraints.txt $(DEMO:%=--editable %)
 	@touch $@
 
 ## test: everything that can fail, from nothing

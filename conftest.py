@@ -31,9 +31,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("patient")
 #: Prints the contract, clause by clause, also where tests run in several processes.
-pytest_plugins = ["mfc.testing.report", "tests.servers.fixtures"]
+pytest_plugins = ["mfc_testing.report", "tests.servers.fixtures"]
 ROOT = Path(__file__).parent
-SAMPLE = ROOT / "core/src/mfc/testing/sample/sample.tgz"
+SAMPLE = ROOT / "plugins/mfc-testing/src/mfc_testing/sample/sample.tgz"
 #: What CI has: where it is missing there, what is skipped for want of it fails.
 REQUIRED = ("MFC_METAFLOW_PYTHON", "PostgreSQL", "azurite")
 #: What decides about users and settings; nothing of the developer's own may reach an example.

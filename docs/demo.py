@@ -24,7 +24,7 @@ from typing import Any
 
 from mfc import Client, MetaflowException, Run, Step, Task
 from mfc.errors import visible
-from mfc.testing import sample
+from mfc_testing import sample
 
 WIDTH = min(shutil.get_terminal_size().columns, 88)
 COLOUR = sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import mfc
-from mfc import errors, hookspecs, testing
-from mfc.testing._contract import clauses
+from mfc import errors, hookspecs
+from mfc_testing._contract import clauses
 
 from .differential.differences import DIFFERENCES
 

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "docs" / "demo.py"
-SAMPLE = ROOT / "core/src/mfc/testing/sample/sample.tgz"
+SAMPLE = ROOT / "plugins/mfc-testing/src/mfc_testing/sample/sample.tgz"
 
 
 def demo(*arguments: str | Path, width: int = 80) -> subprocess.CompletedProcess[str]:

@@ -135,7 +135,13 @@ def test_a_wheel_says_what_it_needs(wheels: dict[str, Path], place: str) -> None
 
 @pytest.mark.xdist_group("wheels")
 def test_installed_alone_they_read_the_sample(python: Path, tmp_path: Path) -> None:
-    run("tar", "-xzf", ROOT / "core/src/mfc/testing/sample/sample.tgz", "-C", tmp_path)
+    run(
+        "tar",
+        "-xzf",
+        ROOT / "plugins/mfc-testing/src/mfc_testing/sample/sample.tgz",
+        "-C",
+        tmp_path,
+    )
     assert run(python, "-I", "-W", "error", "-c", SMOKE, cwd=tmp_path) == SHOWN
 
 

@@ -15,7 +15,7 @@ from mfc._builtin import any_fsspec, metaflow_events, metaflow_namespaces, pickl
 from mfc.config import Config
 from mfc.hookspecs import Capabilities, Event, Filesystem, Support
 from mfc.model import Pathspec, Record
-from mfc.testing import (
+from mfc_testing import (
     ArtifactDecoderTests,
     Backend,
     FilesystemTests,
@@ -26,7 +26,7 @@ from mfc.testing import (
     Store,
     TriggerDecoderTests,
 )
-from mfc.testing.decoder import Trap
+from mfc_testing.decoder import Trap
 
 
 class MemoryTests(ProviderTests):

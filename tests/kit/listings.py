@@ -12,7 +12,7 @@ from mfc.errors import MetaflowNotFound
 from mfc.hookspecs import Support
 from mfc.model import ArtifactRecord, Pathspec
 from mfc.query import Query
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 from .right import (
     FULL,

@@ -13,8 +13,8 @@ from mfc.config import Config
 from mfc.errors import MetaflowUnknownUser, UndecodableArtifact
 from mfc.hookspecs import Event, hookimpl
 from mfc.model import Level, Pathspec, Record
-from mfc.testing.decoder import Trap
 from mfc.trust import Trust
+from mfc_testing.decoder import Trap
 
 RUN = Record(Pathspec(("F", "1")), 1, "ada", frozenset({"blue"}), frozenset({"user:ada"}))
 BARE = Record(Pathspec(("F", "2")), 2, "ada")

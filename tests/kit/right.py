@@ -9,7 +9,7 @@ import attrs
 
 from mfc.hookspecs import Capabilities, Support
 from mfc.model import Level
-from mfc.testing import MemoryBackend, MemoryProvider
+from mfc_testing import MemoryBackend, MemoryProvider
 
 FULL = Capabilities(
     **{f.name: Support.FULL for f in attrs.fields(Capabilities) if f.name != "status"}

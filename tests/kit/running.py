@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mfc.testing._contract import ClauseBroken, ContractTests, clauses
+from mfc_testing._contract import ClauseBroken, ContractTests, clauses
 
 Fixtures = Mapping[str, Callable[[], Any]]
 

@@ -11,7 +11,7 @@ import attrs
 
 from mfc.errors import MetaflowNotFound
 from mfc.model import Level
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 from .right import (
     Right,

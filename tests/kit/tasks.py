@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from mfc.model import Level
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 from .right import (
     Right,

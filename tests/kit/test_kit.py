@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mfc.testing import MemoryProvider, ProviderTests
-from mfc.testing._contract import ClauseBroken, clauses
+from mfc_testing import MemoryProvider, ProviderTests
+from mfc_testing._contract import ClauseBroken, clauses
 
 from . import listings, right, sharing, tasks
 from .right import Place
@@ -19,7 +19,7 @@ from .right import Place
 HEAD = """
 import pytest
 from mfc.hookspecs import Capabilities
-from mfc.testing import MemoryBackend, MemoryProvider, ProviderTests
+from mfc_testing import MemoryBackend, MemoryProvider, ProviderTests
 
 class Kit(ProviderTests):
     metered = False
@@ -125,7 +125,7 @@ def test_random_histories_find_what_is_wrong(kind: type[right.Right]) -> None:
 
 def test_importing_the_memory_provider_loads_no_pytest() -> None:
     code = (
-        "import sys, mfc.testing; mfc.testing.MemoryProvider(); "
+        "import sys, mfc_testing; mfc_testing.MemoryProvider(); "
         "print(sorted({'pytest', 'hypothesis', '_pytest'} & set(sys.modules)))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mfc.testing import (
+from mfc_testing import (
     ArtifactDecoderTests,
     FilesystemTests,
     NamespacePolicyTests,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mfc.testing import ProviderTests
+from mfc_testing import ProviderTests
 
 from .providers import BROKEN
 from .right import Place, Right

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from mfc import Client
 from mfc.hookspecs import MetadataProvider
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
-from mfc.testing import MemoryProvider
-from mfc.testing.history import History
+from mfc_testing import MemoryProvider
+from mfc_testing.history import History
 
 ROOT = Path(__file__).parents[2]
 META = "_meta"

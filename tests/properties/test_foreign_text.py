@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mfc import Client, Metadata, MetaflowEvent, Status
 from mfc.errors import MetaflowException, visible
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record, is_name
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 from .everything import Walk
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mfc import Client, Task
 from mfc._objects import _log_ends
 from mfc.model import Pathspec, Record
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 from .log_contents import MOMENTS, SOURCES, START
 

@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parents[2] / "core/src/mfc/testing/sample"
+HERE = Path(__file__).resolve().parents[2] / "plugins/mfc-testing/src/mfc_testing/sample"
 
 
 def main() -> None:

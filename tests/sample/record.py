@@ -20,7 +20,7 @@ import tarfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ARCHIVE = HERE.parents[1] / "core/src/mfc/testing/sample/sample.tgz"
+ARCHIVE = HERE.parents[1] / "plugins/mfc-testing/src/mfc_testing/sample/sample.tgz"
 #: Where the flows run; recorded as the datastore's root, so the name must not vary.
 PLACE = Path("/tmp/mfc-sample")
 

@@ -29,7 +29,7 @@ from tests.servers.object_faults import (
 from mfc import Client, Task, load
 from mfc.errors import CorruptBlob, DatastoreError, MetaflowDataMissing, UnreadableBlob
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 from .conftest import Place
 

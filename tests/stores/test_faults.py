@@ -26,7 +26,7 @@ from tests.servers.ports import free_port
 from mfc import Client
 from mfc.errors import BadSetting, CorruptBlob
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 from .conftest import Place
 

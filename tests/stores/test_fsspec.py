@@ -19,7 +19,7 @@ from mfc import Client, load
 from mfc._builtin import any_fsspec
 from mfc.config import Config
 from mfc.hookspecs import Filesystem
-from mfc.testing import FilesystemTests, MemoryProvider, Store, sample
+from mfc_testing import FilesystemTests, MemoryProvider, Store, sample
 
 
 def client(ds_type: str, root: str, options: dict[str, Any]) -> Client:

@@ -11,7 +11,7 @@ READS = """
 import hashlib, pickle, sys, warnings
 from mfc import Client
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 import fsspec
 blob = pickle.dumps("a value", protocol=4)
 sha = hashlib.sha1(blob).hexdigest()

@@ -12,7 +12,7 @@ import pytest
 from mfc import Client
 from mfc.errors import UntrustedValue
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 PATH = Pathspec(("Train", "2", "end", "2", "x"))
 BLOB = pickle.dumps("a value", protocol=4)

@@ -16,7 +16,7 @@ import pytest
 
 from mfc import Client
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 #: SHA-1 of the pickles of True and False, protocol 4.
 TRUE = "868436778cb011a1c6230bc12534683ab0b7f1c3"

@@ -21,8 +21,8 @@ import attrs
 from mfc import Client, hookspecs
 from mfc.hookspecs import Support
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
-from mfc.testing import MemoryProvider
-from mfc.testing.memory import IN_MEMORY
+from mfc_testing import MemoryProvider
+from mfc_testing.memory import IN_MEMORY
 
 #: What a service far away can do.
 REMOTE = attrs.evolve(

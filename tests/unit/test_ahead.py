@@ -18,8 +18,8 @@ from mfc import Client, DataArtifact, hookspecs, load
 from mfc._objects import _ahead
 from mfc.errors import CorruptBlob, Unanswered
 from mfc.hookspecs import Capabilities
-from mfc.testing import _isolation, sample
-from mfc.testing.memory import IN_MEMORY
+from mfc_testing import _isolation, sample
+from mfc_testing.memory import IN_MEMORY
 
 from .faraway import OFF, REMOTE, Asked, FarAway, Results, plugin_of, questions, step_of
 

@@ -15,7 +15,7 @@ import pytest
 
 from mfc import load
 from mfc._cache import SMALL, Cache, _small
-from mfc.testing import _isolation
+from mfc_testing import _isolation
 
 from .caches import busy, cache_in, entry, own_file, place, rows
 from .faraway import output, step_of

@@ -20,7 +20,7 @@ from mfc.errors import (
     UntrustedValue,
 )
 from mfc.model import Record
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 from .conftest import TRUE, artifact, metadata
 

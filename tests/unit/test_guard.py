@@ -19,7 +19,7 @@ from mfc.errors import (
 )
 from mfc.hookspecs import Capabilities, Event, hookimpl
 from mfc.model import PendingRecord
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 from .faraway import Results, plugin_of, step_of
 

@@ -22,7 +22,7 @@ from mfc.errors import (
     MetaflowDataMissing,
     UnreadableBlob,
 )
-from mfc.testing import _isolation
+from mfc_testing import _isolation
 
 from .faraway import OFF, FarAway, Results, output, plugin_of
 

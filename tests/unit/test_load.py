@@ -24,7 +24,7 @@ from mfc.errors import (
     UntrustedValue,
 )
 from mfc.hookspecs import Support
-from mfc.testing import _isolation
+from mfc_testing import _isolation
 
 from .faraway import OFF, REMOTE, Asked, Results, output, questions, step_of
 

@@ -15,7 +15,7 @@ import pytest
 from mfc._objects import _log_ends, _log_follow
 from mfc.errors import Unanswered, UnreadableRecord
 from mfc.model import MetadataRecord, Pathspec, Record
-from mfc.testing import History
+from mfc_testing import History
 
 from .written_logs import PATH, Writer, WrittenTask, at, line
 

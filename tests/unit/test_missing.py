@@ -9,7 +9,7 @@ import pytest
 
 from mfc import Client, MetaflowNotFound
 from mfc.errors import ArtifactNotFound, ChildNotFound, Unanswered
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 from .conftest import record
 from .faraway import Asked, step_of

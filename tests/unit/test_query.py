@@ -9,7 +9,7 @@ from mfc.errors import BadArgument
 from mfc.hookspecs import Capabilities, Support
 from mfc.model import Record
 from mfc.query import Query
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 from .conftest import path
 

@@ -13,8 +13,8 @@ from mfc import Client
 from mfc.errors import ChildNotFound, MetaflowNamespaceMismatch, MetaflowNotFound, UnreadableRecord
 from mfc.hookspecs import Support
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
-from mfc.testing import MemoryProvider
-from mfc.testing.memory import IN_MEMORY
+from mfc_testing import MemoryProvider
+from mfc_testing.memory import IN_MEMORY
 
 TRUE, FALSE = "868436778cb011a1c6230bc12534683ab0b7f1c3", "2473d4676d5b2aba674167293142f8031ada401b"
 #: What a service far away can do.

@@ -10,7 +10,7 @@ import pytest
 import mfc
 from mfc import Client, Metaflow, Trust, namespace
 from mfc.errors import MetaflowException, UntrustedValue
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 LIMITED = [Trust.none(), Trust.safe(), Trust.safe(["shop.Basket"])]
 

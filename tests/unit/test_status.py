@@ -13,8 +13,8 @@ from mfc import Client
 from mfc.errors import MfcWarning
 from mfc.hookspecs import Support
 from mfc.model import MetadataRecord, PendingRecord, Record
-from mfc.testing import History, MemoryProvider
-from mfc.testing.memory import IN_MEMORY
+from mfc_testing import History, MemoryProvider
+from mfc_testing.memory import IN_MEMORY
 
 from .written_logs import FALSE, PATH, TRUE, WrittenTask
 

@@ -14,7 +14,7 @@ from mfc._objects._included_file import included_file
 from mfc._pickle import IncludedFile
 from mfc.errors import MetaflowDataMissing, UnreadableBlob
 from mfc.hookspecs import hookimpl
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 
 class Files:

@@ -15,7 +15,7 @@ from mfc._arguments import moment as moment_of
 from mfc._objects._log_selection import Selection
 from mfc.errors import BadArgument
 from mfc.query import Query
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 from .conftest import FALSE, artifact, metadata, record
 

@@ -21,7 +21,7 @@ import pytest
 from mfc import _crew
 from mfc._spool import pour
 from mfc._transfer import Limits, Overdue, SideBySide, Untried, in_order
-from mfc.testing import _isolation
+from mfc_testing import _isolation
 
 from .faraway import output, process
 

@@ -13,7 +13,7 @@ from mfc._objects._siblings import ahead, side_by_side
 from mfc.errors import Unanswered, UnreadableRecord
 from mfc.hookspecs import Support
 from mfc.model import MetadataRecord, Pathspec, Record
-from mfc.testing import IN_MEMORY, MemoryProvider
+from mfc_testing import IN_MEMORY, MemoryProvider
 
 FLOW = Pathspec(("F",))
 RUNS = [FLOW.child(number) for number in "123"]

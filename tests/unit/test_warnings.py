@@ -10,7 +10,7 @@ import pytest
 
 from mfc import Client, MfcWarning
 from mfc.errors import warn
-from mfc.testing import sample
+from mfc_testing import sample
 
 
 @pytest.fixture

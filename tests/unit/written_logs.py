@@ -12,7 +12,7 @@ from typing import Any
 
 from mfc import Client, Task
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
-from mfc.testing import History, MemoryProvider
+from mfc_testing import History, MemoryProvider
 
 PATH = Pathspec(("F", "7", "work", "1"))
 START = datetime(2026, 11, 23, 8, 39)

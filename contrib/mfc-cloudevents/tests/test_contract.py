@@ -8,7 +8,7 @@ import pytest
 
 import mfc_cloudevents
 from mfc.hookspecs import Event
-from mfc.testing import TriggerDecoderTests
+from mfc_testing import TriggerDecoderTests
 
 ONE = {"specversion": "1.0", "id": "1", "source": "/mine", "type": "made"}
 TWO = {**ONE, "id": "2", "time": "2026-03-01T10:00:00Z"}

@@ -17,8 +17,8 @@ from cloudevents.core.v1.event import CloudEvent
 from mfc import Client, MfcWarning
 from mfc.hookspecs import Event
 from mfc.model import MetadataRecord, Pathspec, Record
-from mfc.testing import MemoryProvider
 from mfc_cloudevents import mfc_trigger
+from mfc_testing import MemoryProvider
 
 #: The example of the specification's JSON event format, 1.0.2.
 OF_THE_SPECIFICATION = """{

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from mfc.testing import FilesystemTests, ProviderTests, fields
 from mfc_example import mfc_filesystem, mfc_metadata_provider
+from mfc_testing import FilesystemTests, ProviderTests, fields
 
 
 class Place:

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save
 
 import mfc_safetensors
-from mfc.testing import ArtifactDecoderTests
+from mfc_testing import ArtifactDecoderTests
 
 VALUES = [
     {"second": np.arange(6, dtype="int16").reshape(2, 3), "first": np.array([0.5])},

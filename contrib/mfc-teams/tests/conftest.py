@@ -9,7 +9,7 @@ import pytest
 from mfc import Client
 from mfc.config import Config
 from mfc.model import Pathspec, Record
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 TEAMS = """
 admins = ["root-of-all"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mfc.testing import NamespacePolicyTests
+from mfc_testing import NamespacePolicyTests
 
 from .conftest import run
 

@@ -6,7 +6,7 @@ import pytest
 
 from mfc import Client
 from mfc.errors import BadSetting, BadSettingsFile
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 GOOD = '[teams.a]\nmembers = ["ada"]\n'
 

@@ -10,7 +10,7 @@ import pytest
 from mfc import Client, MfcWarning
 from mfc.config import Config
 from mfc.errors import BadArgument, MetaflowNamespaceMismatch, MetaflowUnknownUser
-from mfc.testing import MemoryProvider
+from mfc_testing import MemoryProvider
 
 from .conftest import TEAMS, runs
 

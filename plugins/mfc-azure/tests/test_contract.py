@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from tests.servers.buckets import Container
 
-from mfc.testing import FilesystemTests, Store
-from mfc.testing.filesystem import full_path
+from mfc_testing import FilesystemTests, Store
+from mfc_testing.filesystem import full_path
 
 #: Metaflow writes no such names; `test_other_names_are_names` has all others.
 GAPS = {"file-names": "obstore takes no keys with control characters, such as tab and newline"}

@@ -9,9 +9,9 @@ import pytest
 from mfc.config import Config
 from mfc.hookspecs import MetadataProvider, Meter
 from mfc.model import Level, Pathspec
-from mfc.testing import Backend, FilesystemTests, History, ProviderTests, Store, fields
 from mfc_local import mfc_filesystem, mfc_metadata_provider
 from mfc_local._files import LocalFiles
+from mfc_testing import Backend, FilesystemTests, History, ProviderTests, Store, fields
 
 from .conftest import Tree
 

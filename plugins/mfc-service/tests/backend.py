@@ -13,10 +13,10 @@ from sqlalchemy import Connection, Table, and_, delete, insert, select, update
 from mfc.config import Config
 from mfc.hookspecs import MetadataProvider, Meter
 from mfc.model import Level, Pathspec, Record
-from mfc.testing import History
 from mfc_server._database import Database
 from mfc_server._schema import artifacts, flows, metadata, runs, steps, tasks
 from mfc_service import mfc_metadata_provider
+from mfc_testing import History
 
 #: Serials of runs with string ids, above those that local runs have for ids.
 FIRST_SERIAL = 10**17

@@ -12,8 +12,8 @@ from tests.servers.front import Front, front
 from tests.servers.metadata import Hub
 
 from mfc.model import Record
-from mfc.testing import History
 from mfc_server._schema import artifacts, metadata, tasks
+from mfc_testing import History
 
 from .backend import Service
 from .reading import names, path, provider

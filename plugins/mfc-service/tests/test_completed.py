@@ -7,7 +7,7 @@ from tests.servers.metadata import Hub
 
 from mfc import Client
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
-from mfc.testing import History
+from mfc_testing import History
 
 from .backend import Service
 

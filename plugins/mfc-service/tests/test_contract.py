@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from mfc.model import Pathspec, Record
-from mfc.testing import Backend, History, ProviderTests
-from mfc.testing.stateful import machine_of
+from mfc_testing import Backend, History, ProviderTests
+from mfc_testing.stateful import machine_of
 
 from .backend import Service
 

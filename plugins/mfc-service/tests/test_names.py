@@ -9,7 +9,7 @@ from tests.servers.metadata import Hub
 from mfc.hookspecs import MetadataProvider
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.query import Query
-from mfc.testing import History
+from mfc_testing import History
 
 from .backend import Service
 from .reading import names, provider, said

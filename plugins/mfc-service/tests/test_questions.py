@@ -15,7 +15,7 @@ from tests.servers.metadata import Hub
 
 from mfc.model import Pathspec, Record
 from mfc.query import Query
-from mfc.testing import History
+from mfc_testing import History
 
 from .backend import Service
 from .reading import names, path, provider

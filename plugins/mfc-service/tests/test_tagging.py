@@ -19,7 +19,7 @@ from mfc.errors import MetaflowNotFound, MetaflowTaggingError
 from mfc.hookspecs import MetadataProvider
 from mfc.model import Record
 from mfc.tags import TagEdit
-from mfc.testing import History
+from mfc_testing import History
 
 from .backend import Service
 from .reading import path, provider

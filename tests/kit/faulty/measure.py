@@ -19,15 +19,15 @@ from typing import Any
 
 import pytest
 
-from mfc.testing import (
+from mfc_testing import (
     ArtifactDecoderTests,
     FilesystemTests,
     NamespacePolicyTests,
     ProviderTests,
     TriggerDecoderTests,
 )
-from mfc.testing._contract import ClauseBroken, ContractTests, clauses
-from mfc.testing.decoder import equal_values
+from mfc_testing._contract import ClauseBroken, ContractTests, clauses
+from mfc_testing.decoder import equal_values
 
 from . import files, fresh, operators, others, sql_faults, unusual
 from .sql import Database, Sql

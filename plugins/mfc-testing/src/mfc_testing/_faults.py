@@ -1,0 +1,202 @@
+"""Backends that fail, whoever made them: at the n-th file, connection, statement or report.
+
+A question is asked while this thread is watched. At its n-th call to the system, an opened file, a
+read, a listed directory, a socket, a statement of a database, the call fails as that system lets it
+fail. What a plugin makes of it is what the kit looks at.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import errno
+import io
+import os
+import socket
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mfc.errors import MetaflowException, MfcWarning, Unanswered
+from mfc_testing._contract import ClauseBroken, same
+
+_STATEMENTS = frozenset(
+    ("execute", "executemany", "fetchone", "fetchmany", "fetchall", "commit", "connect")
+)
+_READS = frozenset(("read", "read1", "readinto", "readline", "readlines", "readall"))
+_SOCKETS = frozenset(("connect", "recv", "recv_into", "send", "sendall"))
+_OPENS = frozenset(map(id, (builtins.open, io.open, os.open, os.listdir, os.scandir)))
+#: What reads files for Python itself.
+_OF_PYTHON = (
+    "importlib",
+    "zipimport",
+    "linecache",
+    "tokenize",
+    "pkgutil",
+    "encodings",
+    "pathlib._",
+)
+
+
+class Broken:
+    """What a block of `failing` met."""
+
+    #: Whether the call came to pass, and how it failed.
+    error: Exception | None = None
+
+
+@contextlib.contextmanager
+def failing(number: int) -> Iterator[Broken]:
+    """Let the `number`-th call to a backend fail within the block, in this thread."""
+    met, left = Broken(), number
+    before = sys.getprofile()
+
+    def watch(frame: Any, event: str, called: Any) -> None:
+        nonlocal left
+        if event != "c_call" or met.error is not None:
+            return
+        error = _failure(called)
+        if error is None or str(frame.f_globals.get("__name__", "")).startswith(_OF_PYTHON):
+            return
+        left -= 1
+        if left == 0:
+            met.error = error
+            raise error
+
+    sys.setprofile(watch)
+    try:
+        yield met
+    finally:
+        sys.setprofile(before)
+
+
+def _failure(called: Any) -> Exception | None:
+    """Return how a call fails when its system does; None of what calls no system."""
+    owner, name = getattr(called, "__self__", None), getattr(called, "__name__", "")
+    if id(called) in _OPENS or (
+        name in _READS and isinstance(owner, io.IOBase) and not _in_memory(owner)
+    ):
+        return OSError(errno.EIO, os.strerror(errno.EIO))
+    if name in _SOCKETS and isinstance(owner, socket.socket):
+        # A reset while sending is passed over by some clients, which then wait for the answer.
+        number = errno.ECONNRESET if name.startswith("recv") else errno.EHOSTUNREACH
+        return OSError(number, os.strerror(number))
+    if name in _STATEMENTS and owner is not None:
+        module = owner.__name__ if isinstance(owner, type(sys)) else type(owner).__module__
+        root = sys.modules.get(module.split(".")[0].lstrip("_"))
+        kind = getattr(root, "OperationalError", None)
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            return kind("disk I/O error")
+    return None
+
+
+def _in_memory(file: io.IOBase) -> bool:
+    inner: Any = file
+    while inner is not None and not isinstance(inner, (io.BytesIO, io.StringIO)):
+        inner = getattr(inner, "buffer", None) or getattr(inner, "raw", None)
+    return inner is not None
+
+
+class FailingMeter:
+    """A `Meter` that fails at its n-th report, as that of a client that gives up."""
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.failed = False
+
+    def add(self, *, reads: int = 0, size: int = 0, cache_hits: int = 0) -> None:
+        """Count down.
+
+        Raises:
+            Unanswered: it is at its end.
+        """
+        del size, cache_hits
+        if self.left and reads:
+            self.left -= 1
+            if self.left == 0:
+                self.failed = True
+                raise Unanswered("the kit's meter", "the backend is gone, in this test")
+
+
+def at_every_call(
+    given: str,
+    question: Callable[[], object],
+    errors: tuple[type[Exception], ...] = (MetaflowException,),
+    *,
+    never: type[Exception] | None = None,
+    most: int = 40,
+) -> None:
+    """Ask with the backend failing at its 1st, 2nd, … call; and again, with all well.
+
+    Args:
+        given: the question.
+        question: asks it.
+        errors: what may be raised then.
+        never: what may not, though it is one of these.
+        most: calls that are tried at most.
+
+    Raises:
+        ClauseBroken: another error left; or the answer was neither right nor told to lack
+            something; or the next question is not answered as before.
+    """
+    __tracebackhide__ = True
+    expected = question()
+    for number in range(1, most + 1):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with failing(number) as met:
+                answer = outcome(question)
+        if met.error is None:
+            return
+        case = f"{given}, the backend failing at call {number} with {met.error!r}"
+        judge(case, expected, answer, errors, caught)
+        if never is not None and isinstance(answer, never):
+            advice = f"{never.__name__} says that it is not there; that is not known"
+            raise ClauseBroken(case, f"another error than {never.__name__}", _told(answer), advice)
+        again = outcome(question)
+        if not same(expected, again):
+            raise ClauseBroken(f"{given}, asked again after {case}", expected, _told(again))
+
+
+def judge(
+    case: str,
+    expected: object,
+    answer: object,
+    errors: tuple[type[Exception], ...],
+    caught: list[warnings.WarningMessage],
+) -> None:
+    """See that a failure was told: by an error of the contract, or by a warning.
+
+    Raises:
+        ClauseBroken: it was not.
+    """
+    __tracebackhide__ = True
+    wanted = " or ".join(kind.__name__ for kind in errors)
+    if isinstance(answer, Exception):
+        if not isinstance(answer, errors):
+            raise ClauseBroken(case, f"{wanted} raised", _told(answer)) from answer
+        return
+    told = any(issubclass(warning.category, MfcWarning) for warning in caught)
+    if not told and not same(expected, answer):
+        advice = "let no failure pass for an answer: nothing may be swallowed"
+        raise ClauseBroken(case, f"{wanted} raised, or {expected}", answer, advice)
+
+
+def outcome(question: Callable[[], object]) -> object:
+    """Return the answer, or the error that came instead, which keeps nothing alive that failed."""
+    try:
+        return question()
+    except Exception as error:  # noqa: BLE001 - it is the answer
+        link: BaseException | None = error
+        while link is not None:
+            traceback.clear_frames(link.__traceback__)
+            link = link.__cause__ or link.__context__
+        return error
+
+
+def _told(answer: object) -> object:
+    from mfc_testing._contract import raised
+
+    return raised(answer) if isinstance(answer, Exception) else answer
