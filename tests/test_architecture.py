@@ -155,10 +155,10 @@ def test_every_hook_and_argument_is_documented() -> None:
         assert name in (ROOT / "docs/plugins.md").read_text()
 
 
-@pytest.mark.parametrize("name", [name for name in testing.__all__ if name.endswith("Tests")])
+@pytest.mark.parametrize("name", [name for name in mfc_testing.__all__ if name.endswith("Tests")])
 def test_every_clause_of_the_kit_is_documented(name: str) -> None:
     """The page says of a class of the kit what its code says: clauses, fixtures, attributes."""
-    kit = getattr(testing, name)
+    kit = getattr(mfc_testing, name)
     sections = (ROOT / "docs/kit.md").read_text().split("\n## ")[1:]
     page = {section.partition("\n")[0]: section for section in sections}[name]
     says = {
