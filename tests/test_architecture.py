@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import mfc
+import mfc_testing
 from mfc import errors, hookspecs
 from mfc_testing._contract import clauses
 

@@ -17,7 +17,7 @@ from statistics import median
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 #: The same modules are there whoever lists: the garbage collector's work grows with them.
-READY = "from mfc import Client; import mfc_local._provider, mfc._plugins"
+READY = "from mfc import Client; import mfc_local._provider, mfc._plugins._asking"
 #: Question → code that prepares it, code inside the clock.
 QUESTIONS = {
     "list once": (

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mfc._builtin import any_fsspec, metaflow_events, metaflow_namespaces, pickles
+from mfc._plugins.defaults import any_fsspec, metaflow_events, metaflow_namespaces, pickles
 from mfc.config import Config
 from mfc.hookspecs import Capabilities, Event, Filesystem, Support
 from mfc.model import Pathspec, Record
@@ -91,7 +91,7 @@ class FsspecStore:
 
 
 class TestMemoryFiles(FilesystemTests):
-    module = "mfc._builtin.any_fsspec"
+    module = "mfc._plugins.defaults.any_fsspec"
     known_gaps = {"file-open-twice": "fsspec's memory:// opens a file that is open as the same one"}  # noqa: RUF012
 
     @pytest.fixture
@@ -100,7 +100,7 @@ class TestMemoryFiles(FilesystemTests):
 
 
 class TestFsspecsLocalFiles(FilesystemTests):
-    module = "mfc._builtin.any_fsspec"
+    module = "mfc._plugins.defaults.any_fsspec"
 
     @pytest.fixture
     def new_store(self, tmp_path: Path) -> Callable[[], Store]:
@@ -108,7 +108,7 @@ class TestFsspecsLocalFiles(FilesystemTests):
 
 
 class TestTagNamespaces(NamespacePolicyTests):
-    module = "mfc._builtin.metaflow_namespaces"
+    module = "mfc._plugins.defaults.metaflow_namespaces"
 
     @pytest.fixture
     def policy(self) -> metaflow_namespaces.TagNamespaces:
@@ -130,7 +130,7 @@ BARE = Record(Pathspec(("F", "2")), 2, "ada")
 
 
 class TestMetaflowEvents(TriggerDecoderTests):
-    module = "mfc._builtin.metaflow_events"
+    module = "mfc._plugins.defaults.metaflow_events"
 
     @pytest.fixture
     def plugin(self) -> object:
@@ -156,7 +156,7 @@ class TestMetaflowEvents(TriggerDecoderTests):
 
 
 class TestPickles(ArtifactDecoderTests):
-    module = "mfc._builtin.pickles"
+    module = "mfc._plugins.defaults.pickles"
     known_gaps = {"decoder-trailing": "a pickle ends at its stop, and is read so by Metaflow"}  # noqa: RUF012
 
     @pytest.fixture

@@ -8,7 +8,7 @@ import pickle
 from types import SimpleNamespace
 from typing import ClassVar
 
-from mfc._builtin import metaflow_events, metaflow_namespaces, pickles
+from mfc._plugins.defaults import metaflow_events, metaflow_namespaces, pickles
 from mfc.config import Config
 from mfc.errors import MetaflowUnknownUser, UndecodableArtifact
 from mfc.hookspecs import Event, hookimpl

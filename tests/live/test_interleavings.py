@@ -105,7 +105,7 @@ class Replay:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The clock of statuses, set by hand."""
-    from mfc._objects import _status
+    from mfc._recorded import _status
 
     class Clock:
         now = time.time()

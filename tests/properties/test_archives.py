@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfc._code import CodePackage
+from mfc._storage._archive import CodePackage
 from mfc.errors import BadCodePackage
 
 PARTS = st.sampled_from(["a", "b", "..", "..", ".", "", "é", "link", "outside", "secret"])

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfc import Client, Task
-from mfc._objects import _log_ends
+from mfc._logs import _ends
 from mfc.model import Pathspec, Record
 from mfc_testing import MemoryProvider
 
@@ -62,7 +62,7 @@ def test_a_selection_is_that_of_the_whole_log(
         before = [n for n, (stamp, _) in enumerate(expected, 1) if stamp < since]
         expected = expected[max(before, default=0) :]
     expected = selected(expected, tail, grep)
-    with patch.object(_log_ends, "FIRST_STEP", step):
+    with patch.object(_ends, "FIRST_STEP", step):
         assert lines(known, tail=tail, since=since, grep=grep) == expected
 
 
@@ -74,7 +74,7 @@ def test_so_it_is_before_mflog(content: bytes, tail: int | None, grep: Any, step
     known = {"log_location_stdout": json.dumps(noted)}
     assert b"".join(text for _, text in lines(known)) == b"".join(content.splitlines())
     expected = selected(lines(known), tail, grep)
-    with patch.object(_log_ends, "FIRST_STEP", step):
+    with patch.object(_ends, "FIRST_STEP", step):
         assert lines(known, tail=tail, grep=grep) == expected
 
 

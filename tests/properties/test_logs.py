@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfc._logs import joined, last_lines, merged
-from mfc._logs import moment as time_of
+from mfc._logs._merge import joined, last_lines, merged
+from mfc._logs._merge import moment as time_of
 
 from .log_contents import MOMENTS, SOURCES, START, decorated
 

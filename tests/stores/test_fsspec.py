@@ -16,7 +16,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from tests.servers.buckets import AMAZON, Bucket
 
 from mfc import Client, load
-from mfc._builtin import any_fsspec
+from mfc._plugins.defaults import any_fsspec
 from mfc.config import Config
 from mfc.hookspecs import Filesystem
 from mfc_testing import FilesystemTests, MemoryProvider, Store, sample

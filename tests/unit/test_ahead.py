@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from mfc import Client, DataArtifact, hookspecs, load
-from mfc._objects import _ahead
+from mfc._bulk import _ahead
 from mfc.errors import CorruptBlob, Unanswered
 from mfc.hookspecs import Capabilities
 from mfc_testing import _isolation, sample

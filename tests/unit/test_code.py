@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mfc import _code
-from mfc._code import CodePackage
+from mfc._storage import _archive
+from mfc._storage._archive import CodePackage
 from mfc.errors import BadCodePackage
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def test_an_unsafe_member_is_refused_before_anything_is_written(
 def test_on_windows_no_name_leads_elsewhere(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_code, "_NO_FILE_HAS", frozenset("\\:"))
+    monkeypatch.setattr(_archive, "_NO_FILE_HAS", frozenset("\\:"))
     with pytest.raises(BadCodePackage, match="cannot be a file's"):
         package((name, b"x")).extract(tmp_path / "inside")
     assert list(tmp_path.iterdir()) == []
@@ -308,7 +308,7 @@ def test_a_file_is_executable_or_not_and_nothing_more(tmp_path: Path) -> None:
 
 
 def test_what_expands_too_far_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_code, "EXPANDED_LIMIT", 100_000)
+    monkeypatch.setattr(_archive, "EXPANDED_LIMIT", 100_000)
     with pytest.raises(BadCodePackage, match="expands to more than"):
         package(("zeros", bytes(100_000)))
 
@@ -318,14 +318,14 @@ def test_links_do_not_multiply_what_is_written(
 ) -> None:
     links = [special(f"link{n}", tarfile.LNKTYPE, "zeros") for n in range(10)]
     code = package(("zeros", bytes(50_000)), *links)
-    monkeypatch.setattr(_code, "EXPANDED_LIMIT", 500_000)
+    monkeypatch.setattr(_archive, "EXPANDED_LIMIT", 500_000)
     with pytest.raises(BadCodePackage, match="expands to more than"):
         code.extract(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_too_many_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_code, "MEMBER_LIMIT", len(V1))
+    monkeypatch.setattr(_archive, "MEMBER_LIMIT", len(V1))
     package()
     with pytest.raises(BadCodePackage, match="more than 8 members"):
         package(("one", b"more"))

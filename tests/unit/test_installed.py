@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from mfc import _installed
+from mfc._plugins import _installed
 
 FOUND = """
 import sys
-from mfc._installed import entries
+from mfc._plugins._installed import entries
 found = [[e.name, e.value, e.distribution, e.version] for e in entries("mfc")]
 quick = "importlib.metadata" not in sys.modules
 """

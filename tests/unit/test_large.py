@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mfc import Client, Placeholder, hookspecs, load
-from mfc._files import BEGINNING
+from mfc._storage._files import BEGINNING
 from mfc.errors import (
     BadArgument,
     CorruptBlob,

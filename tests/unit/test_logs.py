@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from mfc._logs import joined, merged
+from mfc._logs._merge import joined, merged
 
 DAY = datetime(2026, 11, 23)
 

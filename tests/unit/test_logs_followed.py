@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mfc._objects import _log_ends, _log_follow
+from mfc._logs import _ends, _follow
 from mfc.errors import Unanswered, UnreadableRecord
 from mfc.model import MetadataRecord, Pathspec, Record
 from mfc_testing import History
@@ -26,8 +26,8 @@ PATIENCE = 60
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look often, and do not wait for ever."""
-    monkeypatch.setattr(_log_follow, "SHORTEST", 0.02)
-    monkeypatch.setattr(_log_follow, "LONGEST", 0.05)
+    monkeypatch.setattr(_follow, "SHORTEST", 0.02)
+    monkeypatch.setattr(_follow, "LONGEST", 0.05)
     sleep, end = time.sleep, time.monotonic() + PATIENCE
 
     def bounded(seconds: float) -> None:
@@ -208,7 +208,7 @@ def test_a_file_that_is_written_anew_repeats_no_line(
 def test_a_long_line_may_be_under_way(
     written: WrittenTask, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_log_ends, "FIRST_STEP", 16)
+    monkeypatch.setattr(_ends, "FIRST_STEP", 16)
     whole = line(2, "x" * 5000)
     writer.now(written.file(), line(1, "first") + line(2, "second") + whole[:-9])
     lines = followed(written, tail=1)
@@ -350,7 +350,7 @@ def test_what_is_uploaded_after_the_end_is_not_lost(written: WrittenTask, writer
 def test_without_a_scheduler_it_ends_a_while_after_the_task(
     written: WrittenTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_log_follow, "_LATE", 0.3)
+    monkeypatch.setattr(_follow, "_LATE", 0.3)
     written.write(line(1, "first"))
     lines = followed(written)
     assert next(lines) == "first"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mfc._objects import _log_ends
+from mfc._logs import _ends
 from mfc.errors import BadArgument
 
 from .written_logs import START, WrittenTask, at, line
@@ -132,11 +132,11 @@ def test_a_part_of_a_line_is_no_line(written: WrittenTask, monkeypatch: pytest.M
     quoted = line(7, "quoted").rstrip()
     written.write(line(1, "one") + line(2, quoted))
     for step in range(1, 60):
-        monkeypatch.setattr(_log_ends, "FIRST_STEP", step)
+        monkeypatch.setattr(_ends, "FIRST_STEP", step)
         assert texts(written, tail=1) == [quoted]
     written.file().write_text(written.file().read_text()[:-1])  # nor is it if no newline follows
     for step in range(1, 60):
-        monkeypatch.setattr(_log_ends, "FIRST_STEP", step)
+        monkeypatch.setattr(_ends, "FIRST_STEP", step)
         assert texts(written, tail=1) == [quoted]
 
 
@@ -272,7 +272,7 @@ def test_a_long_line_without_times_is_whole(
     legacy: WrittenTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     legacy.file().with_name("0.stdout.log").write_bytes(b"one\n" + b"x" * 50)
-    monkeypatch.setattr(_log_ends, "FIRST_STEP", 1)
+    monkeypatch.setattr(_ends, "FIRST_STEP", 1)
     assert texts(legacy, tail=1) == ["x" * 50]
 
 

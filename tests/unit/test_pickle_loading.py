@@ -13,8 +13,8 @@ import pytest
 
 import mfc
 from mfc import _pickle
-from mfc._known import UNKNOWN, known
 from mfc._pickle import Placeholder, loads
+from mfc._storage._known import UNKNOWN, known
 from mfc.errors import UndecodableArtifact, UntrustedValue
 from mfc.trust import Trust
 

@@ -41,7 +41,7 @@ def test_the_text_has_every_fact_and_fits_the_screen(full: Any) -> None:
         "broken          mfc-broken 1.0: broken\n  problem       does not"
     )
     assert blocks["teams"] == "teams           mfc-teams 1.0: off"
-    assert "mfc._builtin.pickles: ok" in done.stdout
+    assert "mfc._plugins.defaults.pickles: ok" in done.stdout
     assert "plugins, 1 with a problem" in done.stdout
     assert [
         line for line in done.stdout.splitlines() if len(line) > 100 and "  file " not in line

@@ -10,8 +10,8 @@ from typing import BinaryIO
 import pytest
 
 from mfc import Client
-from mfc._objects._included_file import included_file
 from mfc._pickle import IncludedFile
+from mfc._recorded._included_file import included_file
 from mfc.errors import MetaflowDataMissing, UnreadableBlob
 from mfc.hookspecs import hookimpl
 from mfc_testing import MemoryProvider

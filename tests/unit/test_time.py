@@ -12,7 +12,7 @@ import pytest
 
 from mfc import Client, Trigger
 from mfc._arguments import moment as moment_of
-from mfc._objects._log_selection import Selection
+from mfc._logs._selection import Selection
 from mfc.errors import BadArgument
 from mfc.query import Query
 from mfc_testing import MemoryProvider

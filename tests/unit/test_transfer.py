@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from mfc import _crew
-from mfc._spool import pour
-from mfc._transfer import Limits, Overdue, SideBySide, Untried, in_order
+from mfc._concurrency import _threads
+from mfc._concurrency._calls import Limits, Overdue, SideBySide, Untried, in_order
+from mfc._storage._spool import pour
 from mfc_testing import _isolation
 
 from .faraway import output, process
@@ -231,8 +231,8 @@ def test_what_comes_back_late_makes_room_again() -> None:
 
 
 def test_few_threads_stay_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    crew, over, before = _crew.Crew(), threading.Event(), threading.active_count()
-    monkeypatch.setattr(_crew, "_IDLE", 5)
+    crew, over, before = _threads.Crew(), threading.Event(), threading.active_count()
+    monkeypatch.setattr(_threads, "_IDLE", 5)
     for _ in range(30):
         crew.start(over.wait)
     assert threading.active_count() >= before + 30
@@ -274,7 +274,7 @@ def test_where_there_can_be_no_more_threads_it_goes_on(
         left.pop()
         begin(thread)
 
-    monkeypatch.setattr(_crew, "_crew", _crew.Crew())
+    monkeypatch.setattr(_threads, "_crew", _threads.Crew())
     monkeypatch.setattr(threading.Thread, "start", start)
     answers = in_order(range(50), lambda i: (i, lambda: time.sleep(0.003) or str(i)), calls())
     assert values(answers) == [str(i) for i in range(50)]
@@ -461,7 +461,7 @@ def test_a_child_forked_while_a_thread_notes_an_answer_goes_on(leave: str) -> No
 def test_the_interpreter_ends_while_calls_hang() -> None:
     code = """
     import threading
-    from mfc._transfer import *
+    from mfc._concurrency._calls import *
     calls = SideBySide(Limits(patience=0.1))
     wanted = [calls.want(i, threading.Event().wait) for i in range(5)]
     print(type(calls.take(wanted[0]).error).__name__)
@@ -473,7 +473,7 @@ def test_the_interpreter_ends_while_calls_hang() -> None:
 def test_an_interrupt_ends_the_wait() -> None:
     code = """
     import threading
-    from mfc._transfer import *
+    from mfc._concurrency._calls import *
     def plan(i):
         print("begun", flush=True)
         return i, threading.Event().wait

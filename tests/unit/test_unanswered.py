@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from mfc import Client, MfcWarning
-from mfc._objects._siblings import ahead, side_by_side
+from mfc._concurrency._prefetch import ahead, side_by_side
 from mfc.errors import Unanswered, UnreadableRecord
 from mfc.hookspecs import Support
 from mfc.model import MetadataRecord, Pathspec, Record

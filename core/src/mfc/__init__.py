@@ -5,18 +5,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mfc._entry import (
-    default_metadata,
-    default_namespace,
-    get_metadata,
-    get_namespace,
-    inspect_spin,
-    load,
-    metadata,
-    namespace,
-    plugins,
-    unpickle,
-)
 from mfc._objects import (
     Client,
     DataArtifact,
@@ -30,6 +18,18 @@ from mfc._objects import (
     Step,
     Task,
     Trigger,
+)
+from mfc._objects._functions import (
+    default_metadata,
+    default_namespace,
+    get_metadata,
+    get_namespace,
+    inspect_spin,
+    load,
+    metadata,
+    namespace,
+    plugins,
+    unpickle,
 )
 from mfc.errors import (
     MetaflowException,

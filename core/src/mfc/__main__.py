@@ -9,8 +9,8 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
-from mfc._discovery import PluginInfo, values
 from mfc._objects import Client
+from mfc._plugins._discovery import PluginInfo, values
 from mfc.errors import MetaflowException, visible
 from mfc.hookspecs import Support
 

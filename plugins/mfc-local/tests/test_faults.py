@@ -448,7 +448,7 @@ def test_a_blob_that_expands_without_end_does_not_match(full: Tree) -> None:
 def test_too_little_memory_for_a_blob_is_an_error_of_ours(
     full: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mfc import _blob
+    from mfc._storage import _blob
 
     def full_up(packed: bytes) -> bytes:
         raise MemoryError

@@ -278,9 +278,9 @@ def test_listing_keeps_no_run_that_was_passed(tree: Tree, monkeypatch: pytest.Mo
     import gc
     import weakref
 
-    from mfc._objects import _siblings
+    from mfc._concurrency import _prefetch
 
-    monkeypatch.setattr(_siblings, "_BEHIND", 2)
+    monkeypatch.setattr(_prefetch, "_BEHIND", 2)
     for number in range(20):
         tree.run((MOMENT + number) * 1000)
     alive = [weakref.ref(run._record) for run in tree.client().flow("F")]

@@ -128,7 +128,7 @@ def test_ctrl_c_stops_a_pause(gateway: Gateway) -> None:
     [
         "threading.Thread(target=client.flow, args=('ForeachFlow',), daemon=True).start()",
         """
-from mfc._objects._siblings import ahead
+from mfc._concurrency._prefetch import ahead
 found = ahead(client.flow, iter(["A", "B", "C"]))
 threading.Thread(target=next, args=(found,), daemon=True).start()
 """,

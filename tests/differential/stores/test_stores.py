@@ -29,8 +29,8 @@ print(json.dumps({card.path: hashlib.sha256(card.get().encode()).hexdigest() for
 #: prints what is in files of a datastore, by the plugin that serves its type
 READ = """
 import hashlib, json, sys
-from mfc._plugins import Plugins
-from mfc._provider import Counter
+from mfc._plugins._asking import Plugins
+from mfc._session._provider import Counter
 from mfc.config import Config
 files = Plugins((), Config()).filesystem(sys.argv[1], Counter())
 found = {path: hashlib.sha256(files.cat_file(f"{sys.argv[2]}/{path}")) for path in sys.argv[3:]}

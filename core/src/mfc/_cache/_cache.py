@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from mfc._cache._files import NewEntry
 from mfc._cache._holdings import Holdings, holdings_in
 from mfc._cache._home import NO_HOME, at_home, private, usual_root
-from mfc._locks import fork_safe
+from mfc._concurrency._forks import fork_safe
 from mfc.errors import warn
 from mfc.model import CacheInfo
 

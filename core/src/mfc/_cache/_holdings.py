@@ -11,7 +11,7 @@ from typing import BinaryIO
 from mfc._cache._files import FileEntries, NewEntry
 from mfc._cache._small import SMALL, SmallEntries
 from mfc._cache._total import length, note_count, note_nothing, noted
-from mfc._locks import fork_safe
+from mfc._concurrency._forks import fork_safe
 
 #: Part of the limit that a sweep leaves.
 _KEPT = 0.9

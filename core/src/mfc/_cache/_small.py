@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mfc._cache._files import NOTED, remove
-from mfc._locks import fork_waits
+from mfc._concurrency._forks import fork_waits
 
 if TYPE_CHECKING:
     import sqlite3

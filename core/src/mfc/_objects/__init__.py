@@ -4,13 +4,13 @@ from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
 from mfc._objects._client import Client
 from mfc._objects._code_package import MetaflowCode
 from mfc._objects._flow import Flow, Metaflow
-from mfc._objects._metadata import Metadata
 from mfc._objects._object import MetaflowObject
 from mfc._objects._run import Run
 from mfc._objects._step import Step
 from mfc._objects._task import Task
 from mfc._objects._trigger import MetaflowEvent, Trigger
-from mfc._reader import STANDINS
+from mfc._recorded._metadata import Metadata
+from mfc._session._reader import STANDINS
 
 __all__ = [
     "Client",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from mfc._arguments import path_of
 from mfc._objects._object import MetaflowObject
-from mfc._reader import OBJECTS
+from mfc._session._reader import OBJECTS
 from mfc.errors import (
     ArtifactNotFound,
     ChildNotFound,
@@ -23,12 +23,12 @@ from mfc.errors import (
 from mfc.model import ArtifactRecord, Level, Record
 
 if TYPE_CHECKING:
-    from mfc._objects._ahead import Row
-    from mfc._objects._progress import Progress
-    from mfc._objects._siblings import Siblings
+    from mfc._bulk._ahead import Row
+    from mfc._bulk._progress import Progress
+    from mfc._concurrency._prefetch import Siblings
     from mfc._objects._task import Task
-    from mfc._scope import Scope
-    from mfc._spool import Held
+    from mfc._session._scope import Scope
+    from mfc._storage._spool import Held
 
 #: The question for the artifacts of the end task of a run.
 AT_END = "at end"
@@ -90,7 +90,7 @@ class DataArtifact(MetaflowObject):
         value = scope.reader.value(self._record, scope.provider, read)
         if type(value).__module__ != "mfc":  # as of all classes of ours
             return value
-        from mfc._objects._included_file import included_file, is_included  # few artifacts are
+        from mfc._recorded._included_file import included_file, is_included  # few artifacts are
 
         return included_file(scope, value, self.pathspec) if is_included(value) else value
 
@@ -101,7 +101,7 @@ class DataArtifact(MetaflowObject):
         walk = getattr(self._parent, "_walk", None)
         if walk is None or self._attempt is not None:
             return None, 0
-        from mfc._objects._ahead import Row, pays  # most values are read alone
+        from mfc._bulk._ahead import Row, pays  # most values are read alone
 
         if not pays(self._scope, self._record):
             return None, 0
@@ -129,7 +129,7 @@ class DataArtifact(MetaflowObject):
         Raises:
             MetaflowDataMissing, CorruptBlob: as for `data`.
         """
-        from mfc._objects._content import opened  # few read bytes
+        from mfc._bulk._content import opened  # few read bytes
 
         return opened(self._scope, self._record)
 
@@ -148,8 +148,8 @@ class DataArtifact(MetaflowObject):
             OSError: the file cannot be written.
         """
         target = path_of("path", path, "the path of a file")
-        from mfc._objects._content import downloaded  # few read bytes
-        from mfc._objects._progress import reporter
+        from mfc._bulk._content import downloaded  # few read bytes
+        from mfc._bulk._progress import reporter
 
         with reporter(progress, "bytes")() as tell:
             downloaded(self._scope, self._record, target, tell)
@@ -178,7 +178,7 @@ class DataArtifact(MetaflowObject):
         """
         noted = self._noted()
         if _INCLUDED in _type_in(noted):
-            from mfc._objects._included_file import included_size  # few artifacts are files
+            from mfc._recorded._included_file import included_size  # few artifacts are files
 
             scope = self._scope
             value = scope.reader.plain(self._record, scope.provider)

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from mfc._locks import fork_safe
-from mfc._reader import DEFAULT, OBJECTS, Reader, Unset, innermost
+from mfc._concurrency._forks import fork_safe
+from mfc._session._reader import DEFAULT, OBJECTS, Reader, Unset, innermost
 from mfc.errors import BadArgument
 from mfc.model import Level
 

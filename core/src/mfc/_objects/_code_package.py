@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mfc._arguments import text
 from mfc._objects._client import current_client
-from mfc._objects._metadata import CODE, ORIGIN_TASK
-from mfc._place import place, root_in
-from mfc._scope import Scope
+from mfc._recorded._metadata import CODE, ORIGIN_TASK
+from mfc._session._scope import Scope
+from mfc._storage._place import place, root_in
 from mfc.errors import BadCodePackage, visible
 from mfc.model import Pathspec
 
@@ -34,7 +34,9 @@ class MetaflowCode:
     """
 
     def __init__(self, flow_name: str, code_package: str, *, scope: Scope | None = None) -> None:
-        from mfc._code import CodePackage  # few runs have a package, and fewer readers look
+        from mfc._storage._archive import (
+            CodePackage,  # few runs have a package, and fewer readers look
+        )
 
         text("flow_name", flow_name, "the name of a flow")
         scope = scope or current_client().scope

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mfc._arguments import milliseconds
+from mfc._concurrency._prefetch import ahead
 from mfc._objects._client import Client, chosen_client
 from mfc._objects._listing import FlowList, Listing
 from mfc._objects._object import MetaflowObject
-from mfc._objects._siblings import ahead
 from mfc._objects._state import provider_for, reader_for, trust_state
-from mfc._reader import OBJECTS, Reader
-from mfc._scope import Scope
+from mfc._session._reader import OBJECTS, Reader
+from mfc._session._scope import Scope
 from mfc.errors import (
     ChildNotFound,
     DatastoreError,
@@ -136,7 +136,7 @@ def _answer(thing: Any, question: Callable[[Any], bool]) -> bool:
 
 def _stands(run: Run, word: str) -> bool:
     """Tell whether that is a run's status; one that cannot be read is `unknown`, with a warning."""
-    from mfc._objects._status import run_standing  # few ask for it
+    from mfc._recorded._status import run_standing  # few ask for it
 
     try:
         return run_standing(run) == word

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mfc._scope import Scope
+from mfc._session._scope import Scope
 from mfc.errors import visible
 
 if TYPE_CHECKING:

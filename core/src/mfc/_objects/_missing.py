@@ -6,7 +6,7 @@ import difflib
 import itertools
 from collections.abc import Iterable, Iterator
 
-from mfc._scope import Scope
+from mfc._session._scope import Scope
 from mfc.errors import MetaflowException, shown
 from mfc.model import Level, Pathspec, Record
 from mfc.query import Query

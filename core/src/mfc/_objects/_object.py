@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from mfc._arguments import flag, plain, whole
+from mfc._concurrency._prefetch import Question, Siblings
 from mfc._objects._client import Client, chosen_client
-from mfc._objects._siblings import Question, Siblings
 from mfc._objects._state import object_state, provider_for, reader_for, unpacked
-from mfc._reader import OBJECTS
-from mfc._scope import Scope
+from mfc._session._reader import OBJECTS
+from mfc._session._scope import Scope
 from mfc.errors import (
     BadAttempt,
     BadChildName,

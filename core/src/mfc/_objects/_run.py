@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from mfc._arguments import texts
+from mfc._concurrency._prefetch import Question
 from mfc._objects._artifact import AT_END, MetaflowData
 from mfc._objects._code_package import UNCLEAR, MetaflowCode, noted_package
-from mfc._objects._graph import graph_of, parameters_of
 from mfc._objects._listing import Listing
-from mfc._objects._metadata import ORIGIN_RUN, origin_name, recorded_endpoint
 from mfc._objects._object import MetaflowObject, local_time
-from mfc._objects._questions import names_endpoints
-from mfc._objects._siblings import Question
 from mfc._objects._trigger import Trigger
-from mfc._reader import OBJECTS
+from mfc._recorded._graph import graph_of, parameters_of
+from mfc._recorded._metadata import ORIGIN_RUN, origin_name, recorded_endpoint
+from mfc._recorded._questions import names_endpoints
+from mfc._session._reader import OBJECTS
 from mfc.errors import MetaflowTaggingError
 from mfc.model import ArtifactRecord, Level, PendingRecord, Record, Status
 from mfc.query import Query
@@ -59,7 +59,7 @@ class Run(MetaflowObject):
 
     def artifacts(self, *names: str) -> Iterator[DataArtifact]:
         """Yield the artifacts of all tasks of all steps, newest first; see `Step.artifacts`."""
-        from mfc._objects._ahead import table  # few listings are walked by artifact
+        from mfc._bulk._ahead import table  # few listings are walked by artifact
 
         wanted = texts("names", names)
         described = f"artifacts of {self.pathspec}: {', '.join(wanted) or 'all'}"
@@ -177,7 +177,7 @@ class Run(MetaflowObject):
     @property
     def status(self) -> Status:
         """`running`, `completed`, `failed` or `unknown`; `.reason` says why."""
-        from mfc._objects._status import run_status  # few ask for it
+        from mfc._recorded._status import run_status  # few ask for it
 
         return run_status(self)
 

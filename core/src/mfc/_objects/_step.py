@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mfc._arguments import texts
-from mfc._objects._graph import Graph, graph_of, parameters_of
-from mfc._objects._lineage import graph_around
 from mfc._objects._listing import Listing
 from mfc._objects._object import MetaflowObject, local_time
+from mfc._recorded._graph import Graph, graph_of, parameters_of
+from mfc._recorded._lineage import graph_around
 from mfc.errors import NoTasks, UnreadableRecord
 from mfc.model import Level, Pathspec, Record
 from mfc.query import Query
@@ -69,7 +69,7 @@ class Step(MetaflowObject):
             names: which, in this order; by default all but those that begin with `_`. A task that
                 lacks one is passed over.
         """
-        from mfc._objects._ahead import table  # few listings are walked by artifact
+        from mfc._bulk._ahead import table  # few listings are walked by artifact
 
         wanted = texts("names", names)
         described = f"artifacts of {self.pathspec}: {', '.join(wanted) or 'all'}"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from mfc._arguments import flag, one_of
 from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
 from mfc._objects._code_package import MetaflowCode, environment_of
-from mfc._objects._lineage import PATH_FIELD, children_of, parents_of
-from mfc._objects._metadata import Metadata, newest, of_attempt, origin_of, with_origins
 from mfc._objects._object import MetaflowObject, local_time
-from mfc._objects._questions import BY_METADATA, artifact_of, metadata_of, outcome_of
+from mfc._recorded._lineage import PATH_FIELD, children_of, parents_of
+from mfc._recorded._metadata import Metadata, newest, of_attempt, origin_of, with_origins
+from mfc._recorded._questions import BY_METADATA, artifact_of, metadata_of, outcome_of
 from mfc.errors import BadArgument, Unanswered, UnreadableRecord, warn
 from mfc.model import (
     ArtifactRecord,
@@ -27,10 +27,10 @@ from mfc.model import (
 from mfc.query import Query
 
 if TYPE_CHECKING:
-    from mfc._objects._ahead import Row
-    from mfc._objects._log_selection import Selection
+    from mfc._bulk._ahead import Row
+    from mfc._logs._selection import Selection
+    from mfc._logs._task_logs import TaskLogs
     from mfc._objects._step import Step
-    from mfc._objects._task_logs import TaskLogs
 
 _MISSING = object()
 
@@ -138,7 +138,7 @@ class Task(MetaflowObject):
     @property
     def status(self) -> Status:
         """`running`, `completed`, `failed` or `unknown`; `.reason` says why."""
-        from mfc._objects._status import task_status  # few ask for it
+        from mfc._recorded._status import task_status  # few ask for it
 
         return task_status(self)
 
@@ -232,7 +232,7 @@ class Task(MetaflowObject):
     # Logs
 
     def _logs(self, stream: str, meta_dict: Mapping[str, Any] | None = None) -> TaskLogs:
-        from mfc._objects._task_logs import TaskLogs  # listings need no logs
+        from mfc._logs._task_logs import TaskLogs  # listings need no logs
 
         return TaskLogs.of(self, stream, meta_dict)
 
@@ -331,7 +331,7 @@ class Task(MetaflowObject):
             BadArgument: an argument is not of its kind, or `since` is asked of a log without
                 times (Metaflow before 2.2.10); a ValueError.
         """
-        from mfc._objects._log_selection import Selection  # listings need no logs
+        from mfc._logs._selection import Selection  # listings need no logs
 
         one_of("stream", stream, ("stdout", "stderr"))
         if not isinstance(meta_dict, (Mapping, type(None))):
@@ -352,7 +352,7 @@ class Task(MetaflowObject):
     ) -> Iterator[tuple[datetime | None, bytes]]:
         """Yield the selected lines; nothing is read before the first is asked for."""
         if follow:
-            from mfc._objects._log_follow import FollowedTask  # few readers follow a log
+            from mfc._logs._follow import FollowedTask  # few readers follow a log
 
             yield from FollowedTask(self, stream, wanted).lines()
         else:

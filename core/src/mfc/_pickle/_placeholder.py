@@ -9,7 +9,7 @@ from functools import partial
 from importlib import metadata
 from typing import Any, ClassVar, NoReturn, cast
 
-from mfc._recorded import HAS_CODE
+from mfc._pickle._origin import HAS_CODE
 from mfc.errors import shown, visible
 from mfc.trust import Trust
 

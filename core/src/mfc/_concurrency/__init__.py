@@ -1,0 +1,1 @@
+"""Threads, calls in flight, prefetching, and what a fork does to them."""

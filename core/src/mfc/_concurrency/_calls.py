@@ -1,0 +1,464 @@
+"""Calls that wait for a network, side by side: bounded, in order, and never waited for for ever.
+
+A call that hangs in a library cannot be ended, but it can be left behind: whoever waits for it goes
+on, and so does the interpreter at its end.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from mfc._concurrency._threads import start
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+
+#: Calls that begin together before any has come back: what a slow line bears is not known yet.
+_FIRST = 4
+#: Calls that wait to begin, for each that is under way: threads that find no work have to be woken.
+_QUEUED = 4
+#: Seconds of work for which another thread is not worth its waking; of a call that is quick.
+_LITTLE = 0.002
+#: Threads that make quick calls, at least; seconds of each for which the interpreter is needed.
+_FEW, _BUSY = 8, 60e-6
+#: Bytes of an answer that is worth being used while others are on their way.
+_MUCH = 1 << 16
+#: Seconds for which who waits for a quick call waits for others, too.
+_BURST = 0.02
+#: Part by which the shortest time of a call is thought to grow with each one that took longer.
+_FORGET = 1.1
+#: Seconds after which who waits looks up: on some systems, an interrupt is not heard before.
+_GLANCE = 1.0
+#: Seconds that may pass with items that are taken ahead while there is an answer to give.
+_MOMENT = 0.001
+#: Calls in a row that came to nothing and took long, after which others are not tried for a while.
+_IN_VAIN = 8
+#: Part of the patience from which a call takes long.
+_LONG = 1 / 4
+#: Bytes that a call takes beside its answer.
+_CALL = 600
+
+
+class Limits(NamedTuple):
+    """How much may be under way."""
+
+    #: Calls at once, at most.
+    width: int = 32
+    #: Bytes that are on their way or wait to be taken, at most, but for one answer.
+    memory: float = 128 * 2**20
+    #: Seconds that a call may take.
+    patience: float = 60.0
+    #: Items that are taken from their source before they are given out, at most.
+    ahead: int = 256
+
+
+class Overdue(Exception):
+    """A call has not come back in time."""
+
+
+class Untried(Overdue):
+    """A call was not made, for those before it came to nothing and took long."""
+
+
+class Outcome(Generic[T]):
+    """What a call gave: a value or an error."""
+
+    __slots__ = ("error", "value")
+
+    def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
+        self.value, self.error = value, error
+
+    def get(self) -> T:
+        """Return the value, or raise what the call raised."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[no-any-return]
+
+
+class Call(Generic[T]):
+    """One call, and what came of it.
+
+    Args:
+        key: equal calls have equal ones.
+        act: makes the call.
+    """
+
+    __slots__ = ("act", "began", "key", "outcome", "size", "wanted")
+
+    def __init__(self, key: Hashable, act: Callable[[], T]) -> None:
+        self.key, self.act = key, act
+        #: When it began, by the monotonic clock; None while it waits for its turn.
+        self.began: float | None = None
+        self.outcome: Outcome[T] | None = None
+        self.size = 0
+        #: How often it will be taken; 0 if it was dropped.
+        self.wanted = 1
+
+
+class SideBySide(Generic[T]):
+    """Calls under way, and answers that wait to be taken; those with equal keys are one.
+
+    Calls begin in the order in which they were wanted. A thread that has made one makes the next,
+    as long as there are some: to hand each over would cost more than a quick store needs for it.
+
+    One thread at a time uses it. In a forked child the calls that were under way begin anew.
+
+    Args:
+        limits: how much may be under way.
+        cost: bytes that an answer may have, as far as is known before it is there.
+        size: bytes of an answer.
+        keep: bytes of answers that are kept when they were taken: some blobs are those of a
+            thousand artifacts.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        cost: int = 0,
+        size: Callable[[T], int] = lambda _: 0,
+        keep: float = 0,
+    ) -> None:
+        self._limits, self._cost, self._size, self._keep = limits, cost, size, keep
+        self._calls: dict[Hashable, Call[T]] = {}
+        #: Answers that were taken, the last one taken last.
+        self._kept: dict[Hashable, Call[T]] = {}
+        self._kept_bytes = 0
+        self._process = os.getpid()
+        self._width = limits.width if limits.patience == math.inf else min(_FIRST, limits.width)
+        #: Seconds of the shortest of the last calls; infinite if one gave much.
+        self._shortest = math.inf
+        self._is_given_up = False
+        self._set_up()
+
+    def _set_up(self) -> None:
+        # What follows is changed by the threads that make the calls, too.
+        self._lock = threading.Lock()
+        self._pending: deque[Call[T]] = deque()
+        #: Those that are being made, and not overdue.
+        self._begun: set[Call[T]] = set()
+        self._waiting = self._lost = 0
+        #: Calls in a row that came to nothing and took long, and when the last of them ended.
+        self._in_vain, self._in_vain_at = 0, 0.0
+        #: The call for which the consumer waits, and what wakes it.
+        self._awaited: Call[T] | None = None
+        self._news: SimpleQueue[None] = SimpleQueue()
+
+    def is_low(self, first: Call[T] | None) -> bool:
+        """Tell whether it is time to want more.
+
+        Threads that have much to do wait for each other: the interpreter runs one at a time, and to
+        change takes as long as a quick call. So where calls are quick, they are made, and then
+        what they gave is used, by turns; else, or where they give much, while they are made.
+
+        Args:
+            first: the call that will be taken next.
+        """
+        if self._is_quick and first is not None and first.outcome is not None:
+            return False
+        return len(self._begun) + len(self._pending) <= self._width * _QUEUED // 2
+
+    @property
+    def _is_quick(self) -> bool:
+        return self._shortest < _LITTLE
+
+    def has_room(self, ahead: int = 0) -> bool:
+        """Tell whether one more call may be wanted, with so many items taken ahead."""
+        under_way = len(self._begun) + len(self._pending)
+        return under_way < self._width * _QUEUED and ahead < self._limits.ahead
+
+    def want(self, key: Hashable, act: Callable[[], T]) -> Call[T]:
+        """Let a call be made, now or in its turn; who wants it takes its answer, or drops it."""
+        self._see_fork()
+        if (call := self._calls.get(key)) is not None:
+            call.wanted += 1
+            return call
+        if (call := self._kept.pop(key, None)) is not None:
+            call.wanted = 1
+            self._kept_bytes -= call.size + _CALL
+            self._calls[key] = call
+            with self._lock:
+                self._waiting += call.size
+            return call
+        call = self._calls[key] = Call(key, act)
+        with self._lock:
+            self._pending.append(call)
+            if not self._is_quick:  # else when who wants more waits
+                self._call_threads()
+        return call
+
+    def wait(self, call: Call[T]) -> None:
+        """Wait a little until a call ends or is overdue, or more calls can be made."""
+        self._see_fork()
+        with self._lock:
+            if call.outcome is not None:
+                return
+            self._awaited = call
+            self._call_threads()
+            if call.began is None and self._is_gone:
+                call.outcome = Outcome(error=Untried())
+                self._call_threads()
+                return
+            left = math.inf if call.began is None else self._left(call)
+            glance = _BURST if self._is_quick else _GLANCE
+            here = None if self._begun else self._next()
+        try:
+            if here is None:
+                self._news.get(timeout=min(max(left, 0), glance))
+            else:  # no thread can be had
+                self._make(here)
+        except Empty:
+            with self._lock:
+                self._leave_behind(call)
+        finally:
+            self._awaited = None
+
+    def take(self, call: Call[T]) -> Outcome[T]:
+        """Return the answer of a call that was wanted, waiting for it."""
+        while call.outcome is None:
+            self.wait(call)
+        self.drop(call)
+        return call.outcome
+
+    def drop(self, call: Call[T]) -> None:
+        """Give up an answer that was wanted once."""
+        self._see_fork()
+        call.wanted -= 1
+        if not call.wanted:
+            self._put_away(call)
+
+    def give_up(self) -> None:
+        """Let no call begin any more."""
+        self._is_given_up = True  # without the lock: it may be held where garbage is collected
+
+    def _put_away(self, call: Call[T]) -> None:
+        """Keep an answer that nobody waits for any more, as long as there is memory for it."""
+        del self._calls[call.key]
+        with self._lock:
+            self._waiting -= call.size
+            self._call_threads()
+        if 0 < call.size <= self._keep:
+            self._kept[call.key] = call
+            self._kept_bytes += call.size + _CALL
+            while self._kept_bytes > self._keep:
+                self._kept_bytes -= self._kept.pop(next(iter(self._kept))).size + _CALL
+
+    def _see_fork(self) -> None:
+        """In a forked child, begin anew: the threads of its parent are not there."""
+        if self._process == os.getpid():
+            return
+        self._process = os.getpid()
+        self._set_up()
+        for call in self._calls.values():
+            if call.outcome is None:
+                call.began = None
+                self._pending.append(call)
+            else:
+                self._waiting += call.size
+
+    # With the lock
+
+    def _call_threads(self) -> None:
+        """Let more threads make calls if those that do would take long."""
+        while len(self._begun) < self._most and self._pending:
+            work = len(self._pending) * self._shortest
+            if self._begun and work < _LITTLE * len(self._begun):
+                return
+            call = self._next()
+            if call is None:
+                return
+            try:
+                start(partial(self._make, call))
+            except RuntimeError:  # those there are go on, or who waits makes it
+                call.began = None
+                self._begun.discard(call)
+                self._pending.appendleft(call)
+                return
+
+    @property
+    def _most(self) -> int:
+        """Threads that are called, at most; of more, quick calls would wait for each other."""
+        if not self._is_quick:
+            return self._width
+        return min(self._width, max(_FEW, int(self._shortest / _BUSY)))
+
+    def _next(self) -> Call[T] | None:
+        """Return the call that begins now, None if there is none for which there is memory."""
+        while self._pending and (self._pending[0].outcome or not self._pending[0].wanted):
+            self._pending.popleft()
+        if not self._pending or self._is_gone or self._is_given_up:
+            return None
+        call, awaited = self._pending[0], self._awaited
+        if awaited is not None and awaited.began is None and awaited.outcome is None:
+            call = awaited
+        memory = self._waiting + (len(self._begun) + 1) * self._cost
+        is_alone = call is awaited or not (self._begun or self._waiting)
+        if memory > self._limits.memory and not is_alone:
+            return None
+        self._pending.remove(call)
+        self._begun.add(call)
+        call.began = time.monotonic()
+        return call
+
+    @property
+    def _is_gone(self) -> bool:
+        """Whether whatever answers these calls seems to be gone."""
+        if self._lost >= self._limits.width:
+            return True
+        if self._in_vain < _IN_VAIN:
+            return False
+        return time.monotonic() - self._in_vain_at < self._limits.patience
+
+    def _note_in_vain(self) -> None:
+        self._in_vain, self._in_vain_at = self._in_vain + 1, time.monotonic()
+
+    def _left(self, call: Call[T]) -> float:
+        """Return the seconds that a call that began may still take."""
+        return (call.began or 0) + self._limits.patience - time.monotonic()
+
+    def _leave_behind(self, awaited: Call[T]) -> None:
+        """Let calls be overdue that took too long: one that is awaited, or in the way of it."""
+        for call in list(self._begun):
+            in_the_way = awaited.began is None or not call.wanted
+            if (call is awaited or in_the_way) and self._left(call) <= 0:
+                self._begun.discard(call)
+                self._lost += 1
+                self._note_in_vain()
+                call.outcome = Outcome(error=Overdue())
+        self._call_threads()
+
+    def _note(self, call: Call[T], outcome: Outcome[T]) -> bool:
+        """Take note of a call's end; tell whether that was in time."""
+        if call.outcome is not None:  # it was overdue, and nobody waits for it any more
+            self._lost -= 1
+            return False
+        self._begun.discard(call)
+        took = time.monotonic() - (call.began or 0)
+        if outcome.error is None and call.wanted:
+            call.size = self._size(outcome.value)
+            self._waiting += call.size
+        much = call.size > _MUCH
+        self._shortest = math.inf if much else min(took, self._shortest * _FORGET)
+        slow = took > self._limits.patience * _LONG
+        if slow and outcome.error is not None:
+            self._note_in_vain()
+        else:
+            self._in_vain = 0
+        self._width = max(self._width // 2, 1) if slow else min(self._width + 1, self._limits.width)
+        call.outcome = outcome
+        return True
+
+    # In the threads that make the calls
+
+    def _make(self, call: Call[T] | None) -> None:
+        """Make a call, and then those that wait for their turn."""
+        lock, news = self._lock, self._news
+        while call is not None:
+            try:
+                outcome: Outcome[T] = Outcome(call.act())
+            except BaseException as error:  # noqa: BLE001 - raised where it is taken
+                outcome = Outcome(error=error)
+            with lock:
+                in_time = self._note(call, outcome)
+                if in_time and len(self._begun) < self._width:
+                    call = self._next()
+                    self._call_threads()
+                else:
+                    call = None
+                awaited = self._awaited
+                if awaited is not None and self._is_over(awaited):
+                    self._awaited = None
+                    news.put(None)
+
+    def _is_over(self, awaited: Call[T]) -> bool:
+        """Tell whether there is something to do for who waits for a call."""
+        if self._is_quick:
+            return not self._begun
+        return awaited.outcome is not None or not self._pending
+
+
+_END: Any = object()
+
+
+def in_order(
+    items: Iterable[Item],
+    plan: Callable[[Item], tuple[Hashable, Callable[[], T]] | None],
+    calls: SideBySide[T],
+) -> Generator[tuple[Item, Outcome[T] | None], None, None]:
+    """Yield each item with the outcome of its call, in order, while later ones are under way.
+
+    Items are taken from their source by the thread that consumes, as far ahead as there is room.
+    What the source raises is raised after the items before it.
+
+    Args:
+        items: what the calls are for.
+        plan: gives the key and the call of an item; None if it needs no call.
+        calls: where they are made.
+    """
+    taken = _Taken(_held_back(items), plan, calls)
+    try:
+        while True:
+            if calls.is_low(taken.ahead[0][1] if taken.ahead else None):
+                taken.more()
+            if not taken.ahead:
+                return
+            item, call = taken.ahead[0]
+            if call is not None and call.outcome is None:
+                calls.wait(call)
+                continue
+            taken.ahead.popleft()
+            if isinstance(item, _Failed):
+                raise item.error
+            yield item, None if call is None else calls.take(call)
+    finally:
+        calls.give_up()
+
+
+class _Taken(Generic[Item, T]):
+    """Items that were taken from their source, with their calls."""
+
+    def __init__(
+        self,
+        source: Iterator[Any],
+        plan: Callable[[Item], tuple[Hashable, Callable[[], T]] | None],
+        calls: SideBySide[T],
+    ) -> None:
+        self._source, self._plan, self._calls = source, plan, calls
+        self._last = False
+        self.ahead: deque[tuple[Any, Call[T] | None]] = deque()
+
+    def more(self) -> None:
+        """Take some; who has an answer to give does not do so for long."""
+        until = time.monotonic() + _MOMENT
+        while not self._last and self._calls.has_room(len(self.ahead)):
+            item = next(self._source, _END)
+            if item is _END:
+                self._last = True
+                return
+            planned = None if isinstance(item, _Failed) else self._plan(item)
+            call = None if planned is None else self._calls.want(*planned)
+            self.ahead.append((item, call))
+            first = self.ahead[0][1]
+            if (first is None or first.outcome is not None) and time.monotonic() > until:
+                return
+
+
+class _Failed(NamedTuple):
+    """Where the source of items failed."""
+
+    error: Exception
+
+
+def _held_back(items: Iterable[Item]) -> Iterator[Any]:
+    """Yield the items, and in place of what their source raises where."""
+    try:
+        yield from items
+    except Exception as error:  # noqa: BLE001 - raised in its turn
+        yield _Failed(error)

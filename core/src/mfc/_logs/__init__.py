@@ -1,0 +1,1 @@
+"""Log lines: merged, selected, the end of them, followed."""

@@ -1,0 +1,1 @@
+"""Entry points, selection, registry and guarded hooks; `defaults` is Metaflow's own behaviour."""

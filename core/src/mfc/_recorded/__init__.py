@@ -1,0 +1,1 @@
+"""What recorded metadata says: graph, lineage, status, outcomes, included files."""

@@ -1,0 +1,432 @@
+"""Whether a task or run is running, completed or failed, and how one can tell.
+
+A writer may be at work meanwhile. At the end of an attempt Metaflow registers `attempt_ok`, then
+`attempt-done`, then each artifact, `_task_ok` somewhere in their midst; its scheduler notes the
+return code last. So an attempt has completed once all of that is there, and what was read of two
+moments is read again.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import attrs
+
+from mfc._recorded._graph import Graph, graph_noted
+from mfc._recorded._metadata import newest, of_attempt, recorded_store
+from mfc._recorded._settled import asked_singly, completed, own_fields
+from mfc.errors import (
+    DatastoreError,
+    MetaflowException,
+    PluginError,
+    Unanswered,
+    UnreadableRecord,
+)
+from mfc.model import ArtifactRecord, MetadataRecord, Record, Status, whole_number
+
+if TYPE_CHECKING:
+    from mfc._objects._run import Run
+    from mfc._objects._task import Task
+
+_DONE, _OK = "attempt-done", "attempt_ok"
+_MARKS, _NOTED = ("attempt", _DONE), (_OK,)
+_STORE = ("ds-type", "ds-root")
+#: Seconds without a sign of life after which nobody can say that something still runs.
+STALE = 24 * 3600
+#: Seconds that the next attempt may take to start once it is due.
+START = 60.0
+#: Seconds after the end of an attempt in which its artifacts may still be on their way.
+_SETTLING = 10.0
+#: Characters of an exception's text in a reason.
+_LONGEST = 200
+#: Looks at a task that changes all the while.
+_LOOKS = 4
+#: What goes wrong where the scheduler noted nothing, or something else.
+_NOT_NOTED = (
+    DatastoreError,
+    PluginError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+#: What Metaflow's scheduler does not try again.
+_FINAL = 202
+
+
+def task_status(task: Task) -> Status:
+    """Return where a task stands, from its marks of attempts; no value is unpickled blindly.
+
+    Where what it recorded cannot be read, that is `unknown`.
+
+    Raises:
+        Unanswered: the metadata's backend does not answer.
+    """
+    try:
+        return completed(task) or standing(task).status
+    except Unanswered:
+        raise
+    except MetaflowException as unreadable:
+        return Status("unknown", str(unreadable))
+
+
+def run_status(run: Run) -> Status:
+    """Return where a run stands: by its end task, else by the tasks that it has.
+
+    Where what it recorded cannot be read, that is `unknown`.
+
+    Raises:
+        Unanswered: the metadata's backend does not answer.
+    """
+    try:
+        return run_standing(run)
+    except Unanswered:
+        raise
+    except MetaflowException as unreadable:
+        return Status("unknown", str(unreadable))
+
+
+def run_standing(run: Run) -> Status:
+    """Return where a run stands.
+
+    Raises:
+        MetaflowException: what it recorded cannot be read.
+    """
+    end = run.end_task
+    if end is not None:
+        status = standing(end).status
+        return Status(status, f"end task {end.pathspec}: {status.reason}")
+    latest, running, unknown = _sign(run._record), None, None
+    unreadable: MetaflowException | None = None
+    for step in run:
+        for task in step:
+            latest = max(latest, _sign(task._record))
+            try:
+                status = completed(task) or standing(task).status
+            except Unanswered:
+                raise
+            except MetaflowException as error:
+                unreadable = unreadable or error
+                continue
+            if status == "failed":
+                return Status("failed", f"task {task.pathspec}: {status.reason}")
+            if status == "running" and running is None:
+                running = Status("running", f"task {task.pathspec}: {status.reason}")
+            if status == "unknown" and unknown is None:
+                unknown = Status("unknown", f"task {task.pathspec}: {status.reason}")
+    if running is None and unreadable is not None:
+        raise unreadable
+    return running or unknown or _quiet(latest, "no task is running, the end step has not begun")
+
+
+@attrs.frozen
+class Standing:
+    """Where a task stands, and how one knows."""
+
+    status: Status
+    #: The attempt that started last, or was chosen; None if none has started.
+    attempt: int | None
+    #: When the newest mark of it was made, in seconds since 1970 UTC.
+    newest: float
+
+
+class _Marks(NamedTuple):
+    """What a task recorded of its attempts."""
+
+    started: frozenset[int]
+    #: When each attempt ended, in ms since 1970 UTC.
+    done: dict[int, int]
+    newest: int
+
+    @property
+    def latest(self) -> int | None:
+        """The attempt that started last."""
+        return max((*self.started, *self.done), default=None)
+
+
+class _End(NamedTuple):
+    """What the scheduler noted of the end of an attempt."""
+
+    return_code: int
+    #: The scheduler ended it, and does not try it again.
+    killed: bool
+
+
+class _Seen(NamedTuple):
+    """What one look at a task found."""
+
+    marks: _Marks
+    end: _End | None
+
+
+def standing(task: Task) -> Standing:
+    """Return where a task stands.
+
+    Raises:
+        MetaflowException: what it recorded cannot be read.
+    """
+    found, seen = _look(task, None)
+    for _ in range(_LOOKS):
+        if found is not None:
+            return found
+        # Without its siblings: what others were told about it is of the past.
+        alone = type(task)._of(task._scope, task._record, task._attempt)
+        found, seen = _look(alone, seen)
+    latest, newest_mark = seen.marks.latest, seen.marks.newest / 1000
+    return Standing(Status("running", f"attempt {latest} is ending"), latest, newest_mark)
+
+
+def _look(task: Task, before: _Seen | None) -> tuple[Standing | None, _Seen]:
+    """Look once; None where an attempt may be ending, unless all was so `before`."""
+    marks, records = _marks(task)
+    latest = marks.latest
+    if latest is None:
+        if task._attempt is not None:
+            status = Status("unknown", f"attempt {task._attempt} recorded nothing")
+        else:
+            status = _quiet(_sign(task._record), "it was created, no attempt has started")
+        return Standing(status, task._attempt, marks.newest / 1000), _Seen(marks, None)
+    attempt = _Attempt(task, latest, marks, records)
+    found, seen = attempt.status(), _Seen(marks, None)
+    if found is None:
+        # What the scheduler notes comes last, so all else has to be looked at after that.
+        seen = _Seen(marks, attempt.noted_end)
+        found = attempt.settled() if seen == before else None
+    return (None if found is None else Standing(found, latest, marks.newest / 1000)), seen
+
+
+def _marks(task: Task) -> tuple[_Marks, list[MetadataRecord]]:
+    # Where each question waits for a network, one brings all.
+    wanted = (*_MARKS, *_NOTED, *_STORE) if task._scope.remote else _MARKS
+    everything = own_fields(task, wanted)
+    if everything is None:
+        everything = task._own_metadata(wanted)
+    records = of_attempt(everything, task._attempt)
+    marks = _Marks(
+        frozenset(number for number, _ in _numbered(records, "attempt")),
+        {number: record.created for number, record in _numbered(records, _DONE)},
+        max(
+            max((record.created for record in records), default=task._record.created),
+            task._record.heartbeat or 0,
+        ),
+    )
+    return marks, everything
+
+
+def _numbered(records: list[MetadataRecord], field: str) -> Iterator[tuple[int, MetadataRecord]]:
+    for record in records:
+        if record.name == field and (number := whole_number(record.value)) is not None:
+            yield number, record
+
+
+class _Attempt:
+    """The attempt of a task that started last, or was chosen."""
+
+    def __init__(
+        self, task: Task, number: int, marks: _Marks, records: list[MetadataRecord]
+    ) -> None:
+        self._task, self._number, self._marks, self._records = task, number, marks, records
+        self._scope, self._path = task._scope, task._record.path
+        #: Artifacts of this attempt that were looked up together.
+        self._found: dict[str, ArtifactRecord] = {}
+
+    def status(self) -> Status | None:
+        """Return where it stands; None where a second look has to tell, as it may be ending."""
+        number, ended = self._number, self._marks.done.get(self._number)
+        if ended is None:
+            if self.noted_end is not None or self.noted_outcome is False:
+                return None
+            return _quiet(self._marks.newest, f"attempt {number} has started and not ended")
+        outcome = self._artifact("_task_ok")
+        if outcome is None:
+            return None
+        if self._scope.reader.plain(outcome, self._scope.provider) is not True:
+            return self._failed(f"attempt {number}{self._raised()}")
+        return self._completed() if self._all_there(outcome, ended) else None
+
+    def settled(self) -> Status:
+        """Return where an attempt stands of which nothing more came between two looks."""
+        number, end = self._number, self.noted_end
+        done = "unfinished" if number not in self._marks.done else "its artifacts are not all there"
+        if end is not None and end.return_code:
+            final = end.killed or end.return_code == _FINAL
+            reason = f"attempt {number} ended with return code {end.return_code}, {done}"
+            return self._failed(reason, final=final)
+        if end is not None and number not in self._marks.done:
+            return self._failed(f"attempt {number} ended with return code 0, {done}")
+        if end is not None:
+            return Status("unknown", f"attempt {number} ended with return code 0, {done}")
+        if self.noted_outcome is False:
+            return self._failed(f"attempt {number} failed, {done}")
+        return _quiet(self._marks.newest, f"attempt {number} is done, {done} yet")
+
+    def _artifact(self, name: str) -> ArtifactRecord | None:
+        """Return an artifact of this attempt, not of another one that has ended meanwhile.
+
+        Raises:
+            UnreadableRecord: there is one, but it cannot be read.
+        """
+        if name in self._found:
+            return self._found[name]
+        path, provider = self._path.child(name), self._scope.provider
+        together = self._task._siblings is not None and not asked_singly(self._task)
+        if together or (self._scope.remote and self._task._attempt is None):
+            found = self._task._child_record(path)
+            if isinstance(found, ArtifactRecord) and found.attempt == self._number:
+                return found
+        found = provider.get(path, self._number)
+        return found if isinstance(found, ArtifactRecord) else None
+
+    def _value(self, name: str) -> object:
+        record = self._artifact(name)
+        return None if record is None else self._scope.reader.plain(record, self._scope.provider)
+
+    def _all_there(self, outcome: ArtifactRecord, ended: int) -> bool:
+        """Tell whether all artifacts of the attempt are registered, as its datastore lists them.
+
+        Far away that is asked for only while they may still be on their way.
+        """
+        reader = self._scope.reader
+        settling = abs(time.time() - ended / 1000) <= _SETTLING
+        try:
+            if not settling and not reader.datastore.is_local(outcome.ds_type):
+                return True
+            where = reader.place(outcome, self._scope.provider)
+            names = reader.datastore.attempt_names(where, self._path, self._number)
+        except DatastoreError:
+            return not settling  # on a network disk it may be seen before it can be read
+        except PluginError:
+            return True  # all that is known is the outcome
+        # They are registered in this order, so the last one comes when all others are there.
+        return not names or self._is_there(names[-1])
+
+    def _is_there(self, name: str) -> bool:
+        """Tell whether an artifact is registered; look up `_success` on the way, asked for next."""
+        if self._scope.remote:
+            return self._artifact(name) is not None
+        wanted = (name, "_success")
+        for record in self._scope.provider.artifacts(self._path, wanted, self._number):
+            self._found[record.path.name] = record
+        return name in self._found
+
+    def _completed(self) -> Status:
+        if self._task._siblings is not None and self.noted_outcome is not None:
+            success = self._task._truth("_success")
+        else:
+            success = self._value("_success") is True
+        caught = "" if success else "; its exception was caught"
+        return Status("completed", f"attempt {self._number} completed{caught}")
+
+    def _raised(self) -> str:
+        try:
+            exception = self._value("_exception")
+        except (DatastoreError, UnreadableRecord) as unreadable:
+            exception = unreadable
+        return "" if exception is None else f" raised {_described(exception)}"
+
+    def _failed(self, reason: str, *, final: bool = False) -> Status:
+        """Return `failed`, or `running` while another attempt is due."""
+        if self._task._attempt is None and not final:
+            ended = self._marks.done.get(self._number)
+            since = (self._marks.newest if ended is None else ended) / 1000
+            # A scheduler that was killed starts no other attempt; how long ago is not recorded.
+            if time.time() - since < STALE:
+                due = due_after(graph_around(self._task), self._path.components[2], self._number)
+                if due is not None and (ended is None or time.time() - since < due.seconds):
+                    return Status("running", due.reason)
+        return Status("failed", reason)
+
+    @functools.cached_property
+    def noted_outcome(self) -> bool | None:
+        """Whether the attempt noted that it went well; None if it did not (before 2.2.5)."""
+        records = self._records
+        if not self._scope.remote:
+            records = self._task._own_metadata(_NOTED)
+        for record in records:
+            if record.name == _OK and record.attempt == self._number:
+                return record.value == "True"  # type: ignore[no-any-return]
+        return None
+
+    @functools.cached_property
+    def noted_end(self) -> _End | None:
+        """What the scheduler noted of the end of the attempt, None if it noted nothing."""
+        records = self._records
+        if not self._scope.remote:
+            records = self._task._own_metadata(_STORE)
+        try:
+            where = recorded_store(self._scope, self._path, newest(records))
+            if where is None:
+                return None
+            store = self._scope.reader.datastore
+            for name in (f"{self._number}.runtime", f"{self._number}.runtime.json"):  # before 2.4
+                found = store.task_file(where, self._path, name)
+                if found is not None:
+                    noted = json.loads(found)
+                    return _End(int(noted["return_code"]), noted.get("killed") is True)
+        except _NOT_NOTED:
+            pass
+        return None
+
+
+class Due(NamedTuple):
+    """Another attempt that should start."""
+
+    #: Seconds after the end of the one before within which it starts.
+    seconds: float
+    reason: str
+
+
+def due_after(graph: Graph | None, step: str, failed: int) -> Due | None:
+    """Return the attempt that follows a failed one, None if none does or the graph is unknown."""
+    if graph is None:
+        return None
+    times, minutes = graph.retry_of(step)
+    number = failed + 1
+    if failed < times:
+        return Due(60.0 * minutes + START, f"attempt {number} of {times + 1} failed; retry due")
+    if failed < times + graph.fallbacks_of(step):
+        return Due(60.0 * minutes + START, f"attempt {number} failed; what catches it is due")
+    return None
+
+
+def graph_around(task: Task) -> Graph | None:
+    """Return the graph of the run of a task, asked for once in a listing: it does not change."""
+    notes = {} if task._siblings is None else task._siblings[0].notes
+    return graph_noted(task._scope, task._record.path, notes)
+
+
+def _sign(record: Record) -> int:
+    """Return when a run or task gave its last sign of life, as its record tells, in ms."""
+    beat = record.heartbeat
+    return record.created if beat is None else max(record.created, beat)
+
+
+def _described(exception: object) -> str:
+    """Return type and first line of an exception, or of whatever else stands in its place."""
+    kind, text = getattr(exception, "type", None), getattr(exception, "exception", None)
+    if isinstance(exception, MetaflowException):
+        text = exception.message
+    kind = kind if isinstance(kind, str) else type(exception).__name__
+    lines = text.splitlines() if isinstance(text, str) else []
+    first = lines[0] if lines else ""
+    return f"{kind}: {first if len(first) <= _LONGEST else f'{first[:_LONGEST]}…'}"
+
+
+def _quiet(since: int, what: str) -> Status:
+    """Return `running`, or `unknown` if that was so long ago that nobody can say."""
+    silent = time.time() - since / 1000
+    word = "running" if silent < STALE else "unknown"
+    return Status(word, f"{what}; last sign of life {_duration(silent)} ago")
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

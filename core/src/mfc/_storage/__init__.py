@@ -1,0 +1,1 @@
+"""Where values are, and how their bytes are read: locations, blobs, ranges, archives."""
