@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from mfc._arguments import path_of
 from mfc._objects._object import MetaflowObject
+from mfc._recorded._values import value_of
 from mfc._session._reader import OBJECTS
 from mfc.errors import (
     ArtifactNotFound,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from mfc._concurrency._prefetch import Siblings
     from mfc._objects._task import Task
     from mfc._session._scope import Scope
-    from mfc._storage._spool import Held
 
 #: The question for the artifacts of the end task of a run.
 AT_END = "at end"
@@ -82,17 +82,8 @@ class DataArtifact(MetaflowObject):
             UndecodableArtifact: the decoder failed.
         """
         row, position = self._place_in_row()
-        return self._value(None if row is None else partial(row.held, position, self._record))
-
-    def _value(self, read: Callable[[], Held] | None) -> Any:
-        """Return the value; `read` gives its content, if that is known better than to read it."""
-        scope = self._scope
-        value = scope.reader.value(self._record, scope.provider, read)
-        if type(value).__module__ != "mfc":  # as of all classes of ours
-            return value
-        from mfc._recorded._included_file import included_file, is_included  # few artifacts are
-
-        return included_file(scope, value, self.pathspec) if is_included(value) else value
+        read = None if row is None else partial(row.held, position, self._record)
+        return value_of(self._scope, self._record, read)
 
     def _place_in_row(self) -> tuple[Row | None, int]:
         """Return what knows the artifacts of this name in the tasks of a listing, if there is."""

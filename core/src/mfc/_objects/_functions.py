@@ -137,6 +137,6 @@ def load(
         BadArgument: an argument is not of its kind.
         MetaflowException: in its turn, as `.data` of the artifact raises it.
     """
-    from mfc._bulk._load import load as loaded  # values need it, listings do not
+    from mfc._objects._loading import load as loaded  # values need it, listings do not
 
     return loaded(tasks_or_artifacts, names, progress, errors)

@@ -59,12 +59,12 @@ class Run(MetaflowObject):
 
     def artifacts(self, *names: str) -> Iterator[DataArtifact]:
         """Yield the artifacts of all tasks of all steps, newest first; see `Step.artifacts`."""
-        from mfc._bulk._ahead import table  # few listings are walked by artifact
+        from mfc._objects._loading import artifacts_below  # few listings are walked by artifact
 
         wanted = texts("names", names)
         described = f"artifacts of {self.pathspec}: {', '.join(wanted) or 'all'}"
         tasks = (task for step in self for task in step)
-        return Listing(table(self._scope, self._record.path, tasks, wanted), described, self._scope)
+        return Listing(artifacts_below(self, tasks, wanted), described, self._scope)
 
     # The end
 

@@ -69,12 +69,11 @@ class Step(MetaflowObject):
             names: which, in this order; by default all but those that begin with `_`. A task that
                 lacks one is passed over.
         """
-        from mfc._bulk._ahead import table  # few listings are walked by artifact
+        from mfc._objects._loading import artifacts_below  # few listings are walked by artifact
 
         wanted = texts("names", names)
         described = f"artifacts of {self.pathspec}: {', '.join(wanted) or 'all'}"
-        found = table(self._scope, self._record.path, iter(self), wanted)
-        return Listing(found, described, self._scope)
+        return Listing(artifacts_below(self, self, wanted), described, self._scope)
 
     @property
     def control_task(self) -> Task | None:
