@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -220,6 +220,23 @@ class DataArtifact(MetaflowObject):
 def _type_in(noted: dict[str, Any]) -> str:
     found = noted.get("type")
     return found if isinstance(found, str) else ""
+
+
+def artifacts_below(
+    above: MetaflowObject, tasks: Iterable[Task], names: list[str]
+) -> Iterator[DataArtifact]:
+    """Yield the artifacts of tasks of a step or run; values of one name are read ahead."""
+    from mfc._bulk._ahead import TableTask, table  # few listings are walked by artifact
+
+    rows = (TableTask(task._scope, task._record.path, partial(_made, task)) for task in tasks)
+    return table(above._scope, above._record.path, rows, names)
+
+
+def _made(task: Task, record: ArtifactRecord, row: tuple[Row, int] | None) -> DataArtifact:
+    made = DataArtifact._of(task._scope, record, None, task)
+    if row is not None:
+        made._row = row
+    return made
 
 
 class MetaflowData:

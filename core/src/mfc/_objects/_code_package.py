@@ -39,7 +39,7 @@ class MetaflowCode:
         )
 
         text("flow_name", flow_name, "the name of a flow")
-        scope = scope or current_client().scope
+        scope = scope or Scope.now(current_client())
         noted = _noted(code_package)
         self._flow, self._noted = flow_name, code_package
         self._path: str = noted["location"]

@@ -48,7 +48,7 @@ class Metaflow:
 
     @property
     def _scope(self) -> Scope:
-        return attrs.evolve(self._reader.scope, provider=self._provider)
+        return attrs.evolve(Scope.now(self._reader), provider=self._provider)
 
     @property
     def flows(self) -> list[Flow]:
@@ -175,7 +175,7 @@ class Flow(MetaflowObject):
 
     def is_in_namespace(self) -> bool:
         """Tell whether a run of this flow is in the client's namespace as it is now."""
-        scope = self._scope.reader.scope
+        scope = Scope.now(self._scope.reader)
         namespace = scope.namespace
         return namespace is None or Flow._of(scope, self._record)._any_run()
 

@@ -1,13 +1,11 @@
-"""`mfc.load` and listings by artifact: from objects of the Client API to reading in bulk."""
+"""`mfc.load`: from objects of the Client API to reading in bulk."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
-from functools import partial
 from typing import Any
 
 from mfc._arguments import members, one_of, texts
-from mfc._bulk._ahead import Row, TableTask, table
 from mfc._bulk._load import ArtifactAt, Item, TaskAt, TasksBelow, values
 from mfc._bulk._progress import Progress, reporter
 from mfc._concurrency._calls import Limits
@@ -17,7 +15,6 @@ from mfc._objects._run import Run
 from mfc._objects._step import Step
 from mfc._objects._task import Task
 from mfc.errors import BadArgument
-from mfc.model import ArtifactRecord
 
 _EXPECTED = "tasks with names, load(step, 'x'), or artifacts, load(step.artifacts('x'))"
 
@@ -76,18 +73,3 @@ def _wrong(item: object) -> BadArgument:
 
 def _limits() -> Limits:
     return current_client().datastore.limits
-
-
-def artifacts_below(
-    above: Run | Step, tasks: Iterable[Task], names: list[str]
-) -> Iterator[DataArtifact]:
-    """Yield the artifacts of tasks of a step or run; values of one name read each other ahead."""
-    rows = (TableTask(task._scope, task._record.path, partial(_made, task)) for task in tasks)
-    return table(above._scope, above._record.path, rows, names)
-
-
-def _made(task: Task, record: ArtifactRecord, row: tuple[Row, int] | None) -> DataArtifact:
-    made = DataArtifact._of(task._scope, record, None, task)
-    if row is not None:
-        made._row = row
-    return made

@@ -92,7 +92,7 @@ class MetaflowObject:
     ) -> None:
         attempt = self._checked_attempt(attempt)
         path = Pathspec.parse(pathspec, self._level)
-        scope = chosen_client(client).scope
+        scope = Scope.now(chosen_client(client))
         checked = flag("_namespace_check", _namespace_check)
         self._find(scope if checked else scope.unchecked(), path, attempt)
 

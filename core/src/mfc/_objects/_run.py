@@ -10,7 +10,7 @@ import attrs
 
 from mfc._arguments import texts
 from mfc._concurrency._prefetch import Question
-from mfc._objects._artifact import AT_END, MetaflowData
+from mfc._objects._artifact import AT_END, MetaflowData, artifacts_below
 from mfc._objects._code_package import UNCLEAR, MetaflowCode, noted_package
 from mfc._objects._listing import Listing
 from mfc._objects._object import MetaflowObject, local_time
@@ -59,8 +59,6 @@ class Run(MetaflowObject):
 
     def artifacts(self, *names: str) -> Iterator[DataArtifact]:
         """Yield the artifacts of all tasks of all steps, newest first; see `Step.artifacts`."""
-        from mfc._objects._loading import artifacts_below  # few listings are walked by artifact
-
         wanted = texts("names", names)
         described = f"artifacts of {self.pathspec}: {', '.join(wanted) or 'all'}"
         tasks = (task for step in self for task in step)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mfc._arguments import texts
+from mfc._objects._artifact import artifacts_below
 from mfc._objects._listing import Listing
 from mfc._objects._object import MetaflowObject, local_time
 from mfc._recorded._graph import Graph, graph_of, parameters_of
@@ -69,8 +70,6 @@ class Step(MetaflowObject):
             names: which, in this order; by default all but those that begin with `_`. A task that
                 lacks one is passed over.
         """
-        from mfc._objects._loading import artifacts_below  # few listings are walked by artifact
-
         wanted = texts("names", names)
         described = f"artifacts of {self.pathspec}: {', '.join(wanted) or 'all'}"
         return Listing(artifacts_below(self, self, wanted), described, self._scope)

@@ -49,7 +49,7 @@ class Trigger:
         self, events: Iterable[MetaflowEvent | Mapping[str, Any]] = (), scope: Scope | None = None
     ) -> None:
         self._events = list(map(_event, members("events", events, _EVENTS)))
-        self._scope = scope or current_client().scope
+        self._scope = scope or Scope.now(current_client())
         self._known_runs: list[Run] | None = None
 
     @classmethod

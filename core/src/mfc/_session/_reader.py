@@ -16,7 +16,6 @@ from mfc._concurrency._forks import fork_safe
 from mfc._pickle._origin import HAS_CODE
 from mfc._plugins._guard import Plugin, provider_of
 from mfc._session._provider import CompletedProvider, Counter
-from mfc._session._scope import Scope
 from mfc._storage._known import UNKNOWN, known
 from mfc._storage._place import ROOT_MARK, Place, Roots, bound, place_of
 from mfc.config import Config
@@ -104,7 +103,6 @@ class Reader:
         self._known_classes: tuple[frozenset[str], dict[str, Any]] | None = None
         self._policy: NamespacePolicy | None = None
         self._provider: MetadataProvider | None = None
-        self._scope: Scope | None = None
         self._namespace: str | Unset | None = DEFAULT
         if not isinstance(namespace, Unset):
             self.namespace = namespace
@@ -130,7 +128,7 @@ class Reader:
         """
         provider = self.provider_at(metadata)
         with self._lock:
-            self._provider, self._scope = provider, None
+            self._provider = provider
         return provider.address
 
     def provider_at(
@@ -185,7 +183,6 @@ class Reader:
             raise BadArgument.of("namespace", namespace, "text such as 'user:ada', or None")
         with self._lock:
             self._namespace = None if namespace is None else str.__str__(namespace)
-            self._scope = None
 
     def reset_namespace(self) -> str | None:
         """Return to the default namespace.
@@ -203,17 +200,8 @@ class Reader:
             return self
         client = object.__new__(type(self))
         client.__dict__.update(self.__dict__)  # shares all but what differs
-        client.trust, client._scope = limited, None
+        client.trust = limited
         return client
-
-    @property
-    def scope(self) -> Scope:
-        """Provider and namespace as they are now; objects keep it."""
-        with self._lock:
-            if self._scope is None:
-                namespace = self.namespace
-                self._scope = Scope(self, self.provider, namespace, namespace is not None)
-            return self._scope
 
     def plugins(self) -> list[PluginInfo]:
         """Return all plugins, in use or not, with what is known of each; loads them all."""
