@@ -222,7 +222,7 @@ def test_builders_of_plugins_make_values_and_are_asked_for_once(site: Any) -> No
         "from mfc.trust import Trust\n"
         "from mfc._pickle import loads\n"
         "client = Client(trust='safe')\n"
-        "trusts = [client._extended(client.trust) for _ in range(3)]\n"
+        "trusts = [client._reader._extended(client.trust) for _ in range(3)]\n"
         "import mfc_money\n"
         "blob = b'cshop\\nMoney\\n(I1\\ntR}Vcents\\nI5\\nsb.'\n"
         "show([loads(blob, trusts[2]), len(mfc_money.asked), trusts[0].builders is trusts[2].builders])"

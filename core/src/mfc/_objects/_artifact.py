@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from mfc._arguments import path_of
 from mfc._objects._object import MetaflowObject
 from mfc._recorded._values import value_of
-from mfc._session._reader import OBJECTS
 from mfc.errors import (
     ArtifactNotFound,
     ChildNotFound,
@@ -52,8 +51,10 @@ def _in_row(scope: Scope, listing: Siblings, name: str, position: int) -> Artifa
         return cast("ArtifactRecord | None", known.get(name) if of_run else known)
     with contextlib.suppress(MetaflowException):  # raised in its turn
         if of_run:
-            run = OBJECTS[Level.RUN]._of(scope, Record(path, 0))
-            return cast("ArtifactRecord | None", run._end_artifacts(name).get(name))
+            from mfc._objects._run import Run  # it imports this module
+
+            run = Run._of(scope, Record(path, 0))
+            return run._end_artifacts(name).get(name)
         record = scope.provider.get(path.child(name))
         return record if isinstance(record, ArtifactRecord) else None
     return None
@@ -69,6 +70,12 @@ class DataArtifact(MetaflowObject):
     _row: tuple[Row, int]
     if TYPE_CHECKING:
         parent: Task
+
+    @classmethod
+    def _above(cls) -> type[Task]:
+        from mfc._objects._task import Task  # it imports this module
+
+        return Task
 
     @property
     def data(self) -> Any:

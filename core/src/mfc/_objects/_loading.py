@@ -10,7 +10,7 @@ from mfc._bulk._load import ArtifactAt, Item, TaskAt, TasksBelow, values
 from mfc._bulk._progress import Progress, reporter
 from mfc._concurrency._calls import Limits
 from mfc._objects._artifact import DataArtifact
-from mfc._objects._client import current_client
+from mfc._objects._current import current_client
 from mfc._objects._run import Run
 from mfc._objects._step import Step
 from mfc._objects._task import Task

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mfc._arguments import texts
-from mfc._objects._artifact import artifacts_below
+from mfc._objects._artifact import DataArtifact, artifacts_below
 from mfc._objects._listing import Listing
 from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._task import Task
 from mfc._recorded._graph import Graph, graph_of, parameters_of
 from mfc._recorded._lineage import graph_around
 from mfc.errors import NoTasks, UnreadableRecord
@@ -17,9 +18,7 @@ from mfc.model import Level, Pathspec, Record
 from mfc.query import Query
 
 if TYPE_CHECKING:
-    from mfc._objects._artifact import DataArtifact
     from mfc._objects._run import Run
-    from mfc._objects._task import Task
 
 _CONTROL, _PARAMETERS = "control_task", "_parameters"
 
@@ -34,8 +33,15 @@ class Step(MetaflowObject):
 
     __slots__ = ()
     _level = Level.STEP
+    _child_class = Task
     if TYPE_CHECKING:
         parent: Run
+
+    @classmethod
+    def _above(cls) -> type[Run]:
+        from mfc._objects._run import Run  # it imports this module
+
+        return Run
 
     def __iter__(self) -> Iterator[Task]:
         """Yield the tasks, newest first."""
