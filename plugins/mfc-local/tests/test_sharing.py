@@ -151,7 +151,7 @@ def test_copies_are_of_the_same_client(full: Tree, duplicate: Any) -> None:
         made = duplicate(found)
         assert made == found
         assert made is not found
-        assert made._scope.reader is client
+        assert made._scope.reader is client._reader
     assert duplicate(task["x1"]).data == [1]
     data = duplicate(task.data)
     assert isinstance(data, MetaflowData)

@@ -13,7 +13,6 @@ import attrs
 
 from mfc._arguments import members, path_of
 from mfc._concurrency._forks import fork_safe
-from mfc._pickle._origin import HAS_CODE
 from mfc._plugins._guard import Plugin, provider_of
 from mfc._session._provider import CompletedProvider, Counter
 from mfc._storage._known import UNKNOWN, known
@@ -390,6 +389,9 @@ class Reader:
         origin: tuple[ArtifactRecord, MetadataProvider],
         trust: Trust,
     ) -> object:
+        # Listings need no values, so not at start-up.
+        from mfc._pickle._origin import HAS_CODE
+
         record, provider = origin
         if (place := self.place(record, provider)).original:  # what goes wrong is not wrong there
             record = attrs.evolve(record, location=f"{ROOT_MARK}{place.roots[0]}")
