@@ -34,7 +34,7 @@ hypothesis.settings.load_profile("patient")
 pytest_plugins = ["mfc_testing.report", "tests.servers.fixtures"]
 ROOT = Path(__file__).parent
 SAMPLE = ROOT / "plugins/mfc-testing/src/mfc_testing/sample/sample.tgz"
-#: Folders and files of tests that start servers, run Metaflow or build environments: `-m "not slow"`.
+#: Folders and files of tests that start servers, run Metaflow or build environments.
 SLOW = (
     "contrib/mfc-server/tests/",
     "plugins/mfc-azure/tests/",
