@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from mfc._arguments import flag, one_of
 from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
 from mfc._objects._code_package import MetaflowCode, environment_of
 from mfc._objects._object import MetaflowObject, local_time
 from mfc._recorded._lineage import PATH_FIELD, children_of, parents_of
-from mfc._recorded._metadata import Metadata, newest, of_attempt, origin_of, with_origins
+from mfc._recorded._metadata import newest, of_attempt, origin_of, with_origins
 from mfc._recorded._questions import BY_METADATA, artifact_of, metadata_of, outcome_of
 from mfc.errors import BadArgument, Unanswered, UnreadableRecord, warn
 from mfc.model import (
@@ -33,6 +33,17 @@ if TYPE_CHECKING:
     from mfc._objects._step import Step
 
 _MISSING = object()
+
+
+class Metadata(NamedTuple):
+    """One metadata event of a task, with Metaflow's fields."""
+
+    name: str
+    value: Any
+    #: Milliseconds since 1970-01-01 UTC: a number, as Metaflow has it.
+    created_at: int
+    type: str | None
+    task: Task
 
 
 class Task(MetaflowObject):

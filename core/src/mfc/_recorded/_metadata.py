@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from mfc._session._scope import Scope
 from mfc._storage._place import Place, place
@@ -11,26 +11,12 @@ from mfc.errors import DatastoreError
 from mfc.model import MetadataRecord, Pathspec, is_name, whole_number
 from mfc.query import Query
 
-if TYPE_CHECKING:
-    from mfc._objects._task import Task
-
 CODE = "code-package"
 ORIGIN_RUN = "origin-run-id"
 ORIGIN_TASK = "origin-task-id"
 _ORIGIN = (ORIGIN_RUN, ORIGIN_TASK)
 #: What Metaflow writes as the origin of what has none.
 _NONE = "None"
-
-
-class Metadata(NamedTuple):
-    """One metadata event of a task, with Metaflow's fields."""
-
-    name: str
-    value: Any
-    #: Milliseconds since 1970-01-01 UTC: a number, as Metaflow has it.
-    created_at: int
-    type: str | None
-    task: Task
 
 
 def of_attempt(records: Iterable[MetadataRecord], attempt: int | None) -> list[MetadataRecord]:
