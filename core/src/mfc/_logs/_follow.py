@@ -6,20 +6,16 @@ import itertools
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from mfc._logs._ends import LogEnd, LogFile, selected
 from mfc._logs._merge import Line, lines_in, merge, moment
 from mfc._logs._selection import Selection
 from mfc._logs._task_logs import TaskLogs
-from mfc._recorded._status import due_after, graph_around, standing
+from mfc._recorded._status import Standing, due_after, standing
+from mfc._recorded._task import RecordedTask
 from mfc._session._provider import patience_of
 from mfc.errors import Unanswered
 from mfc.model import MAX_ATTEMPTS
-
-if TYPE_CHECKING:
-    from mfc._objects._task import Task
-    from mfc._recorded._status import Standing
 
 #: Seconds between two looks while lines come, and at most when none do.
 SHORTEST, LONGEST = 1.0, 5.0
@@ -91,9 +87,8 @@ class GrowingFile:
 class FollowedTask:
     """A task whose log is wanted as it grows: of the attempt that started last, then the next."""
 
-    def __init__(self, task: Task, stream: str, selection: Selection) -> None:
-        # Without its siblings: what others were told about it is of the past.
-        self._task = type(task)._of(task._scope, task._record, task._attempt)
+    def __init__(self, task: RecordedTask, stream: str, selection: Selection) -> None:
+        self._task = task.alone()
         self._stream, self._selection = stream, selection
         self._files: list[GrowingFile] = []
         #: When it was seen to run, and when its attempt ended, in seconds since 1970.
@@ -150,7 +145,7 @@ class FollowedTask:
             # It may be away for a moment: what it does not say now, it says when it is back.
             now = time.monotonic()
             self._unanswered = now if self._unanswered is None else self._unanswered
-            if now - self._unanswered >= patience_of(self._task._scope.provider):
+            if now - self._unanswered >= patience_of(self._task.scope.provider):
                 raise
         else:
             self._unanswered = None
@@ -197,10 +192,9 @@ class FollowedTask:
 
     def _until_next(self, stand: Standing) -> float:
         """Return the seconds within which another attempt starts; 0 if none will."""
-        if self._task._attempt is not None or stand.attempt is None:
+        if self._task.attempt is not None or stand.attempt is None:
             return 0.0
-        step = self._task._record.path.components[2]
-        due = due_after(graph_around(self._task), step, stand.attempt)
+        due = due_after(self._task, stand.attempt)
         return 0.0 if due is None else due.seconds
 
     def _scheduler_wrote(self) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from mfc._recorded._graph import (
     FOREACH,
@@ -20,13 +19,11 @@ from mfc._recorded._graph import (
     parameters_of,
 )
 from mfc._recorded._metadata import ORIGIN_RUN, field_by_task, origin_name
+from mfc._recorded._task import RecordedTask
 from mfc._session._scope import Scope
 from mfc.errors import DatastoreError, UnreadableRecord
 from mfc.model import Level, Pathspec, Record, whole_number
 from mfc.query import Query
-
-if TYPE_CHECKING:
-    from mfc._objects._task import Task
 
 #: Metadata field: the position in each foreach around a task, `stepA:3,stepB:0`.
 PATH_FIELD = "foreach-execution-path"
@@ -39,7 +36,7 @@ def graph_around(scope: Scope, run: Pathspec, task: Pathspec | None) -> Graph:
     return graph_of(scope, *places) or graph_by_tasks(scope, run)
 
 
-def parents_of(task: Task) -> Iterator[Record]:
+def parents_of(task: RecordedTask) -> Iterator[Record]:
     """Yield the tasks whose results `task` took in, step by step, newest first.
 
     Raises:
@@ -48,7 +45,7 @@ def parents_of(task: Task) -> Iterator[Record]:
     return _Lineage.of(task).parents()
 
 
-def children_of(task: Task) -> Iterator[Record]:
+def children_of(task: RecordedTask) -> Iterator[Record]:
     """Yield the tasks that took in the results of `task`, step by step, newest first.
 
     Raises:
@@ -76,13 +73,13 @@ class _Lineage:
         self._known_position, self._simple = position, simple
 
     @classmethod
-    def of(cls, task: Task) -> _Lineage:
+    def of(cls, task: RecordedTask) -> _Lineage:
         """Return the lineage of `task`."""
-        path, scope = task._record.path, task._scope
+        path, scope = task.path, task.scope
         graph = graph_around(scope, path.up(Level.RUN), path)
         if path.components[2] == _PARAMETERS:
             return cls(scope, Graph({}), path, "", simple=True)  # it is in no graph
-        fields = task._fields((PATH_FIELD,))
+        fields = task.fields((PATH_FIELD,))
         cloned = origin_name(fields.get(ORIGIN_RUN)) is not None
         noted = fields.get(PATH_FIELD)
         if noted:

@@ -14,7 +14,8 @@ from mfc.query import Query
 CODE = "code-package"
 ORIGIN_RUN = "origin-run-id"
 ORIGIN_TASK = "origin-task-id"
-_ORIGIN = (ORIGIN_RUN, ORIGIN_TASK)
+#: The fields that name the origin of a clone.
+ORIGIN = (ORIGIN_RUN, ORIGIN_TASK)
 #: What Metaflow writes as the origin of what has none.
 _NONE = "None"
 
@@ -124,7 +125,7 @@ def with_origins(
         names: the only fields wanted; None for all.
     """
     found, seen, at = list(records), {task}, task
-    wanted = None if names is None else {*names, *_ORIGIN}
+    wanted = None if names is None else {*names, *ORIGIN}
     origin = origin_of(at, newest(records))
     while origin is not None and origin not in seen:
         seen.add(origin)
@@ -145,7 +146,7 @@ def field_by_task(scope: Scope, step: Pathspec, name: str) -> dict[Pathspec, Any
         name: the field.
     """
     by_task: dict[Pathspec, list[MetadataRecord]] = {}
-    for record in scope.provider.metadata(step, (name, *_ORIGIN)):
+    for record in scope.provider.metadata(step, (name, *ORIGIN)):
         by_task.setdefault(record.task, []).append(record)
     values: dict[Pathspec, Any] = {}
     for task, records in by_task.items():
