@@ -14,9 +14,9 @@ from mfc.query import Query
 CODE = "code-package"
 ORIGIN_RUN = "origin-run-id"
 ORIGIN_TASK = "origin-task-id"
-#: The fields that name the origin of a clone.
+#: Fields that name the origin of a clone.
 ORIGIN = (ORIGIN_RUN, ORIGIN_TASK)
-#: What Metaflow writes as the origin of what has none.
+#: The origin that Metaflow writes where a task has none.
 _NONE = "None"
 
 
@@ -75,9 +75,9 @@ def origin_of(task: Pathspec, fields: dict[str, Any]) -> Pathspec | None:
 
 
 def origin_name(value: object) -> str | None:
-    """Return the name that an origin's field gives; None if there is no origin.
+    """Return the name that an origin's field gives; None without an origin.
 
-    What cannot be a name could lead out of the flow, so it is none.
+    Text that cannot be a name could lead out of the flow, so it is ignored.
     """
     name = str(value) if isinstance(value, (str, int)) else ""
     return name if is_name(name) and name != _NONE else None
@@ -87,7 +87,7 @@ def recorded_store(scope: Scope, task: Pathspec, fields: dict[str, Any]) -> Plac
     """Return where the metadata of a task says that its datastore is; None if it does not.
 
     Raises:
-        DatastoreError: it says something that is no place.
+        DatastoreError: what it says does not name a datastore.
     """
     ds_type, root = fields.get("ds-type"), fields.get("ds-root")
     if not ds_type or not root:
@@ -162,7 +162,7 @@ def recorded_endpoint(scope: Scope, run: Pathspec, which: str) -> str | None:
     """Return the name of the `start` or `end` step that a run recorded, None if it did not."""
     field, step = f"{which}_step", run.child("_parameters")
     provider = scope.provider
-    # Nearly always it has its usual name, which some backends can tell without more ado.
+    # Nearly always it has its usual name, which some backends can tell cheaply.
     if provider.capabilities.full("metadata"):
         usual = Query(metadata=(field, which), limit=1)
         if any(True for _ in provider.children(step, usual)):

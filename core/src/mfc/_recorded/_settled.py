@@ -14,7 +14,7 @@ from mfc._session._scope import Scope
 from mfc.model import MetadataRecord, Pathspec, Record
 
 _STARTED_AGAIN = ("attempt", "[1-9][0-9]*")
-#: What the objects of a listing keep: the tasks that completed, and those that started again.
+#: Keys in the notes of a listing: the tasks that completed, and those that started again.
 _NOTE, _AGAIN = "settled", "started again"
 
 
@@ -25,11 +25,22 @@ def completed(task: RecordedTask) -> bool:
     """
     if task.siblings is None or task.attempt is not None:
         return False
-    provider = task.scope.provider
-    able = provider.capabilities.full("metadata") and recent_of(provider) is not None
+    scope, step, notes = task.scope, task.path.parent, task.notes
+    able = scope.provider.capabilities.full("metadata") and recent_of(scope.provider) is not None
     if not able or not leaves_outcome(task.record):
         return False
-    return task.ask(_question(task.scope, task.path.parent, task.notes))
+
+    def every() -> Mapping[Pathspec, bool]:
+        # In this order: what ends after the first question is not among those that ended well.
+        well = noted(scope, step, ENDED_WELL)
+        doubtful = unsettled(scope, step)
+        if doubtful is not None:
+            well = well - _again(scope, step, notes) - doubtful
+        notes[_NOTE] = well
+        return dict.fromkeys(well, True)
+
+    # Asked of the first at once: that is two or three questions, and a look at one task is two.
+    return task.ask(Question((_NOTE,), lambda _: False, every, missing=False, alone=0))
 
 
 def started_again(task: RecordedTask) -> bool:
@@ -55,20 +66,6 @@ def own_metadata(task: RecordedTask, names: Collection[str]) -> list[MetadataRec
         return [] if record.path in settled else list(provider.metadata(record.path, names))
 
     return task.ask(Question((_NOTE, "marks"), one))
-
-
-def _question(scope: Scope, step: Pathspec, notes: dict[str, Any]) -> Question[bool]:
-    def every() -> Mapping[Pathspec, bool]:
-        # In this order: what ends after the first question is not among those that ended well.
-        well = noted(scope, step, ENDED_WELL)
-        doubtful = unsettled(scope, step)
-        if doubtful is not None:
-            well = well - _again(scope, step, notes) - doubtful
-        notes[_NOTE] = well
-        return dict.fromkeys(well, True)
-
-    # Asked of the first at once: that is two or three questions, and a look at one task is two.
-    return Question((_NOTE,), lambda _: False, every, missing=False, alone=0)
 
 
 def _again(scope: Scope, step: Pathspec, notes: dict[str, Any]) -> set[Pathspec]:

@@ -1,9 +1,9 @@
-"""Whether a task or run is running, completed or failed, and how one can tell.
+"""Whether a task or run is running, completed or failed, and why.
 
 A writer may be at work meanwhile. At the end of an attempt Metaflow registers `attempt_ok`, then
 `attempt-done`, then each artifact, `_task_ok` somewhere in their midst; its scheduler notes the
-return code last. So an attempt has completed once all of that is there, and what was read of two
-moments is read again.
+return code last. So an attempt has completed once all of that is there, and facts that were read
+at different moments are read again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from mfc.model import ArtifactRecord, MetadataRecord, Record, Status, whole_numb
 _DONE, _OK = "attempt-done", "attempt_ok"
 _MARKS, _NOTED = ("attempt", _DONE), (_OK,)
 _STORE = ("ds-type", "ds-root")
-#: Seconds without a sign of life after which nobody can say that something still runs.
+#: Seconds without a sign of life after which it is unknown whether a run or task still runs.
 STALE = 24 * 3600
 #: Seconds that the next attempt may take to start once it is due.
 START = 60.0
@@ -44,7 +44,7 @@ _SETTLING = 10.0
 _LONGEST = 200
 #: Looks at a task that changes all the while.
 _LOOKS = 4
-#: What goes wrong where the scheduler noted nothing, or something else.
+#: Errors of a scheduler's note that is missing, or not as Metaflow writes it.
 _NOT_NOTED = (
     DatastoreError,
     PluginError,
@@ -55,14 +55,14 @@ _NOT_NOTED = (
     OverflowError,
     RecursionError,
 )
-#: What Metaflow's scheduler does not try again.
+#: The return code after which Metaflow's scheduler does not try again.
 _FINAL = 202
 
 
 def task_status(task: RecordedTask) -> Status:
-    """Return where a task stands, from its marks of attempts; no value is unpickled blindly.
+    """Return where a task stands, from its marks of attempts; unpickling runs no code.
 
-    Where what it recorded cannot be read, that is `unknown`.
+    Unreadable records make it `unknown`.
 
     Raises:
         Unanswered: the metadata's backend does not answer.
@@ -78,7 +78,7 @@ def task_status(task: RecordedTask) -> Status:
 def run_status(run: RecordedRun) -> Status:
     """Return where a run stands: by its end task, else by the tasks that it has.
 
-    Where what it recorded cannot be read, that is `unknown`.
+    Unreadable records make it `unknown`.
 
     Raises:
         Unanswered: the metadata's backend does not answer.
@@ -149,7 +149,7 @@ def _completed(attempt: int, *, well: bool) -> str:
 
 @attrs.frozen
 class Standing:
-    """Where a task stands, and how one knows."""
+    """Where a task stands, and the marks that show it."""
 
     status: Status
     #: The attempt that started last, or was chosen; None if none has started.
@@ -159,7 +159,7 @@ class Standing:
 
 
 class _Marks(NamedTuple):
-    """What a task recorded of its attempts."""
+    """The attempts that a task recorded."""
 
     started: frozenset[int]
     #: When each attempt ended, in ms since 1970 UTC.
@@ -173,7 +173,7 @@ class _Marks(NamedTuple):
 
 
 class _End(NamedTuple):
-    """What the scheduler noted of the end of an attempt."""
+    """The scheduler's note of the end of an attempt."""
 
     return_code: int
     #: The scheduler ended it, and does not try it again.
@@ -181,7 +181,7 @@ class _End(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What one look at a task found."""
+    """The findings of one look at a task."""
 
     marks: _Marks
     end: _End | None
@@ -215,7 +215,7 @@ def _look(task: RecordedTask, before: _Seen | None) -> tuple[Standing | None, _S
     attempt = _Attempt(task, latest, marks, records)
     found, seen = attempt.status(), _Seen(marks, None)
     if found is None:
-        # What the scheduler notes comes last, so all else has to be looked at after that.
+        # The scheduler's note comes last, so the second look at all else has to follow it.
         seen = _Seen(marks, attempt.noted_end)
         found = attempt.settled() if seen == before else None
     return (None if found is None else Standing(found, latest, marks.newest / 1000)), seen
@@ -370,7 +370,7 @@ class _Attempt:
 
     @functools.cached_property
     def noted_end(self) -> _End | None:
-        """What the scheduler noted of the end of the attempt, None if it noted nothing."""
+        """The scheduler's note of the end of the attempt; None without one."""
         records = self._records
         if not self._scope.remote:
             records = self._task.own_metadata(_STORE)
@@ -429,7 +429,7 @@ def _described(exception: object) -> str:
 
 
 def _quiet(since: int, what: str) -> Status:
-    """Return `running`, or `unknown` if that was so long ago that nobody can say."""
+    """Return `running`, or `unknown` if the last sign of life is too old to tell."""
     silent = time.time() - since / 1000
     word = "running" if silent < STALE else "unknown"
     return Status(word, f"{what}; last sign of life {_duration(silent)} ago")
