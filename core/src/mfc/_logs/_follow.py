@@ -19,7 +19,7 @@ from mfc.model import MAX_ATTEMPTS
 
 #: Seconds between two looks while lines come, and at most when none do.
 SHORTEST, LONGEST = 1.0, 5.0
-#: What one is longer than the other while a log is quiet.
+#: Factor by which they grow, look by look, while a log is quiet.
 _GROWTH = 1.5
 #: Seconds after its end in which a task's log may still come.
 _LATE = 10.0
@@ -45,7 +45,7 @@ class GrowingFile:
     def after(cls, file: LogFile, end: LogEnd) -> GrowingFile:
         """Return a file of which everything was given up to what `end` was when it was read.
 
-        What is left of `end` has whole lines only, and a stamp.
+        `end` is left with whole lines only, and a stamp.
         """
         made, rest = cls(file), end.cut()
         while not end.whole and not lines_in(end.content, whole=False):
@@ -59,7 +59,7 @@ class GrowingFile:
         """Return the new lines and whether the file has changed.
 
         Args:
-            ended: nobody writes it any more, so a line without a newline is one, too.
+            ended: the file is complete, so its last line counts without a newline.
         """
         size = self._file.size()
         changed = size != self._offset
@@ -106,7 +106,7 @@ class FollowedTask:
         """
         stand = standing(self._task)
         self._attempt = stand.attempt or 0
-        logs = self._logs()
+        logs = self._logs(self._attempt)
         if logs.legacy or self._over(stand):
             yield from logs.selected(self._selection)
             return
@@ -136,13 +136,13 @@ class FollowedTask:
             delay = min(delay * _GROWTH, LONGEST) if quiet else SHORTEST
 
     def _asked(self) -> Iterator[Line]:
-        """Ask where the task stands; yield what is left of attempts that others follow."""
+        """Ask where the task stands; yield what is left of attempts that others have followed."""
         try:
             stand = standing(self._task)
             yield from self._next_attempts(stand)
             self._is_over = self._over(stand)
         except Unanswered:
-            # It may be away for a moment: what it does not say now, it says when it is back.
+            # The backend may be away for a moment, and tells the same when it is back.
             now = time.monotonic()
             self._unanswered = now if self._unanswered is None else self._unanswered
             if now - self._unanswered >= patience_of(self._task.scope.provider):
@@ -164,11 +164,10 @@ class FollowedTask:
         self._attempt, self._ended, self._files = attempt, 0.0, files
 
     def _files_of(self, attempt: int) -> list[GrowingFile]:
-        logs = TaskLogs.of(self._task, self._stream).at_attempt(attempt, self._stream)
-        return [GrowingFile(file) for file in logs.files()]
+        return [GrowingFile(file) for file in self._logs(attempt).files()]
 
-    def _logs(self) -> TaskLogs:
-        return TaskLogs.of(self._task, self._stream).at_attempt(self._attempt, self._stream)
+    def _logs(self, attempt: int) -> TaskLogs:
+        return TaskLogs.of(self._task, self._stream).at_attempt(attempt, self._stream)
 
     def _look(self, *, ended: bool) -> tuple[list[Line], bool]:
         looks = [file.look(ended=ended) for file in self._files]
@@ -188,7 +187,10 @@ class FollowedTask:
             self._patience = self._until_next(stand) if stand.status == "failed" else 0.0
         if now - self._ended < self._patience:
             return False
-        return now - self._ended >= _LATE or self._scheduler_wrote()
+        if now - self._ended >= _LATE:
+            return True
+        # The scheduler writes its part once, after the end.
+        return any(file.size() for file in self._logs(self._attempt).files()[:1])
 
     def _until_next(self, stand: Standing) -> float:
         """Return the seconds within which another attempt starts; 0 if none will."""
@@ -196,7 +198,3 @@ class FollowedTask:
             return 0.0
         due = due_after(self._task, stand.attempt)
         return 0.0 if due is None else due.seconds
-
-    def _scheduler_wrote(self) -> bool:
-        """Tell whether the scheduler's part is there, which is written once, after the end."""
-        return any(file.size() for file in self._logs().files()[:1])

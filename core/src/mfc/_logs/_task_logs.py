@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mfc._logs._ends import LogEnd, LogFile
     from mfc._logs._selection import Selection
 
-#: Who writes logs, in the order in which Metaflow reads them.
+#: The writers of logs, in the order in which Metaflow reads them.
 SOURCES = ("runtime", "task")
 _FIELDS = ("attempt", "ds-type", "ds-root", "log_location_{}", "origin-run-id", "origin-task-id")
 
@@ -91,7 +91,7 @@ class TaskLogs:
         return cls(scope, path, where, (f"{attempt}.{stream}.log",), legacy=True)
 
     def text(self) -> str:
-        """Return the whole log; what is no UTF-8 becomes U+FFFD.
+        """Return the whole log; bytes that are not UTF-8 become U+FFFD.
 
         Raises:
             UnreadableBlob: it may not be read, or the store failed.
