@@ -10,24 +10,22 @@ import attrs
 
 from mfc._arguments import texts
 from mfc._concurrency._prefetch import Question
-from mfc._objects._artifact import AT_END, MetaflowData
+from mfc._objects._artifact import AT_END, DataArtifact, MetaflowData, artifacts_below
 from mfc._objects._code_package import UNCLEAR, MetaflowCode, noted_package
 from mfc._objects._listing import Listing
 from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._step import Step
+from mfc._objects._task import Task
 from mfc._objects._trigger import Trigger
 from mfc._recorded._metadata import ORIGIN_RUN, newest, origin_name
 from mfc._recorded._run import RecordedRun
-from mfc._session._reader import OBJECTS
 from mfc.errors import MetaflowTaggingError
 from mfc.model import ArtifactRecord, Level, PendingRecord, Record, Status
 from mfc.query import Query
 from mfc.tags import TagEdit
 
 if TYPE_CHECKING:
-    from mfc._objects._artifact import DataArtifact
     from mfc._objects._flow import Flow
-    from mfc._objects._step import Step
-    from mfc._objects._task import Task
 
 
 class Run(MetaflowObject):
@@ -35,8 +33,15 @@ class Run(MetaflowObject):
 
     __slots__ = ()
     _level = Level.RUN
+    _child_class = Step
     if TYPE_CHECKING:
         parent: Flow
+
+    @classmethod
+    def _above(cls) -> type[Flow]:
+        from mfc._objects._flow import Flow  # it imports this module
+
+        return Flow
 
     @property
     def _recorded(self) -> RecordedRun:
@@ -64,12 +69,10 @@ class Run(MetaflowObject):
 
     def artifacts(self, *names: str) -> Iterator[DataArtifact]:
         """Yield the artifacts of all tasks of all steps, newest first; see `Step.artifacts`."""
-        from mfc._bulk._ahead import table  # few listings are walked by artifact
-
         wanted = texts("names", names)
         described = f"artifacts of {self.pathspec}: {', '.join(wanted) or 'all'}"
         tasks = (task for step in self for task in step)
-        return Listing(table(self._scope, self._record.path, tasks, wanted), described, self._scope)
+        return Listing(artifacts_below(self, tasks, wanted), described, self._scope)
 
     # The end
 
@@ -124,7 +127,7 @@ class Run(MetaflowObject):
 
     def _end_task(self, record: Record) -> Task:
         """Return the end task, whose values are read ahead with those of other runs' end tasks."""
-        end: Task = OBJECTS[Level.TASK]._of(self._scope, record)
+        end = Task._of(self._scope, record)
         if hasattr(self, "_walk"):
             end._walk = self._walk
         return end

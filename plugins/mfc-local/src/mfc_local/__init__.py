@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from mfc_local._files import LocalFiles
     from mfc_local._provider import LocalProvider
 
-__version__ = "0.1.0"
-
 #: The version of the plugin contract that this is written for.
 MFC_CONTRACT = 1
 #: What can be told from the names and files of a directory; to match metadata saves nothing. Runs

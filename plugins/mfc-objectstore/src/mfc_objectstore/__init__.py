@@ -3,5 +3,3 @@
 `files` has the filesystem, and what a plugin tells of its cloud; `failure` makes errors into
 sentences; `machine` asks about the machine that all runs on.
 """
-
-__version__ = "0.1.0"

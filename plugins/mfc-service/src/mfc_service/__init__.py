@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from mfc.hookspecs import Hooks, Meter
     from mfc_service._provider import ServiceProvider
 
-__version__ = "0.1.0"
-
 #: The version of the plugin contract that this is written for.
 MFC_CONTRACT = 1
 #: What the service's parameters do exactly is asked of it, the provider does the rest; but the
