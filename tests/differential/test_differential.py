@@ -33,7 +33,6 @@ from .oracle import Oracle, changed, unpacked
 from .places import Directories, Services
 from .released import unpacking
 
-
 #: Walks of more than ten seconds on a service.
 LONG = ("objects", "attempts", "logs")
 

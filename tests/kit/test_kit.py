@@ -143,7 +143,7 @@ def test_failures_leave_the_pipe_alone_that_wakes_an_event_loop() -> None:
         here.send(b"\0")
         assert there.recv(1) == b"\0"
     assert met.error is None
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as far:
-        with pytest.raises(OSError, match=r"host"), _faults.failing(1) as met:
-            far.connect(server.getsockname())
+    server, far = socket.create_server(("127.0.0.1", 0)), socket.socket()
+    with server, far, pytest.raises(OSError, match=r"host"), _faults.failing(1) as met:
+        far.connect(server.getsockname())
     assert met.error is not None
