@@ -101,8 +101,8 @@ def warn(text: str) -> None:
     Args:
         text: what was left out or assumed, and what to do.
     """
-    frame: FrameType | None = sys._getframe(1)
-    level, plugin = 2, _package(sys._getframe(1))
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    level, plugin = 2, _package(sys._getframe(1))  # noqa: SLF001
     while frame is not None and (_OURS.fullmatch(_package(frame)) or _package(frame) == plugin):
         frame, level = frame.f_back, level + 1
     # A thread of ours has no such line.

@@ -214,6 +214,6 @@ def _copied(reading: Connection, writing: Connection, table: Any) -> int:
     count = 0
     with reading.execute(select(table).execution_options(yield_per=BATCH)) as everything:
         for rows in everything.partitions():
-            writing.execute(insert(table), [dict(row._mapping) for row in rows])
+            writing.execute(insert(table), [dict(row._mapping) for row in rows])  # noqa: SLF001
             count += len(rows)
     return count

@@ -27,7 +27,7 @@ def _open_all() -> None:
         if lock.acquire(blocking=False):  # free, or held by the very thread that forked
             lock.release()
         else:
-            lock._at_fork_reinit()  # as logging and concurrent.futures do
+            lock._at_fork_reinit()  # noqa: SLF001 - as logging and concurrent.futures do
 
 
 def fork_waits(lock: Lock) -> Lock:

@@ -46,7 +46,7 @@ class MetaflowCode:
         subject = f"Code package of {flow_name}"
         root = root_in(self._path, flow_name, subject)
         roots = scope.roots(ds_type)
-        where = scope.reader._bound(place(ds_type, root, flow_name, roots), roots, subject)
+        where = scope.reader.bound_to_roots(place(ds_type, root, flow_name, roots), roots, subject)
         blob = scope.reader.datastore.blob(where, noted["sha"], subject, packed=False)
         self._package = CodePackage.read(blob, self._path, noted.get("metadata") or None)
         self._tarball: TarFile | None = None

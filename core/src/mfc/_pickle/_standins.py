@@ -187,7 +187,7 @@ class ConfigValue(Mapping[Any, Any], dict[Any, Any]):  # type: ignore[metaclass,
     def __copy__(self) -> ConfigValue:
         made = type(self).__new__(type(self))
         made.__dict__["_data"] = copy.copy(self._data)
-        dict.update(made, made._data)
+        dict.update(made, made._data)  # noqa: SLF001
         return made
 
     def _immutable(self, *_args: object, **_kwargs: object) -> NoReturn:
@@ -258,8 +258,8 @@ def _wrapped(value: Any, memo: dict[int, Any]) -> Any:
         return value if made is None else made
     if isinstance(value, Mapping):
         made = ConfigValue.__new__(ConfigValue)
-        made._data = {key: _wrapped(item, memo) for key, item in value.items()}
-        dict.update(made, made._data)
+        made._data = {key: _wrapped(item, memo) for key, item in value.items()}  # noqa: SLF001
+        dict.update(made, made._data)  # noqa: SLF001
     # Exact types: a namedtuple cannot be made from one list, and passes unchanged.
     elif type(value) in {list, tuple, set}:
         made = type(value)([_wrapped(item, memo) for item in value])

@@ -95,7 +95,7 @@ def check_methods(answer: object, plugin: Plugin) -> list[BrokenPlugin]:
         answer: what a hook answered, as the plugin made it or guarded.
         plugin: whose it is.
     """
-    inner = answer._inner if isinstance(answer, _Guarded) else answer
+    inner = answer._inner if isinstance(answer, _Guarded) else answer  # noqa: SLF001 - of this module
     kind, found = type(inner).__name__, []
     for name, (places, words) in _CALLS.items():
         method = getattr(inner, name, None)

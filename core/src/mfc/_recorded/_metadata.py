@@ -105,7 +105,7 @@ def store_at(scope: Scope, task: Pathspec, ds_type: object, root: object) -> Pla
         raise DatastoreError(f"Task {task}", "", "what it recorded of its datastore is no text")
     roots = scope.roots(ds_type)
     found = place(ds_type, root, task.components[0], roots)
-    return scope.reader._bound(found, roots, f"Task {task}")
+    return scope.reader.bound_to_roots(found, roots, f"Task {task}")
 
 
 def with_origins(

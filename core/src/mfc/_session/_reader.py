@@ -250,11 +250,11 @@ class Reader:
         this = provider, record.ds_type, record.location, flow, level
         if known != this:
             roots = self.roots(record.ds_type, provider)
-            found = self._bound(place_of(record, roots), roots, str(record.path))
+            found = self.bound_to_roots(place_of(record, roots), roots, str(record.path))
             self._last_place = this, found
         return found
 
-    def _bound(self, found: Place, roots: Roots, subject: str) -> Place:
+    def bound_to_roots(self, found: Place, roots: Roots, subject: str) -> Place:
         """Return a place as far as the trust goes: at `none`, records lead to known roots alone.
 
         Raises:

@@ -115,7 +115,7 @@ def _credentials(options: dict[str, Any]) -> Any:
 
     auth: Any = google.auth
     path = options.get("service_account") or options.get("application_credentials")
-    usual = auth._cloud_sdk.get_application_default_credentials_path()
+    usual = auth._cloud_sdk.get_application_default_credentials_path()  # noqa: SLF001
     with warnings.catch_warnings():
         # Of files that strangers chose, which these are not.
         warnings.simplefilter("ignore", DeprecationWarning)

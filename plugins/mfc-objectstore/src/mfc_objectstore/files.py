@@ -271,7 +271,7 @@ class ObjectFiles:
             "client_options": {**client_limits(self._seconds), **bucket.client, **trusting},
             "retry_config": retry_limits(self._seconds, self._retries),
         }
-        kinds = library()._store
+        kinds = library()._store  # noqa: SLF001
         if not bucket.store:
             return kinds.HTTPStore.from_url(bucket.url, **limits)
         options = {**undone(bucket.store, bucket.url), **bucket.options, "endpoint": bucket.url}

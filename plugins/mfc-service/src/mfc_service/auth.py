@@ -15,7 +15,7 @@ _all: weakref.WeakSet[BearerToken] = weakref.WeakSet()
 
 def _renew_locks() -> None:
     for each in _all:
-        each._lock = threading.Lock()  # another thread may have held it at the fork
+        each._lock = threading.Lock()  # noqa: SLF001 - another thread may have held it
 
 
 if hasattr(os, "register_at_fork"):
