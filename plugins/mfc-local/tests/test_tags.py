@@ -1,4 +1,4 @@
-"""Tags: nothing is lost, and nothing but tags changes."""
+"""Tags: no change is lost, and only the tags change."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_readers_never_see_half_a_file(tree: Tree) -> None:
     assert seen
 
 
-def test_the_lock_is_no_object(tree: Tree) -> None:
+def test_the_lock_is_not_listed(tree: Tree) -> None:
     tree.run(MOMENT * 1000)
     tree.client().run(RUN).add_tag("x")
     names = {path.name for path in Path(tree.root / RUN / "_meta").iterdir()}
