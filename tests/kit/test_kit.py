@@ -59,7 +59,9 @@ def test_a_contract_test_may_not_be_overridden(tmp_path: Path, value: str) -> No
 
 
 def test_a_gap_must_be_a_clause_and_have_a_reason() -> None:
-    with pytest.raises(TypeError, match="names 'query-tag', which is no clause; these are: addr"):
+    with pytest.raises(
+        TypeError, match="names 'query-tag', which is not a clause; these are: addr"
+    ):
         type("Mine", (ProviderTests,), {"known_gaps": {"query-tag": "why"}})
     with pytest.raises(TypeError, match="gives no reason"):
         type("Mine", (ProviderTests,), {"known_gaps": {"query-tags": " "}})

@@ -89,5 +89,5 @@ def _fields(file: str, run: Pathspec) -> dict[str, Any]:
     for name in ("tags", "system_tags"):
         tags = fields.get(name) or []
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-            raise UnreadableRecord(file, f"{name} is no list of text")
+            raise UnreadableRecord(file, f"{name} is not a list of text")
     return fields

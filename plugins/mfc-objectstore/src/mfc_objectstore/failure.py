@@ -15,7 +15,7 @@ _BY_CODE = MappingProxyType(
     {
         "AccessDenied": "these credentials may not read it, or it does not exist and they may not "
         "list the bucket",
-        "AllAccessDisabled": "the bucket is closed to everybody",
+        "AllAccessDisabled": "all access to the bucket is disabled",
         "AuthenticationFailed": "the key, token or signature is wrong or has expired, or this "
         "machine's clock is wrong",
         "AuthorizationFailure": "these credentials may not read it, or the account's network rules "
@@ -36,7 +36,7 @@ _BY_CODE = MappingProxyType(
         "PermanentRedirect": "the bucket is in another region: set AWS_DEFAULT_REGION",
         "PublicAccessNotPermitted": "the account allows no anonymous reads, and no "
         "credentials were given",
-        "NoAuthenticationInformation": "no credentials were given, and nobody may read it without",
+        "NoAuthenticationInformation": "no credentials were given, and anonymous reads are refused",
         "RequestExpired": "the signature has expired, or this machine's clock is wrong",
         "RequestTimeTooSkewed": "this machine's clock differs too much from the store's: set it",
         "ServerBusy": "the store is busy: read less at once, or later",
