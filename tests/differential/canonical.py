@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias
 
-#: anything a client may answer, or that an artifact may hold
+#: any answer of a client, or content of an artifact
 Value: TypeAlias = Any
-#: what JSON can hold
+#: any JSON
 Answer: TypeAlias = Any
 
 CLIENT_OBJECTS = frozenset(
     ("Metaflow", "Flow", "Run", "Step", "Task", "DataArtifact", "MetaflowCode", "MetaflowData")
 )
-#: classes of Metaflow that can be in an artifact, by the fields that make them up
+#: classes of Metaflow that can be in an artifact, with their fields
 FIELDS = {
     "MetaflowExceptionWrapper": ("exception", "type", "stacktrace"),
     "ParallelUBF": ("num_parallel",),
@@ -34,14 +34,14 @@ SMALL_INT = 2**53
 
 
 def answer(question: Callable[..., Value]) -> Answer:
-    """Return the canonical form of what `question` returns or raises."""
+    """Return the canonical form of the result or the exception of `question`."""
     try:
         value = question()
-    except Exception as error:  # which exception it is, is the answer
+    except Exception as error:  # the exception is the answer
         return raised(error)
     try:
         return canonical(value)
-    except Exception as error:  # a value that breaks when it is looked at is an answer too
+    except Exception as error:  # an answer that fails when it is inspected
         return {"unreadable": type(value).__name__, **raised(error)}
 
 
@@ -53,7 +53,7 @@ def raised(error: BaseException) -> Answer:
     }
     try:
         shown["text"] = str(error)
-    except Exception as failure:  # a text of Metaflow can be broken
+    except Exception as failure:  # the text of a Metaflow exception can be broken
         shown["text"] = f"no text: {type(failure).__name__}"
     return shown
 
@@ -152,7 +152,7 @@ def _of_iterator(value: Value, _: str) -> Answer:
     shown: dict[str, Answer] = {"iterator": items}
     try:
         items.extend(canonical(item) for item in value)
-    except Exception as error:  # what came before the exception stays
+    except Exception as error:  # earlier results stay
         shown.update(raised(error))
     return shown
 

@@ -1,6 +1,7 @@
-"""What is asked in one process of a client: objects, attempts, logs, bad input, tags, pickles, settings.
+"""Questions in one process of a client: objects, attempts, logs, bad input, tags, pickles, settings.
 
-Every scenario is a function of the client module, the root of the results, and `ask`. A root is what `metadata()`
+Every scenario is a function of the client module, the root of the results, and `ask`. A root is
+what `metadata()`
 takes: the folder with the `.metaflow`, or the URL of a service.
 """
 
@@ -42,10 +43,10 @@ Scenario: TypeAlias = Callable[[Value, str, Ask], None]
 
 ATTEMPTS = (0, 5, 1)
 SAMPLE = "ResumableFlow"
-#: The flows of old releases. The second keeps objects of its release's client, and is not asked for them: newer
-#: clients read them in their own ways.
+#: The flows of old releases. The second keeps objects of its release's client, and is left out:
+#: newer clients read them in their own ways.
 BRANCHES, KEEPER = "BranchesFlow", "KeeperFlow"
-#: steps of the first of which a task is asked for all
+#: steps of the first flow of which one task is asked for everything
 TELLING = ("start", "second", "left", "end")
 
 
@@ -74,7 +75,7 @@ def objects(namespace: str | None) -> Scenario:
 
 
 def attempts(client: Value, root: str, ask: Ask) -> None:
-    """Ask every task and artifact for single attempts, of which many do not exist."""
+    """Ask every task and artifact for single attempts, many of which do not exist."""
     client.namespace(None)
     client.metadata(root)
     names = (
@@ -121,7 +122,7 @@ def attempts(client: Value, root: str, ask: Ask) -> None:
 
 
 def released(client: Value, root: str, ask: Ask) -> None:
-    """Ask for what an old release recorded: all objects, and of some tasks values, logs and attempts."""
+    """Ask about results of an old release: all objects, and of some tasks values, logs and attempts."""
     client.namespace(None)
     client.metadata(root)
     ask("flows", lambda: sorted(flow.id for flow in client.Metaflow()))
@@ -153,7 +154,7 @@ def _ask_released(client: Value, ask: Ask, task: Value) -> None:
 
 
 def _tasks(client: Value, ask: Ask) -> list[Value]:
-    """Return the tasks to be asked one by one: all, or where questions are costly one of each step."""
+    """Return the tasks to be asked one by one: all, or one of each step where questions are costly."""
     found = tasks(client)
     if not ask.costly:
         return found
@@ -173,7 +174,7 @@ def logs(client: Value, root: str, ask: Ask) -> None:
 
 
 def spin(client: Value, root: str, ask: Ask) -> None:
-    """Ask for everything that `spin` left."""
+    """Ask about all results of `spin`."""
     client.namespace(None)
     ask("inspect_spin", lambda: client.inspect_spin(root))
     ask("get_metadata", client.get_metadata)
@@ -211,7 +212,7 @@ BAD_ATTEMPTS: tuple[Value, ...] = (-1, 6, 100, "1", "x", "", 1.5, True, None, []
 
 
 def bad_input(client: Value, root: str, ask: Ask) -> None:
-    """Ask for what does not exist, and for what cannot."""
+    """Ask for missing objects, and for impossible ones."""
     client.namespace(None)
     client.metadata(root)
     run = client.Flow("SingleFlow").latest_run
@@ -267,7 +268,7 @@ def _bad_children(client: Value, ask: Ask, run: Value) -> None:
 
 
 def namespaces(client: Value, root: str, ask: Ask) -> None:
-    """Ask objects made in one namespace after another one was chosen."""
+    """Ask objects of one namespace after another one was chosen."""
     client.namespace(None)
     client.metadata(root)
     bob = next(client.Flow("SingleFlow").runs("user:bob")).pathspec
@@ -295,7 +296,7 @@ def namespaces(client: Value, root: str, ask: Ask) -> None:
 
 
 def switching(client: Value, root: str, ask: Ask) -> None:
-    """Choose another namespace while an iteration goes on, and for what was made before."""
+    """Choose another namespace during an iteration, and for earlier objects."""
     client.namespace(None)
     client.metadata(root)
     bob = next(client.Flow("SingleFlow").runs("user:bob")).pathspec
@@ -417,7 +418,7 @@ SILENT = "http://127.0.0.1:1/prefix"
 
 
 def _addresses(root: str) -> tuple[str, ...]:
-    """Return what to give to `metadata()`: right, wrong, and half of it."""
+    """Return arguments of `metadata()`: right, wrong, and incomplete ones."""
     if kind(root) == "service":
         right = (root, f"service@{root}", f"{root}/", "service@", "service")
         return (*right, SILENT, "service@nonsense", "service", f"local@{MISSING}", "")
@@ -426,7 +427,7 @@ def _addresses(root: str) -> tuple[str, ...]:
 
 
 def settings(client: Value, root: str, ask: Ask) -> None:
-    """Ask what the module's functions answer, in whatever folder and environment this process has."""
+    """Ask the module's functions, in the folder and environment of this process."""
     ask("get_metadata at first", client.get_metadata)
     ask("get_namespace at first", client.get_namespace)
     ask("default_namespace", client.default_namespace)
@@ -455,7 +456,7 @@ def settings(client: Value, root: str, ask: Ask) -> None:
 
 
 def code(client: Value, root: str, ask: Ask) -> None:
-    """Ask for code packages, of which one is of the old format, in turns."""
+    """Ask for code packages, one of the old format, in turns."""
     client.namespace(None)
     client.metadata(root)
     for task in _tasks(client, ask):
@@ -501,5 +502,5 @@ SCENARIOS: dict[str, Scenario] = {
     "code": code,
     "null_tags": null_tags,
 }
-#: those that change results
+#: scenarios that change results
 CHANGING = ("tags",)

@@ -1,7 +1,8 @@
-"""Real Metaflow and mfc are asked the same questions about the same results, and have to give the same answers.
+"""Real Metaflow and mfc answer the same questions about the same results in the same way.
 
-`record.py` lets Metaflow record results once; `walk.py` asks one client everything, in a process of its own. A
-difference that is meant is in `differences.py`, with its reason and with what mfc says instead.
+`record.py` lets Metaflow record results once; `walk.py` asks one client everything, in a process of
+its own.
+Intended differences are in `differences.py`, with the reason and mfc's answer.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ from .released import RELEASES, unpacking
 from .services import record_services
 
 HERE = pathlib.Path(__file__).parent
-#: unlike UTC, so that local time and UTC cannot be mistaken for each other; needs no time zone database
+#: unlike UTC, so that local time and UTC cannot be mistaken for each other; needs no time zone
+#: database
 ZONE = "XYZ-5:30"
 PATIENCE = 600
-#: the files that decide what is asked
+#: the files with the questions
 QUESTIONS = (
     "canonical.py",
     "objects.py",
@@ -55,19 +57,20 @@ Place: TypeAlias = Directories | Services
 
 @dataclass(frozen=True, eq=False)
 class Scenario:
-    """What one process of each client is asked, where, and in which environment."""
+    """The questions to one process of each client, their place and their environment."""
 
     name: str
-    #: which of the questions in `scenarios.py`; the name of the scenario unless given
+    #: which of the questions in `scenarios.py`; the name of the scenario by default
     walk: str = ""
     root: str = "main"
-    #: the root that Metaflow is asked about instead, where it cannot read the one that mfc reads
+    #: the root for Metaflow, where it cannot read the one that mfc reads
     oracle_root: str = ""
     #: the folder to start in, relative to the folder of recordings
     start: str = "empty"
-    #: variables to set; `{place}` is the folder of recordings, `{address}` the root, and None takes the variable away
+    #: variables to set; `{place}` is the folder of recordings, `{address}` the root, and None
+    #: removes the variable
     environment: dict[str, str | None] = field(default_factory=dict)
-    #: whether results are changed, for which each client gets a copy
+    #: whether results are changed, in which case each client gets a copy
     changes: bool = False
 
 
@@ -127,11 +130,11 @@ SCENARIOS = (
         },
     ),
 )
-#: asked of the trees of old releases
+#: scenarios for the trees of old releases
 RELEASE_SCENARIOS = tuple(
     Scenario(f"released {release}", "released", release) for release in RELEASES
 )
-#: asked of services, on each kind of database
+#: scenarios for services, on each kind of database
 SERVICE_SCENARIOS = (
     *(
         Scenario(f"service {name}", name)
@@ -187,7 +190,7 @@ def service(
     """Return the recorded services, made once and kept in pytest's cache."""
     cache = request.config.cache
     assert cache is not None
-    # Where there is no PostgreSQL, SQLite still is.
+    # Without PostgreSQL, SQLite is still tested.
     wanted = request.param == "postgresql" or binary("initdb") is not None
     cluster = request.getfixturevalue("postgres") if wanted else None
     folder = record_services(cache.mkdir("differential-services"), python, place.place, cluster)
@@ -207,7 +210,7 @@ def service(
     "scenario", [pytest.param(s, id=s.name, marks=group(s)) for s in SCENARIOS]
 )
 def test_mfc_answers_as_metaflow(scenario: Scenario, place: Directories, python: str) -> None:
-    """What Metaflow says is what mfc says, but for the differences that are listed."""
+    """mfc answers as Metaflow does, except for the listed differences."""
     ask_both(scenario, place, python)
 
 
@@ -215,7 +218,7 @@ def test_mfc_answers_as_metaflow(scenario: Scenario, place: Directories, python:
 def test_mfc_answers_as_metaflow_about_old_releases(
     scenario: Scenario, request: pytest.FixtureRequest, python: str
 ) -> None:
-    """What Metaflow says of what its old releases recorded is what mfc says, but for the differences listed."""
+    """mfc answers as Metaflow does about results of old releases, except for the listed differences."""
     cache = request.config.cache
     assert cache is not None
     with unpacking(cache.mkdir("differential-releases")) as place:
@@ -226,12 +229,12 @@ def test_mfc_answers_as_metaflow_about_old_releases(
 def test_mfc_answers_as_metaflow_by_service(
     scenario: Scenario, service: Services, python: str
 ) -> None:
-    """What Metaflow says about what a service has is what mfc says, but for the differences that are listed."""
+    """mfc answers as Metaflow does about results in a service, except for the listed differences."""
     ask_both(scenario, service, python)
 
 
 def ask_both(scenario: Scenario, place: Place, python: str) -> None:
-    """Fail with what differs, and with the differences that are listed and not seen."""
+    """Fail with the differences, and with listed differences that do not show."""
     metaflow = metaflow_answers(scenario, place, python)
     mfc = mfc_answers(scenario, place)
     report = compare(scenario.name, metaflow, mfc, DIFFERENCES)
@@ -261,7 +264,7 @@ def test_resumed_tasks_have_the_neighbours_of_their_origins(
 @pytest.mark.xdist_group("objects")
 @pytest.mark.parametrize("label", ["switch", "switch_failed", "switch_resumed"])
 def test_iterations_of_a_recursive_step_follow_each_other(place: Directories, label: str) -> None:
-    """The artifact `count` says which iteration a task was, whatever its id and its time."""
+    """The artifact `count` gives the iteration of a task, whatever its id and its time."""
     mfc = mfc_answers(SCENARIOS[0], place)
     step = f"SwitchFlow/<{label}>/again"
     counts = {
@@ -276,19 +279,19 @@ def test_iterations_of_a_recursive_step_follow_each_other(place: Directories, la
 
 
 def test_each_difference_names_known_scenarios() -> None:
-    """An entry of the table that names no scenario would never be asserted."""
+    """An entry of the table without a known scenario would never be asserted."""
     known = {scenario.name for scenario in (*SCENARIOS, *RELEASE_SCENARIOS, *SERVICE_SCENARIOS)}
     assert [entry for entry in DIFFERENCES if not set(entry.scenarios) <= known] == []
 
 
 @functools.cache
 def mfc_answers(scenario: Scenario, place: Place) -> dict[str, Answer]:
-    """Return mfc's answers, asked once in a session."""
+    """Return mfc's answers, computed once in a session."""
     return walk("mfc", sys.executable, scenario, scenario.root, place)
 
 
 def metaflow_answers(scenario: Scenario, place: Place, python: str) -> dict[str, Answer]:
-    """Return Metaflow's answers, asked once for a recording and a version of the questions."""
+    """Return Metaflow's answers, computed once for a recording and a version of the questions."""
     root = scenario.oracle_root or scenario.root
     walked = scenario.walk or scenario.name
     asked = (walked, root, scenario.start, scenario.environment, place.kind)
@@ -332,7 +335,7 @@ def walk(
 
 
 def environment(scenario: Scenario, place: Place, folder: str, address: str) -> dict[str, str]:
-    """Return the environment of one process: what it needs, and what the scenario says."""
+    """Return the environment of one process: its basics, and the scenario's variables."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -345,7 +348,7 @@ def environment(scenario: Scenario, place: Place, folder: str, address: str) -> 
         "HOME": folder,
     }
     cache = {"METAFLOW_CLIENT_CACHE_PATH": f"{folder}/cache", "USERNAME": "alice"}
-    # Metaflow tries again whatever fails, for 15 seconds.
+    # Metaflow repeats any failing request for 15 seconds.
     cache["METAFLOW_SERVICE_RETRY_COUNT"] = "1"
     chosen = {
         name: value and value.format(place=place.place, address=address)
@@ -359,7 +362,7 @@ def environment(scenario: Scenario, place: Place, folder: str, address: str) -> 
 
 
 def labelled(text: str, place: Place) -> dict[str, Answer]:
-    """Return answers with the labels of the runs in place of their ids, which are other ones in each recording."""
+    """Return answers with the labels of the runs in place of their ids, which vary between recordings."""
     for label, pathspec in json.loads((place.place / "runs.json").read_text()).items():
         text = text.replace(pathspec.partition("/")[2], f"<{label}>")
     for prefix in (place.prefix, f"{place.place}/"):
