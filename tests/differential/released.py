@@ -69,9 +69,7 @@ def files(release: str) -> Iterator[tuple[str, bytes]]:
     """Yield names and contents of the files of a tree in the order in which they were written."""
     found = []
     with tarfile.open(FOLDER / f"{release}.tar.xz") as archive:
-        for (
-            member
-        ) in archive:  # in its own order, because going back means decompressing from the start
+        for member in archive:  # in its own order: going back means decompressing from the start
             content = archive.extractfile(member)
             assert content is not None
             found.append((member.mtime, member.name, content.read()))

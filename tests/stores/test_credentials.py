@@ -181,9 +181,7 @@ class TestAmazon:
         assert amazon.read(MFC_S3_OPTIONS={"skip_signature": True}) is None
         unsigned = {"config": {"signature_version": "unsigned"}}
         assert amazon.read(DATATOOLS_CLIENT_PARAMS=unsigned) is None
-        monkeypatch.setenv(
-            "AWS_SKIP_SIGNATURE", "true"
-        )  # obstore's own variable, which is ignored here
+        monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")  # obstore's own, ignored here
         with pytest.raises(PermissionError, match="No credentials for S3"):
             amazon.read()
 

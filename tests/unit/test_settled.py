@@ -162,9 +162,8 @@ def test_all_tasks_of_a_completed_run_are_settled(tasks: Tasks) -> None:
     provider.asked.clear()
     found = [task.status for task in step]
     assert set(found) == {"completed"}
-    assert (
-        len(provider.asked) == 2
-    )  # the tasks, and those that ended well
+    # The tasks, and those that ended well; besides the most recent metadata.
+    assert len(provider.asked) == 2
     assert {status.reason for status in found} == {"attempt 0 completed"}
     assert len(provider.asked) < 8
     assert pickle.loads(pickle.dumps(found[0])).reason == "attempt 0 completed"

@@ -69,7 +69,7 @@ def _read(entry: Any) -> CloudEvent:
         ValueError: the value is not a JSON object, lacks its identity, or has an invalid time.
     """
     if not isinstance(entry, dict):
-        raise ValueError(f"expected a JSON object, found {type(entry).__name__}")  # noqa: TRY004 - an error of the data, not of an argument
+        raise ValueError(f"expected a JSON object, found {type(entry).__name__}")  # noqa: TRY004 - data, not an argument
     for name in _NOT_TO_BE_INVENTED:
         if name not in entry:
             raise ValueError(f"it has no {name}")

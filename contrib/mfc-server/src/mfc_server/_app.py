@@ -141,7 +141,7 @@ class _Service:
         async def handle(request: Request) -> Response:
             try:
                 return await self._answer(endpoint, request)
-            except Exception as error:  # noqa: BLE001 - the client gets a short answer, the log everything
+            except Exception as error:  # noqa: BLE001 - the log gets everything
                 return answer_to(error, request, {VERSION_HEADER: SERVICE_VERSION})
 
         return handle

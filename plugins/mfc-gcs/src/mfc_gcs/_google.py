@@ -63,15 +63,11 @@ class Google(Cloud):
         place, setting = _place(options.get("base_url"))
         url = f"{endpoint(place, setting, 'the environment')}/{quote(name, safe='')}"
         is_open = setting.startswith((_OPTIONS, "STORAGE_EMULATOR_HOST"))
-        if options.get(
-            "skip_signature", is_open
-        ):  # Google's libraries do not sign requests to an emulator either
+        if options.get("skip_signature", is_open):  # emulators take unsigned requests
             return self._bucket(url, {})
         if token := options.get("bearer_token"):
             return self._bucket(url, {"authorization": f"Bearer {token}"})
-        from google.auth.transport.requests import (
-            Request,
-        )  # 150 ms to import, and emulators work without it
+        from google.auth.transport.requests import Request  # 150 ms, and emulators do without
 
         credentials = safely(lambda: _credentials(options), _told)
         universe = getattr(credentials, "universe_domain", _UNIVERSE)

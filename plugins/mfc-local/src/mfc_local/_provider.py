@@ -104,9 +104,7 @@ class LocalProvider:
 
     def retag(self, run: Pathspec, change: TagChange) -> frozenset[str]:
         """Change the user tags of a run; see the contract."""
-        from mfc_local._tags import (
-            retag,
-        )  # filelock takes 10 ms to import, and few clients change tags
+        from mfc_local._tags import retag  # 10 ms, and few clients change tags
 
         if self._place.root is None or self._run(run) is None:
             raise MetaflowNotFound(f"Run('{run}') does not exist")

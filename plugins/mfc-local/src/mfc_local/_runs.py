@@ -172,9 +172,7 @@ class _Wanted:
         for test in self._tests:
             if not test(record):
                 return None
-        self._meter.add(
-            reads=self._reads, size=self._size
-        )  # the caller may look at the meter, and stop
+        self._meter.add(reads=self._reads, size=self._size)  # the caller may look, and stop
         self._reads = self._size = 0
         return record
 

@@ -76,7 +76,7 @@ class Cloud:
         """
         raise NotImplementedError
 
-    def elsewhere(self, name: str, failure: Failure) -> Bucket | None:  # noqa: ARG002 - for clouds with regions
+    def elsewhere(self, name: str, failure: Failure) -> Bucket | None:  # noqa: ARG002 - for regions
         """Return how to open a bucket after a request failed because it was opened wrongly."""
         return None
 

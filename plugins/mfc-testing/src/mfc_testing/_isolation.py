@@ -115,9 +115,7 @@ def forked(question: Callable[[], object]) -> tuple[int, int]:
     """Run a query in a forked child; return its process and the pipe for `answered`."""
     end, start = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # Python warns of forks with threads: a provider must bear them
+        warnings.simplefilter("ignore")  # a provider must bear forks with threads
         child = os.fork()
     if child:
         os.close(start)
@@ -149,7 +147,7 @@ def answered(child: tuple[int, int]) -> Any:
             if not (part := pipe.read(1 << 16)):
                 os.waitpid(process, 0)
                 answer = b"".join(parts)
-                return pickle.loads(answer) if answer else None  # noqa: S301 - of a child process of the kit
+                return pickle.loads(answer) if answer else None  # noqa: S301 - the kit's own child
             parts.append(part)
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
