@@ -16,9 +16,8 @@ STORED := $(BASIC) plugins/mfc-objectstore plugins/mfc-s3
 CONTRIB := $(wildcard contrib/mfc-*)
 DISTRIBUTIONS := core $(wildcard plugins/mfc-*) $(CONTRIB)
 manifests = constraints.txt pyproject.toml $(1:%=%/pyproject.toml)
-SOURCES := $(subst $(eval ) ,:,$(DISTRIBUTIONS:%=%/src))
 
-.PHONY: demo test soak check bench fuzz kit matrix docs format clean
+.PHONY: demo test test-fast coverage dist oracle soak check bench fuzz kit matrix docs format clean
 .DEFAULT_GOAL := demo
 
 ## demo: show the main job on a recorded sample, or on your own results: make demo FROM=/some/dir
@@ -36,6 +35,18 @@ test: $(VENV)/installed $(METAFLOW)/installed $(AZURITE)/installed
 	@echo "Running all tests, two at a time (about 40 minutes on two cores); Ctrl-C ends them and their servers …"
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
+## test-fast: the tests without servers and without Metaflow, in under a minute
+test-fast: $(VENV)/installed
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow" --kit-quick
+
+## coverage: all tests, and which lines and branches of what is released they miss
+coverage: $(VENV)/installed $(METAFLOW)/installed $(AZURITE)/installed
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+## dist: build every distribution into dist/, and import each alone
+dist: $(VENV)/installed
+	$(BIN)/python tests/dist.py
+
 ## soak: readers beside real writers, for MINUTES=15; the server is killed meanwhile
 soak: $(VENV)/installed $(METAFLOW)/installed
 	$(BIN)/python -m tests.live.soak --minutes $(or $(MINUTES),15)
@@ -45,9 +56,8 @@ check: $(VENV)/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	PYTHONPATH=$(SOURCES) $(BIN)/lint-imports
+	$(BIN)/python tests/layers.py
 	$(MAKE) docs
-	$(BIN)/python -m pytest -q docs README.md CONTRIBUTING.md $(DISTRIBUTIONS:%=%/README.md)
 
 ## bench: ratios against real Metaflow and against the floor
 bench: $(VENV)/installed $(METAFLOW)/installed $(ALONE)/installed
@@ -121,6 +131,10 @@ $(AZURITE)/installed: Makefile
 	@mkdir -p $(AZURITE)
 	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(AZURITE) azurite@3.37.0; fi
 	touch $@
+
+## oracle: let real Metaflow record and answer anew what the differential tests compare with
+oracle: $(VENV)/installed $(METAFLOW)/installed
+	$(BIN)/python -m tests.differential.oracle
 
 clean:
 	rm -rf .venv .venv-demo .venv-s3 .venv-fuzz .venv-pandas1.5 .venv-pandas2.2 .venv-pyarrow .venv-metaflow .azurite .cache site

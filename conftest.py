@@ -34,6 +34,21 @@ hypothesis.settings.load_profile("patient")
 pytest_plugins = ["mfc_testing.report", "tests.servers.fixtures"]
 ROOT = Path(__file__).parent
 SAMPLE = ROOT / "plugins/mfc-testing/src/mfc_testing/sample/sample.tgz"
+#: Folders and files of tests that start servers, run Metaflow or build environments.
+SLOW = (
+    "contrib/mfc-server/tests/",
+    "plugins/mfc-azure/tests/",
+    "plugins/mfc-gcs/tests/",
+    "plugins/mfc-s3/tests/",
+    "plugins/mfc-service/tests/",
+    "tests/benchmarks/",
+    "tests/differential/",
+    "tests/kit/",
+    "tests/live/",
+    "tests/stores/",
+    "tests/test_wheels.py",
+    "tests/test_writing_a_plugin.py",
+)
 #: What CI has: where it is missing there, what is skipped for want of it fails.
 REQUIRED = ("MFC_METAFLOW_PYTHON", "PostgreSQL", "azurite")
 #: What decides about users and settings; nothing of the developer's own may reach an example.
@@ -103,6 +118,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let the servers of this process end when it does, whatever ends it."""
     if not config.option.collectonly:
         reaper.start()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the slow tier."""
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

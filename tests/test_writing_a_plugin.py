@@ -83,7 +83,8 @@ def shell(tmp_path):
     folder.mkdir()
     own.mkdir()
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*build, "--wheel-dir", wheels, ROOT / "core"], check=True)
+    parts = (ROOT / "core", ROOT / "plugins/mfc-testing")
+    subprocess.run([*build, "--wheel-dir", wheels, *parts], check=True)
     foreign = ("PYTHON", "METAFLOW", "MFC_", "PYTEST", "COV_", "VIRTUAL_ENV")
     clean = {n: value for n, value in os.environ.items() if not n.startswith(foreign)}
     made = Shell(

@@ -34,14 +34,14 @@ SMALL_INT = 2**53
 
 
 def answer(question: Callable[..., Value]) -> Answer:
-    """Return the canonical form of the result or the exception of `question`."""
+    """Return the canonical form of what `question` returns or raises."""
     try:
         value = question()
-    except Exception as error:  # the exception is the answer
+    except Exception as error:  # which exception it is, is the answer
         return raised(error)
     try:
         return canonical(value)
-    except Exception as error:  # an answer that fails when it is inspected
+    except Exception as error:  # a value that breaks when it is looked at is an answer too
         return {"unreadable": type(value).__name__, **raised(error)}
 
 
@@ -53,7 +53,7 @@ def raised(error: BaseException) -> Answer:
     }
     try:
         shown["text"] = str(error)
-    except Exception as failure:  # the text of a Metaflow exception can be broken
+    except Exception as failure:  # a text of Metaflow can be broken
         shown["text"] = f"no text: {type(failure).__name__}"
     return shown
 
@@ -152,7 +152,7 @@ def _of_iterator(value: Value, _: str) -> Answer:
     shown: dict[str, Answer] = {"iterator": items}
     try:
         items.extend(canonical(item) for item in value)
-    except Exception as error:  # earlier results stay
+    except Exception as error:  # what came before the exception stays
         shown.update(raised(error))
     return shown
 

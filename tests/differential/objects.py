@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Ask(Protocol):
-    """Notes the answers of questions, callables without arguments, by key."""
+    """Notes under a key what a question, called without arguments, answers."""
 
     #: whether each question costs a request, so that only some of many equal ones are asked
     costly: bool
@@ -58,12 +58,12 @@ def some(ask: Ask, things: Sequence[T]) -> list[T]:
 
 
 def kind(root: str) -> str:
-    """Return the kind of provider that reads a root."""
+    """Return the kind of provider that a root is read by."""
     return "service" if "://" in root else "local"
 
 
 def again(error: Exception) -> None:
-    """Raise an earlier exception again."""
+    """Raise what was raised before."""
     raise error
 
 
@@ -95,7 +95,7 @@ def ask_children(ask: Ask, key: str, thing: Value) -> list[Value]:
 
 
 def children(thing: Value) -> list[Value]:
-    """Return the children of `thing`, empty where a client cannot list them; that failure is another answer."""
+    """Return the children of `thing`, none where a client cannot list them; that it cannot is an answer elsewhere."""
     try:
         return list(thing)
     except Exception:  # any of them
@@ -135,7 +135,7 @@ def ask_flow(ask: Ask, flow: Value) -> None:
 
 
 def ask_run(ask: Ask, run: Value, *, whole: bool = True) -> None:
-    """Ask for one run and, if `whole`, for everything below it, including `_parameters`."""
+    """Ask for one run and, if `whole`, for everything below it, `_parameters` included."""
     key = run.pathspec
     ask_shared(ask, key, run)
     ask_properties(ask, key, run, OF_RUN)
@@ -167,7 +167,7 @@ def ask_step(ask: Ask, step: Value) -> None:
 
 
 def ask_task(ask: Ask, task: Value, *, whole: bool = True) -> None:
-    """Ask for everything of one task except its logs and, if `whole`, for every artifact."""
+    """Ask for everything of one task but its logs and, if `whole`, for every artifact."""
     key = task.pathspec
     ask_shared(ask, key, task)
     ask_properties(ask, key, task, OF_TASK + LINEAGE)
@@ -188,7 +188,7 @@ def ask_task(ask: Ask, task: Value, *, whole: bool = True) -> None:
 
 
 def ask_artifact(ask: Ask, artifact: Value, *, everything: bool) -> None:
-    """Ask for one artifact; `everything` adds the attributes that it shares with other objects, which is slow."""
+    """Ask for one artifact; `everything` adds what it shares with other objects, which is slow."""
     key = artifact.pathspec
     ask_properties(ask, key, artifact, (*OF_ARTIFACT, "created_at", "path_components"))
     ask(f"{key}.str", lambda: str(artifact))
@@ -222,7 +222,7 @@ def ask_data(ask: Ask, key: str, owner: Value) -> None:
 
 
 def ask_trigger(ask: Ask, key: str, run: Value) -> None:
-    """Ask for the triggers of a run, and for the trigger that this run would be for another."""
+    """Ask for what started a run, and for what would be said if this run started another."""
     try:
         trigger = run.trigger
     except Exception:  # already noted as a property
@@ -247,7 +247,7 @@ def ask_code(ask: Ask, key: str, owner: Value) -> None:
     """Ask for everything of a code package."""
     try:
         code = owner.code
-    except Exception as error:  # the answer, where `.code` was not asked before
+    except Exception as error:  # the answer, where `.code` was not asked for before
         ask(f"{key} itself", lambda error=error: again(error))
         return
     if code is None:
@@ -286,7 +286,7 @@ def ask_logs(ask: Ask, key: str, task: Value) -> None:
 
 
 def tasks(client: Value) -> list[Value]:
-    """Return every task that the client reaches, including `_parameters`, in the order of their pathspecs."""
+    """Return every task that the client reaches, `_parameters` included, in the order of their pathspecs."""
     found = []
     for flow in client.Metaflow():
         for run in flow:

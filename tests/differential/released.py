@@ -1,4 +1,4 @@
-"""Trees that old releases of Metaflow recorded, as `releases/` keeps them, unpacked for queries."""
+"""Trees that old releases of Metaflow recorded, as `releases/` keeps them: unpacked where they are asked about."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def unpacked(cache: pathlib.Path) -> pathlib.Path:
 
 @contextlib.contextmanager
 def unpacking(cache: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Give the result of `unpacked`, under a lock."""
+    """Give what `unpacked` returns, while nothing else unpacks there."""
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         place = unpacked(cache)
@@ -51,7 +51,7 @@ def unpacking(cache: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def unpack(release: str, folder: pathlib.Path) -> None:
-    """Unpack a tree into a folder, with records that name this folder."""
+    """Unpack a tree into a folder; its records say that it was written there."""
     for name, content in files(release):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def unpack(release: str, folder: pathlib.Path) -> None:
 
 
 def moved(name: str, content: bytes, release: str, folder: pathlib.Path) -> bytes:
-    """Return the content of a file as if the release had written in another folder."""
+    """Return the content of a file as it is where the release wrote in another folder."""
     if not name.endswith(".json"):
         return content
     return content.replace(f"{RECORDED}/{release}".encode(), str(folder).encode())
@@ -69,7 +69,7 @@ def files(release: str) -> Iterator[tuple[str, bytes]]:
     """Yield names and contents of the files of a tree in the order in which they were written."""
     found = []
     with tarfile.open(FOLDER / f"{release}.tar.xz") as archive:
-        for member in archive:  # in its own order: going back means decompressing from the start
+        for member in archive:  # in its own order, for it is decompressed from the start to go back
             content = archive.extractfile(member)
             assert content is not None
             found.append((member.mtime, member.name, content.read()))

@@ -1,7 +1,6 @@
-"""Questions in one process of a client: objects, attempts, logs, bad input, tags, pickles, settings.
+"""What is asked in one process of a client: objects, attempts, logs, bad input, tags, pickles, settings.
 
-Every scenario is a function of the client module, the root of the results, and `ask`. A root is
-what `metadata()`
+Every scenario is a function of the client module, the root of the results, and `ask`. A root is what `metadata()`
 takes: the folder with the `.metaflow`, or the URL of a service.
 """
 
@@ -75,7 +74,7 @@ def objects(namespace: str | None) -> Scenario:
 
 
 def attempts(client: Value, root: str, ask: Ask) -> None:
-    """Ask every task and artifact for single attempts, many of which do not exist."""
+    """Ask every task and artifact for single attempts, of which many do not exist."""
     client.namespace(None)
     client.metadata(root)
     names = (
@@ -122,7 +121,7 @@ def attempts(client: Value, root: str, ask: Ask) -> None:
 
 
 def released(client: Value, root: str, ask: Ask) -> None:
-    """Ask about results of an old release: all objects, and of some tasks values, logs and attempts."""
+    """Ask for what an old release recorded: all objects, and of some tasks values, logs and attempts."""
     client.namespace(None)
     client.metadata(root)
     ask("flows", lambda: sorted(flow.id for flow in client.Metaflow()))
@@ -154,7 +153,7 @@ def _ask_released(client: Value, ask: Ask, task: Value) -> None:
 
 
 def _tasks(client: Value, ask: Ask) -> list[Value]:
-    """Return the tasks to be asked one by one: all, or one of each step where questions are costly."""
+    """Return the tasks to be asked one by one: all, or where questions are costly one of each step."""
     found = tasks(client)
     if not ask.costly:
         return found
@@ -174,7 +173,7 @@ def logs(client: Value, root: str, ask: Ask) -> None:
 
 
 def spin(client: Value, root: str, ask: Ask) -> None:
-    """Ask about all results of `spin`."""
+    """Ask for everything that `spin` left."""
     client.namespace(None)
     ask("inspect_spin", lambda: client.inspect_spin(root))
     ask("get_metadata", client.get_metadata)
@@ -212,7 +211,7 @@ BAD_ATTEMPTS: tuple[Value, ...] = (-1, 6, 100, "1", "x", "", 1.5, True, None, []
 
 
 def bad_input(client: Value, root: str, ask: Ask) -> None:
-    """Ask for missing objects, and for impossible ones."""
+    """Ask for what does not exist, and for what cannot."""
     client.namespace(None)
     client.metadata(root)
     run = client.Flow("SingleFlow").latest_run
@@ -268,7 +267,7 @@ def _bad_children(client: Value, ask: Ask, run: Value) -> None:
 
 
 def namespaces(client: Value, root: str, ask: Ask) -> None:
-    """Ask objects of one namespace after another one was chosen."""
+    """Ask objects made in one namespace after another one was chosen."""
     client.namespace(None)
     client.metadata(root)
     bob = next(client.Flow("SingleFlow").runs("user:bob")).pathspec
@@ -296,7 +295,7 @@ def namespaces(client: Value, root: str, ask: Ask) -> None:
 
 
 def switching(client: Value, root: str, ask: Ask) -> None:
-    """Choose another namespace during an iteration, and for earlier objects."""
+    """Choose another namespace while an iteration goes on, and for what was made before."""
     client.namespace(None)
     client.metadata(root)
     bob = next(client.Flow("SingleFlow").runs("user:bob")).pathspec
@@ -418,7 +417,7 @@ SILENT = "http://127.0.0.1:1/prefix"
 
 
 def _addresses(root: str) -> tuple[str, ...]:
-    """Return arguments of `metadata()`: right, wrong, and incomplete ones."""
+    """Return what to give to `metadata()`: right, wrong, and half of it."""
     if kind(root) == "service":
         right = (root, f"service@{root}", f"{root}/", "service@", "service")
         return (*right, SILENT, "service@nonsense", "service", f"local@{MISSING}", "")
@@ -427,7 +426,7 @@ def _addresses(root: str) -> tuple[str, ...]:
 
 
 def settings(client: Value, root: str, ask: Ask) -> None:
-    """Ask the module's functions, in the folder and environment of this process."""
+    """Ask what the module's functions answer, in whatever folder and environment this process has."""
     ask("get_metadata at first", client.get_metadata)
     ask("get_namespace at first", client.get_namespace)
     ask("default_namespace", client.default_namespace)
@@ -456,7 +455,7 @@ def settings(client: Value, root: str, ask: Ask) -> None:
 
 
 def code(client: Value, root: str, ask: Ask) -> None:
-    """Ask for code packages, one of the old format, in turns."""
+    """Ask for code packages, of which one is of the old format, in turns."""
     client.namespace(None)
     client.metadata(root)
     for task in _tasks(client, ask):

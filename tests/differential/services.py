@@ -1,9 +1,8 @@
 """The same flows once more, written by real Metaflow to a metadata service.
 
-Half of them are written while the service's database is a file of SQLite; then its rows are moved
-to PostgreSQL, and Metaflow goes on there. Files of SQLite with all rows are kept, with the
-datastore beside them. Results that current Metaflow no longer writes come from the recorded
-directories, by `mfc-server import`.
+Half of them are written while the service's database is a file of SQLite; then its rows are moved to PostgreSQL, and
+Metaflow goes on there. What is kept are files of SQLite with all rows, and the datastore beside them. Results that
+today's Metaflow no longer writes come from the recorded directories, by `mfc-server import`.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ SIDE_BY_SIDE = 4
 def record_services(
     folder: pathlib.Path, python: str, directories: pathlib.Path, postgres: Cluster | None
 ) -> pathlib.Path:
-    """Record results in services unless that was done; return the folder of the recordings.
+    """Record what services have unless that was done; return the folder of the recordings.
 
     Args:
         folder: where recordings may be kept.
         python: the interpreter that has Metaflow.
-        directories: the result of `record`.
-        postgres: None without PostgreSQL; SQLite is then used throughout.
+        directories: what `record` returned.
+        postgres: None where there is none; SQLite is then used throughout.
     """
     python = str(pathlib.Path(python).absolute())
     sources = [pathlib.Path(__file__), *SERVER.glob("*.py")]

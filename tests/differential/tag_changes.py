@@ -1,4 +1,4 @@
-"""Changes of a run's tags: by name, the tags before and the change; and the walk through all of them."""
+"""Changes of a run's tags: by name, the tags before and what is done; and the walk through all of them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ TAG_CHANGES: dict[str, tuple[list[str], Change]] = {
 
 
 def tags(client: Value, root: str, ask: Ask) -> None:
-    """Change tags in every way, each time from the same tags; the results must not be shared."""
+    """Change tags in every way, each time from the same tags; nobody else may need the results."""
     client.namespace(None)
     client.metadata(root)
     oldest = list(client.Flow("SingleFlow"))[-1].pathspec
@@ -115,7 +115,7 @@ def tags(client: Value, root: str, ask: Ask) -> None:
 
 
 def _setter(root: str, run: str) -> Callable[[list[str]], None]:
-    """Return a function that gives a run other tags, without a client."""
+    """Return what gives a run other tags, without a client."""
     if kind(root) == "local":
         record = pathlib.Path(root, ".metaflow", run, "_meta", "_self.json")
         content = json.loads(record.read_text())

@@ -53,17 +53,16 @@ def main(client: str, root: str, scenario: str, out: str) -> None:
         remember_answers()
     try:
         SCENARIOS[scenario](module, root, answers)
-    except Exception as error:  # the answers until then are compared, and so is the end
+    except Exception as error:  # what was answered until then is compared, and so is the end
         traceback.print_exc()
         answers(ENDED, lambda error=error: again(error))
     pathlib.Path(out).write_text(answers.text(names_of(root)))
 
 
 def remember_answers() -> None:
-    """Let this process send each request to a service once, and repeat the answer from then on.
+    """Let this process ask a service for each thing once, and answer the same question itself from then on.
 
-    Metaflow's client repeats a request up to a hundred times; its own code still interprets the
-    answers.
+    Metaflow's client asks for the same up to a hundred times; what it makes of the answers is its own.
     """
     import requests  # only Metaflow's interpreter needs to have it
 
@@ -81,7 +80,7 @@ def remember_answers() -> None:
 
 
 def names_of(root: str) -> list[str]:
-    """Return every text that stands for a root in recordings and answers."""
+    """Return every text that stands for a root in what was recorded and answered."""
     if kind(root) == "service":
         return [root]
     path = pathlib.Path(root)

@@ -182,6 +182,7 @@ CHOSEN = [
 LEFT_ASIDE = [
     chosen("connection string of another account", **{CONNECTION: f"AccountName=other;AccountKey={OTHER_KEY}"}, **application()),
     chosen("key of another account", AZURE_STORAGE_KEY=OTHER_KEY, AZURE_STORAGE_ACCOUNT="other", **application()),
+    chosen("connection string without a key", **{CONNECTION: "AccountName=ours"}, **application()),
 ]  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def test_with_client_makes_it_current_for_the_block_and_its_thread(
         with Client(provider, namespace=None):
             assert Run("Train/2").id == "2"
         assert Flow("Score").latest_run == bob.run("Score/3")
-        thread = threading.Thread(target=lambda: seen.append(mfc._session._reader._CURRENT.get()))
+        thread = threading.Thread(target=lambda: seen.append(mfc._session._reader.CURRENT.get()))
         thread.start()
         thread.join()
     assert seen == [()]
@@ -227,7 +227,7 @@ def test_an_unknown_user_sees_everything_with_a_warning(provider: MemoryProvider
         assert client.namespace is None
     assert len(list(client.flows())) == 2
     with pytest.raises(MetaflowUnknownUser):
-        client.reset_namespace()
+        client._reader.reset_namespace()
 
 
 def test_a_namespace_must_be_text(client: Client) -> None:

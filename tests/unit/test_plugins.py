@@ -207,7 +207,7 @@ def test_an_exception_while_a_hook_yields_does_not_leak(site: Any) -> None:
     site.plugin(
         "lazy", "@hookimpl\ndef mfc_safe_classes():\n    yield 'a.B'\n    raise KeyError('boom')"
     )
-    error = site.run("show(said(lambda: Client()._plugins.safe_classes()))")
+    error = site.run("show(said(lambda: Client()._reader.plugins.safe_classes()))")
     assert error[0] == "BrokenPlugin"
     assert error[2] == "KeyError"
 
@@ -222,7 +222,7 @@ def test_builders_of_plugins_make_values_and_are_fetched_once(site: Any) -> None
         "from mfc.trust import Trust\n"
         "from mfc._pickle import loads\n"
         "client = Client(trust='safe')\n"
-        "trusts = [client._extended(client.trust) for _ in range(3)]\n"
+        "trusts = [client._reader._extended(client.trust) for _ in range(3)]\n"
         "import mfc_money\n"
         "blob = b'cshop\\nMoney\\n(I1\\ntR}Vcents\\nI5\\nsb.'\n"
         "show([loads(blob, trusts[2]), len(mfc_money.asked), trusts[0].builders is trusts[2].builders])"
@@ -233,13 +233,13 @@ def test_builders_of_plugins_make_values_and_are_fetched_once(site: Any) -> None
 def test_two_builders_of_one_class_are_a_conflict(site: Any) -> None:
     for name in ("one", "two"):
         site.plugin(name, "@hookimpl\ndef mfc_value_builders():\n    return {'shop.Money': str}")
-    error = site.run("show(said(lambda: Client()._plugins.value_builders()))")
+    error = site.run("show(said(lambda: Client()._reader.plugins.value_builders()))")
     assert error[0] == "PluginConflict"
 
 
 def test_a_hook_that_yields_nothing_is_skipped(site: Any) -> None:
     site.plugin("lazy", "@hookimpl\ndef mfc_trigger(metadata):\n    yield from ()")
-    assert site.run("show(Client()._plugins.events({}))") is None
+    assert site.run("show(Client()._reader.plugins.events({}))") is None
 
 
 def test_a_default_policy_instead_of_a_broken_plugin_is_a_warning(site: Any) -> None:
@@ -248,7 +248,7 @@ def test_a_default_policy_instead_of_a_broken_plugin_is_a_warning(site: Any) -> 
         """
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            Client().policy
+            Client()._reader.policy
         show([str(c.message) for c in caught])
         """
     )
@@ -341,7 +341,7 @@ def test_an_unpublished_hook_cannot_be_called(site: Any) -> None:
     site.plugin("publisher", PUBLISHER)
     unknown, wrong = site.run(
         """
-        ask = Client()._plugins.ask
+        ask = Client()._reader.plugins.ask
         show([said(lambda: ask("mfc_nonsense"))[:2], said(lambda: ask("mfc_greeting", nam="x"))[:2]])
         """
     )

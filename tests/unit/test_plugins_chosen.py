@@ -308,7 +308,7 @@ def test_a_trace_shows_every_call_with_its_answer_and_no_settings(site: Any) -> 
     code = (
         "import warnings; warnings.simplefilter('ignore'); from mfc import Client\n"
         "client = Client(config={'METAFLOW_SERVICE_AUTH_KEY': 'sesame'})\n"
-        "client.filesystem('files')\nclient.policy\n"
+        "client.filesystem('files')\nclient._reader.policy\n"
         "try:\n    client.filesystem('more')\nexcept Exception: pass"
     )
     lines = site.command("-c", code, MFC_TRACE_PLUGINS="1").stderr.splitlines()
@@ -392,7 +392,7 @@ def test_a_child_forked_during_a_hook_works(site: Any) -> None:
         asking = threading.Thread(target=client.filesystem, args=("slow",))
         asking.start()
         mfc_slow.entered.wait()
-        held = not client._lock.acquire(blocking=False)
+        held = not client._reader._lock.acquire(blocking=False)
         child = os.fork()
         if child == 0:
             signal.alarm(30)  # a deadlock ends here

@@ -9,8 +9,8 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
-from mfc._objects import Client
 from mfc._plugins._discovery import PluginInfo, values
+from mfc._session._reader import Reader
 from mfc.errors import MetaflowException, visible
 from mfc.hookspecs import Support
 
@@ -35,10 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     settings = {"MFC_STRICT_PLUGINS": False}  # a listing shows what is broken, whoever minds
     try:
-        client = Client(config=settings | ({"MFC_TRACE_PLUGINS": True} if chosen.trace else {}))
+        client = Reader(config=settings | ({"MFC_TRACE_PLUGINS": True} if chosen.trace else {}))
         if chosen.check:
-            client._plugins.probe()
-        found, idle = client.plugins(), client._plugins.registry.selection.idle()
+            client.plugins.probe()
+        found, idle = client.plugins.infos(), client.plugins.registry.selection.idle()
     except MetaflowException as problem:
         _say(str(problem))
         return 1
@@ -69,7 +69,7 @@ def _foreign() -> str | None:
     )
 
 
-def _ask(client: Client) -> None:
+def _ask(client: Reader) -> None:
     """Ask for what every client needs, so that there is something to trace."""
     datastore = client.config.text("DEFAULT_DATASTORE") or "local"
     _try(lambda: client.use(None))

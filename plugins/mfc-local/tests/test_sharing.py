@@ -113,7 +113,7 @@ class Slow:
 def test_a_fork_while_a_thread_holds_the_locks_does_not_lock_the_child(full: Tree) -> None:
     slow = Slow()
     client = Client(f"local@{full.home}", plugins=[slow])
-    thread = threading.Thread(target=lambda: client.policy, daemon=True)
+    thread = threading.Thread(target=lambda: client._reader.policy, daemon=True)
     thread.start()
     assert slow.inside.wait(20)
 
@@ -126,7 +126,7 @@ def test_a_fork_while_a_thread_holds_the_locks_does_not_lock_the_child(full: Tre
         os._exit(7)
 
     process = multiprocessing.get_context("fork").Process(target=child)
-    with client._counter._lock, client._plugins.registry._lock:
+    with client._reader._counter._lock, client._reader.plugins.registry._lock:
         process.start()
     process.join(20)
     hung = process.is_alive()
@@ -151,7 +151,7 @@ def test_copies_are_of_the_same_client(full: Tree, duplicate: Any) -> None:
         made = duplicate(found)
         assert made == found
         assert made is not found
-        assert made._scope.reader is client
+        assert made._scope.reader is client._reader
     assert duplicate(task["x1"]).data == [1]
     data = duplicate(task.data)
     assert isinstance(data, MetaflowData)

@@ -33,7 +33,7 @@ _IMPORT = (
 _CACHED = """
 import json, sys, time
 from mfc import Step, load, metadata, namespace
-from mfc._objects._client import current_client
+from mfc._objects._current import current_client
 
 metadata(sys.argv[1])
 namespace(None)

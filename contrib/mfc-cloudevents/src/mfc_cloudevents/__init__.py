@@ -7,8 +7,6 @@ from typing import Any
 
 from mfc.hookspecs import Event, hookimpl
 
-__version__ = "0.1.0"
-
 #: Version of the plugin contract that this plugin implements.
 MFC_CONTRACT = 1
 #: Metadata fields of the start task: an event, or a batch of them, in CloudEvents' JSON format.

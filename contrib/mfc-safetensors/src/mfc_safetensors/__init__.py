@@ -10,8 +10,6 @@ from mfc.hookspecs import hookimpl
 if TYPE_CHECKING:
     from mfc_safetensors._decoder import TensorsDecoder
 
-__version__ = "0.1.0"
-
 #: Version of the plugin contract that this plugin implements.
 MFC_CONTRACT = 1
 #: The encoding that the writing serializer names, in `SerializationMetadata.encoding`.

@@ -4,5 +4,3 @@ The command is `mfc-server`; `mfc_server.testing` runs it for tests.
 """
 
 from __future__ import annotations
-
-__version__ = "0.1.0"

@@ -10,10 +10,10 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from mfc_server import __version__
 from mfc_server._database import Database, DatabaseUnusable
 from mfc_server._limits import USUAL_SECONDS
 from mfc_server._redaction import without_password
@@ -65,7 +65,9 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         description="A Metaflow metadata service. Metaflow uses it with METAFLOW_SERVICE_URL="
         "http://127.0.0.1:8080 and METAFLOW_DEFAULT_METADATA=service.",
     )
-    parser.add_argument("--version", action="version", version=f"mfc-server {__version__}")
+    parser.add_argument(
+        "--version", action="version", version=f"mfc-server {version('mfc-server')}"
+    )
     _database_option(parser, os.environ.get(DB_VARIABLE, USUAL_DB))
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument(

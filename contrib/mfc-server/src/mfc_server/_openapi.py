@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
-from mfc_server import __version__
 from mfc_server._limits import MAX_ITEMS, MAX_PATTERN, MAX_TAGS
 from mfc_server._schema import MAX_ATTEMPT, NAME_LENGTH
 
@@ -101,7 +101,7 @@ def description(table: Mapping[str, Mapping[str, Any]], prefix: str) -> dict[str
         "openapi": "3.0.3",
         "info": {
             "title": "Metaflow metadata service (mfc-server)",
-            "version": __version__,
+            "version": version("mfc-server"),
         },
         "servers": [{"url": prefix or "/"}],
         "paths": paths,

@@ -12,17 +12,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from mfc._concurrency._calls import Call, SideBySide
 from mfc._concurrency._forks import fork_safe
-from mfc._objects._artifact import DataArtifact
-from mfc._objects._task import Task
 from mfc._session._scope import Scope
 from mfc._storage._blob import Fetched, Planned, size_of
 from mfc._storage._files import BEGINNING
 from mfc._storage._spool import Held
 from mfc.model import ArtifactRecord, Pathspec
+
+Made = TypeVar("Made")
 
 #: Seconds for which a record that was read ahead is as good as one that is read now.
 _JUST_NOW = 1.0
@@ -131,27 +131,38 @@ class _Begun(NamedTuple):
     call: Call[Fetched | None] | None
 
 
-class Table(Iterator[DataArtifact]):
+class TableTask(NamedTuple, Generic[Made]):
+    """A task of a table."""
+
+    scope: Scope
+    path: Pathspec
+    #: Makes the object of an artifact, given its record, and its row and the position there.
+    make: Callable[[ArtifactRecord, tuple[Row, int] | None], Made]
+
+
+class Table(Iterator[Made]):
     """The artifacts of tasks, task after task, those of one name reading each other ahead.
 
     Args:
         tasks: whose.
-        records: gives those of a task that are wanted, in order.
+        records: gives the wanted artifacts of a task, in order.
     """
 
     def __init__(
-        self, tasks: Iterator[Task], records: Callable[[Task], Iterable[ArtifactRecord]]
+        self,
+        tasks: Iterator[TableTask[Made]],
+        records: Callable[[TableTask[Made]], Iterable[ArtifactRecord]],
     ) -> None:
         self._tasks, self._wanted = tasks, records
         self._lock = fork_safe(threading.RLock())
         #: What was read of the listing and not given out.
-        self._order: deque[DataArtifact] = deque()
+        self._order: deque[Made] = deque()
         #: What ended the listing: whoever looked ahead heard it first, and once.
         self._error: Exception | None = None
         self._records: dict[str, list[ArtifactRecord]] = {}
         self._rows: dict[str, Row] = {}
 
-    def __next__(self) -> DataArtifact:
+    def __next__(self) -> Made:
         with self._lock:
             while not self._order and self._reach():
                 continue
@@ -170,10 +181,8 @@ class Table(Iterator[DataArtifact]):
         if task is None:
             return False
         for record in records:
-            made = DataArtifact._of(task._scope, record, None, task)
-            if pays(task._scope, record):
-                made._row = self._in_row(task._scope, record)
-            self._order.append(made)
+            row = self._in_row(task.scope, record) if pays(task.scope, record) else None
+            self._order.append(task.make(record, row))
         return True
 
     def _in_row(self, scope: Scope, record: ArtifactRecord) -> tuple[Row, int]:
@@ -193,8 +202,8 @@ class Table(Iterator[DataArtifact]):
 
 
 def table(
-    scope: Scope, path: Pathspec, tasks: Iterator[Task], names: Collection[str]
-) -> Iterator[DataArtifact]:
+    scope: Scope, path: Pathspec, tasks: Iterator[TableTask[Made]], names: Collection[str]
+) -> Iterator[Made]:
     """Yield the artifacts of all tasks of a step or run.
 
     Args:
@@ -210,8 +219,8 @@ def table(
         for record in scope.provider.artifacts(path, asked):
             wide.setdefault(record.path.parent, []).append(record)
 
-    def wanted(task: Task) -> Iterable[ArtifactRecord]:
-        at = task._record.path
+    def wanted(task: TableTask[Made]) -> Iterable[ArtifactRecord]:
+        at = task.path
         found = scope.provider.artifacts(at, asked) if wide is None else wide.get(at, ())
         seen = [record for record in found if scope.sees(record)]
         if not names:

@@ -1,23 +1,17 @@
-"""Many values at once: of artifacts, or of tasks by name, in order, as they are consumed."""
+"""Many values at once: of artifacts, or of the named artifacts of tasks, in order."""
 
 from __future__ import annotations
 
 import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sized
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from mfc._arguments import members, one_of, texts
-from mfc._bulk._progress import Progress, reporter
-from mfc._concurrency._calls import Outcome, SideBySide, in_order
-from mfc._concurrency._prefetch import _caught, side_by_side
-from mfc._objects._artifact import DataArtifact
-from mfc._objects._client import current_client
-from mfc._objects._run import Run
-from mfc._objects._step import Step
-from mfc._objects._task import Task
+from mfc._concurrency._calls import Limits, Outcome, SideBySide, in_order
+from mfc._concurrency._prefetch import caught, side_by_side
+from mfc._recorded._values import value_of
 from mfc._session._reader import Reader
 from mfc._session._scope import Scope
 from mfc._storage._blob import Fetched, Planned, size_of
@@ -25,57 +19,85 @@ from mfc._storage._files import BEGINNING
 from mfc._storage._spool import Held
 from mfc.errors import (
     ArtifactNotFound,
-    BadArgument,
     MetaflowException,
     MetaflowNamespaceMismatch,
+    visible,
 )
 from mfc.hookspecs import MetadataProvider
 from mfc.model import ArtifactRecord, Pathspec
+
+T = TypeVar("T")
 
 #: Tasks of a step that are asked for their artifacts one by one before all of the step are.
 _ALONE = 2
 #: Tasks that are thought of at once, at most.
 _MOST = 256
-_EXPECTED = "tasks with names, load(step, 'x'), or artifacts, load(step.artifacts('x'))"
 
 
-def load(
-    items: Iterable[Any], names: tuple[str, ...], progress: Progress, errors: str
-) -> Iterator[Any]:
-    """Yield many values; `mfc.load` documents the arguments."""
-    total = None
-    if not isinstance(items, (Run, Step, Task, DataArtifact)):
-        given, items = items, members("tasks_or_artifacts", items, _EXPECTED)
-        total = len(given) if isinstance(given, Sized) else None
-    texts("names", names, "the names of artifacts")
-    returned = one_of("errors", errors, ("raise", "return")) == "return"
-    reporting = reporter(progress, "values")
-    return _loaded(_slots(items, names), len(names), total, reporting, returned=returned)
+class ArtifactAt(NamedTuple):
+    """An artifact whose value is wanted."""
+
+    scope: Scope
+    record: ArtifactRecord
 
 
-def _loaded(
-    slots: Iterator[list[Slot]],
-    names: int,
-    total: int | None,
-    reporting: Callable[[], Any],
+class TaskAt(NamedTuple):
+    """A task of which artifacts are wanted by name."""
+
+    scope: Scope
+    path: Pathspec
+    attempt: int | None
+
+    @property
+    def where(self) -> _Where:
+        """What the provider is asked for the artifacts of this task."""
+        return _Where(self.scope.provider, self.path, self.attempt)
+
+    def __str__(self) -> str:
+        attempt = "" if self.attempt is None else f", attempt={self.attempt}"
+        return f"Task('{visible(str(self.path))}'{attempt})"
+
+
+class TasksBelow(NamedTuple):
+    """A step or run whose tasks come next: their artifacts may be asked for at once."""
+
+    scope: Scope
+    path: Pathspec
+
+
+#: An error stands for an item that cannot be loaded.
+Item = ArtifactAt | TaskAt | TasksBelow | MetaflowException
+
+
+def values(
+    items: Iterator[Item],
+    names: tuple[str, ...],
+    limits: Callable[[], Limits],
+    tell: Callable[[int], object],
     *,
     returned: bool,
 ) -> Iterator[Any]:
-    width = max(names, 1)
-    with _Values(slots, returned=returned) as values, reporting() as tell:
+    """Yield the values of artifacts, or of the artifacts `names` of tasks.
+
+    Args:
+        items: artifacts, or tasks where there are names.
+        names: of the artifacts of each task; several give tuples.
+        limits: gives the bounds on reading where no item has a client.
+        tell: called with the number of items done, after each.
+        returned: whether the error of a value takes its place; else it is raised.
+    """
+    width = max(len(names), 1)
+    with _Values(_slots(items, names), limits, returned=returned) as found:
         for done in itertools.count(1):
-            row = list(itertools.islice(values, width))
+            row = list(itertools.islice(found, width))
             if not row:
                 return
-            tell(done, total)
+            tell(done)
             yield row[0] if width == 1 else tuple(row)
 
 
-# What is asked for
-
-
 class _Where(NamedTuple):
-    """What is asked for artifacts: a task, or a step or run for those of all its tasks."""
+    """The arguments of a question for artifacts: of a task, or of all tasks of a step or run."""
 
     provider: MetadataProvider
     path: Pathspec
@@ -86,49 +108,33 @@ class _Where(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """Where a value will stand: an artifact, or what is wrong with it."""
+    """Where a value will stand: an artifact, or its error."""
 
-    artifact: DataArtifact | None
+    artifact: ArtifactAt | None
     error: MetaflowException | None = None
 
 
-def _slots(items: Iterable[Any], names: tuple[str, ...]) -> Iterator[list[Slot]]:
-    """Yield slots, some together: one for each artifact, or one for each name of each task."""
+def _slots(items: Iterator[Item], names: tuple[str, ...]) -> Iterator[list[Slot]]:
+    """Yield slots in batches: one for each artifact, or one for each name of each task."""
     finder = _Finder(names)
-    for some in _growing(_flat(items, names, finder)):
-        if not names and all(isinstance(item, DataArtifact) for item in some):
-            yield [Slot(item) for item in some]
-            continue
-        finder.find([item for item in some if isinstance(item, Task)] if names else [])
+    for some in _growing(finder.learned(items)):
+        finder.find([item for item in some if isinstance(item, TaskAt)])
         slots: list[Slot] = []
         for item in some:
-            if isinstance(item, Task) and names:
+            if isinstance(item, TaskAt):
                 slots += finder.slots(item)
-            elif isinstance(item, DataArtifact) and not names:
+            elif isinstance(item, ArtifactAt):
                 slots.append(Slot(item))
             else:
-                wrong = BadArgument.of("an item", item, _EXPECTED)
-                slots += [Slot(None, wrong)] * max(len(names), 1)
+                slots += [Slot(None, item)] * max(len(names), 1)
         yield slots
 
 
-def _flat(items: Iterable[Any], names: tuple[str, ...], finder: _Finder) -> Iterator[Any]:
-    """Yield artifacts and tasks; steps and runs are their tasks."""
-    single = isinstance(items, (Run, Step, DataArtifact)) or (isinstance(items, Task) and names)
-    for item in (items,) if single else items:
-        if isinstance(item, (Run, Step)) and names:
-            finder.learn(item)
-            for step in item if isinstance(item, Run) else (item,):
-                yield from step
-        else:
-            yield item
-
-
-def _growing(items: Iterator[Any]) -> Iterator[list[Any]]:
-    """Yield the items in lists of 1, 2, 4 and so on; what their source raises, after the last."""
+def _growing(items: Iterator[T]) -> Iterator[list[T]]:
+    """Yield lists of 1, 2, 4 … items; an error of their source comes after the last."""
     number = 1
     while True:
-        some: list[Any] = []
+        some: list[T] = []
         try:
             for item in itertools.islice(items, number):
                 some.append(item)  # noqa: PERF402 - those before a failure count
@@ -157,20 +163,22 @@ class _Finder:
         #: Tasks whose artifacts were given out.
         self._given: set[_Where] = set()
 
-    def learn(self, above: Run | Step) -> None:
-        """Ask for the artifacts of all tasks of a step or run."""
-        if _wide(above._scope):
-            self._ask([(above._scope, _Where(above._scope.provider, above._record.path))])
+    def learned(self, items: Iterator[Item]) -> Iterator[ArtifactAt | TaskAt | MetaflowException]:
+        """Yield artifacts, tasks and errors; ask for the artifacts of all tasks below others."""
+        for item in items:
+            if not isinstance(item, TasksBelow):
+                yield item
+            elif _wide(item.scope):
+                self._ask([(item.scope, _Where(item.scope.provider, item.path))])
 
-    def find(self, tasks: list[Task]) -> None:
+    def find(self, tasks: list[TaskAt]) -> None:
         """Ask for the artifacts of some tasks; those of one step together if they are many."""
         questions: dict[_Where, Scope] = {}
-        unknown = [t for t in tasks if t._scope.remote and not self._knows(_where(t))]
-        self._tasks.update(_where(task).up() for task in unknown)
+        unknown = [t for t in tasks if t.scope.remote and not self._knows(t.where)]
+        self._tasks.update(task.where.up() for task in unknown)
         for task in unknown:
-            where = _where(task)
-            many = _wide(task._scope) and self._tasks[where.up()] > _ALONE
-            questions[where.up() if many else where] = task._scope
+            many = _wide(task.scope) and self._tasks[task.where.up()] > _ALONE
+            questions[task.where.up() if many else task.where] = task.scope
         self._ask([(scope, where) for where, scope in questions.items()])
 
     def _knows(self, where: _Where) -> bool:
@@ -180,7 +188,7 @@ class _Finder:
         return where in self._found or any(one in self._learned for one in above)
 
     def _ask(self, questions: list[tuple[Scope, _Where]]) -> None:
-        answers = side_by_side(_caught(lambda q: self._answer(*q)), questions)
+        answers = side_by_side(caught(lambda q: self._answer(*q)), questions)
         for (_, where), (found, error) in zip(questions, answers, strict=True):
             self._learned[where] = error
             for path, artifacts in (found or {}).items():
@@ -194,16 +202,16 @@ class _Finder:
             found.setdefault(record.path.parent, {})[record.path.name] = record
         return found
 
-    def slots(self, task: Task) -> Iterator[Slot]:
+    def slots(self, task: TaskAt) -> Iterator[Slot]:
         """Yield a slot for each name."""
-        scope = task._scope
-        found, problem = self._known(task) if scope.remote else self._alone(scope, _where(task))
+        scope = task.scope
+        found, problem = self._known(task) if scope.remote else self._alone(scope, task.where)
         if problem is not None and not isinstance(problem, MetaflowException):
             raise problem
         for name in self._names:
             record, trouble = found.get(name), problem
             if record is None and trouble is None and not scope.remote:
-                record, trouble = _asked_alone(scope, _where(task), name)
+                record, trouble = _asked_alone(scope, task.where, name)
             if trouble is not None:
                 yield Slot(None, trouble)
             elif record is None:
@@ -211,7 +219,7 @@ class _Finder:
             elif not scope.sees(record):
                 yield Slot(None, MetaflowNamespaceMismatch(scope.namespace, str(record.path)))
             else:
-                yield Slot(DataArtifact._of(scope, record, task._attempt, task))
+                yield Slot(ArtifactAt(scope, record))
 
     def _alone(
         self, scope: Scope, where: _Where
@@ -222,11 +230,11 @@ class _Finder:
         except Exception as error:  # noqa: BLE001 - raised where it belongs
             return {}, error
 
-    def _known(self, task: Task) -> tuple[dict[str, ArtifactRecord], Exception | None]:
-        """Return what was learned of a task."""
-        where = _where(task)
+    def _known(self, task: TaskAt) -> tuple[dict[str, ArtifactRecord], Exception | None]:
+        """Return the artifacts of a task that were found, and the error that hid them."""
+        where = task.where
         if not self._knows(where):
-            self._ask([(task._scope, where)])
+            self._ask([(task.scope, where)])
         self._given.add(where)
         problems = (self._learned.get(at) for at in (where, where.up(), where.up().up()))
         return self._found.pop(where, {}), next(filter(None, problems), None)
@@ -248,28 +256,23 @@ def _wide(scope: Scope) -> bool:
     return scope.remote and scope.provider.capabilities.full("bulk")
 
 
-def _where(task: Task) -> _Where:
-    return _Where(task._scope.provider, task._record.path, task._attempt)
-
-
-# The values
-
-
 class _Values(Iterator[Any]):
     """The values of slots, those that follow read meanwhile.
 
     Args:
-        some: where they stand, some together.
-        returned: whether what is wrong with a value takes its place.
+        some: where they stand, in batches.
+        limits: gives the bounds on reading where no item has a client.
+        returned: whether the error of a value takes its place.
     """
 
-    def __init__(self, some: Iterator[list[Slot]], *, returned: bool) -> None:
+    def __init__(
+        self, some: Iterator[list[Slot]], limits: Callable[[], Limits], *, returned: bool
+    ) -> None:
         first = next(some, [])
-        artifact = first[0].artifact if first else None
-        reader = current_client() if artifact is None else artifact._scope.reader
-        limits = reader.datastore.limits
+        reader = _reader_of(first[0]) if first else None
+        bounds = limits() if reader is None else reader.datastore.limits
         calls: SideBySide[Fetched | None] = SideBySide(
-            limits, BEGINNING, size_of, keep=limits.memory / 4
+            bounds, BEGINNING, size_of, keep=bounds.memory / 4
         )
         planned = (plan for slots in itertools.chain((first,), some) for plan in _planned(slots))
         self._read = in_order(planned, _call_of, calls)
@@ -289,7 +292,8 @@ class _Values(Iterator[Any]):
         try:
             if slot.artifact is None:
                 raise slot.error or MetaflowException()
-            return slot.artifact._value(partial(self._held, slot.artifact, planned, outcome))
+            scope, record = slot.artifact
+            return value_of(scope, record, partial(self._held, scope, record, planned, outcome))
         except MetaflowException as error:
             if self._returned:
                 return error
@@ -297,18 +301,15 @@ class _Values(Iterator[Any]):
 
     def _held(
         self,
-        artifact: DataArtifact,
+        scope: Scope,
+        record: ArtifactRecord,
         planned: Planned | None,
         outcome: Outcome[Fetched | None] | None,
     ) -> Held:
         if planned is not None and planned.content is not None:
             return Held(planned.content)
-        reader = artifact._scope.reader
-        datastore = reader.datastore
-        if planned is None:
-            wanted = reader.wanted(artifact._record, artifact._scope.provider)
-        else:
-            wanted = planned.wanted
+        datastore = scope.reader.datastore
+        wanted = planned.wanted if planned else scope.reader.wanted(record, scope.provider)
         # A forked child has the file's position in common with its parent.
         which = (os.getpid(), datastore, wanted.where, wanted.key)
         if self._large is not None and self._large[0] == which:
@@ -326,19 +327,19 @@ class _Values(Iterator[Any]):
 
 
 def _planned(slots: list[Slot]) -> Iterator[tuple[Slot, Planned | None]]:
-    """Yield slots, each with what can be done ahead."""
+    """Yield slots, each with the reads that can start ahead."""
     for reader, some in itertools.groupby(slots, _reader_of):
         these = list(some)
         if reader is None:
             yield from ((slot, None) for slot in these)
             continue
         artifacts = [slot.artifact for slot in these if slot.artifact is not None]
-        asked = [(artifact._record, artifact._scope.provider) for artifact in artifacts]
+        asked = [(artifact.record, artifact.scope.provider) for artifact in artifacts]
         yield from zip(these, reader.ahead(asked), strict=True)
 
 
 def _reader_of(slot: Slot) -> Reader | None:
-    return None if slot.artifact is None else slot.artifact._scope.reader
+    return None if slot.artifact is None else slot.artifact.scope.reader
 
 
 def _call_of(

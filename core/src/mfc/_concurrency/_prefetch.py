@@ -122,7 +122,7 @@ class Siblings:
             answer: T = found.get(path, question.missing)
             return answer
         ahead = self._ahead(position, progress.window())
-        answers = list(side_by_side(_caught(question.one), ahead))
+        answers = list(side_by_side(caught(question.one), ahead))
         # What failed for another is its own affair: it will be asked again, in its turn.
         others = zip(ahead[1:], answers[1:], strict=True)
         progress.keep({other.path: found for other, (found, error) in others if error is None})
@@ -203,7 +203,9 @@ class _Progress(Generic[T]):
         return None
 
 
-def _caught(ask: Callable[[Item], T]) -> Callable[[Item], tuple[Any, Exception | None]]:
+def caught(ask: Callable[[Item], T]) -> Callable[[Item], tuple[Any, Exception | None]]:
+    """Return `ask` with its error as a second result, None where it has one."""
+
     def answer(item: Item) -> tuple[Any, Exception | None]:
         try:
             return ask(item), None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from mfc._arguments import path_of
 from mfc._objects._object import MetaflowObject
-from mfc._session._reader import OBJECTS
+from mfc._recorded._values import value_of
 from mfc.errors import (
     ArtifactNotFound,
     ChildNotFound,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mfc._concurrency._prefetch import Siblings
     from mfc._objects._task import Task
     from mfc._session._scope import Scope
-    from mfc._storage._spool import Held
 
 #: The question for the artifacts of the end task of a run.
 AT_END = "at end"
@@ -52,8 +51,10 @@ def _in_row(scope: Scope, listing: Siblings, name: str, position: int) -> Artifa
         return cast("ArtifactRecord | None", known.get(name) if of_run else known)
     with contextlib.suppress(MetaflowException):  # raised in its turn
         if of_run:
-            run = OBJECTS[Level.RUN]._of(scope, Record(path, 0))
-            return cast("ArtifactRecord | None", run._end_artifacts(name).get(name))
+            from mfc._objects._run import Run  # it imports this module
+
+            run = Run._of(scope, Record(path, 0))
+            return run._end_artifacts(name).get(name)
         record = scope.provider.get(path.child(name))
         return record if isinstance(record, ArtifactRecord) else None
     return None
@@ -70,6 +71,12 @@ class DataArtifact(MetaflowObject):
     if TYPE_CHECKING:
         parent: Task
 
+    @classmethod
+    def _above(cls) -> type[Task]:
+        from mfc._objects._task import Task  # it imports this module
+
+        return Task
+
     @property
     def data(self) -> Any:
         """The value; of an IncludeFile the file's content.
@@ -82,17 +89,8 @@ class DataArtifact(MetaflowObject):
             UndecodableArtifact: the decoder failed.
         """
         row, position = self._place_in_row()
-        return self._value(None if row is None else partial(row.held, position, self._record))
-
-    def _value(self, read: Callable[[], Held] | None) -> Any:
-        """Return the value; `read` gives its content, if that is known better than to read it."""
-        scope = self._scope
-        value = scope.reader.value(self._record, scope.provider, read)
-        if type(value).__module__ != "mfc":  # as of all classes of ours
-            return value
-        from mfc._recorded._included_file import included_file, is_included  # few artifacts are
-
-        return included_file(scope, value, self.pathspec) if is_included(value) else value
+        read = None if row is None else partial(row.held, position, self._record)
+        return value_of(self._scope, self._record, read)
 
     def _place_in_row(self) -> tuple[Row | None, int]:
         """Return what knows the artifacts of this name in the tasks of a listing, if there is."""
@@ -229,6 +227,23 @@ class DataArtifact(MetaflowObject):
 def _type_in(noted: dict[str, Any]) -> str:
     found = noted.get("type")
     return found if isinstance(found, str) else ""
+
+
+def artifacts_below(
+    above: MetaflowObject, tasks: Iterable[Task], names: list[str]
+) -> Iterator[DataArtifact]:
+    """Yield the artifacts of tasks of a step or run; values of one name are read ahead."""
+    from mfc._bulk._ahead import TableTask, table  # few listings are walked by artifact
+
+    rows = (TableTask(task._scope, task._record.path, partial(_made, task)) for task in tasks)
+    return table(above._scope, above._record.path, rows, names)
+
+
+def _made(task: Task, record: ArtifactRecord, row: tuple[Row, int] | None) -> DataArtifact:
+    made = DataArtifact._of(task._scope, record, None, task)
+    if row is not None:
+        made._row = row
+    return made
 
 
 class MetaflowData:

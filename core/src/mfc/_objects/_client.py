@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from mfc._concurrency._forks import fork_safe
-from mfc._session._reader import DEFAULT, OBJECTS, Reader, Unset, innermost
-from mfc.errors import BadArgument
-from mfc.model import Level
+from mfc._objects._artifact import DataArtifact
+from mfc._objects._current import HasReader
+from mfc._objects._flow import Flow, Metaflow
+from mfc._objects._run import Run
+from mfc._objects._step import Step
+from mfc._objects._task import Task
+from mfc._session._reader import DEFAULT, Reader, Unset
+from mfc.model import Stats
+from mfc.trust import Trust
 
 if TYPE_CHECKING:
-    from mfc._objects import DataArtifact, Flow, Metaflow, MetaflowObject, Run, Step, Task
+    from types import TracebackType
+
+    from mfc._cache import Cache
+    from mfc._plugins._discovery import PluginInfo
     from mfc.config import Config
-    from mfc.hookspecs import MetadataProvider
-    from mfc.trust import Trust
+    from mfc.hookspecs import Filesystem, MetadataProvider
+
+Self = TypeVar("Self", bound="Client")
 
 
-class Client(Reader):
+class Client(HasReader):
     """A reader of Metaflow results with its own provider, namespace and plugins.
 
     Many can live side by side, each may be used from many threads. The global functions and
@@ -51,68 +59,115 @@ class Client(Reader):
         trust: Literal["full", "safe", "none"] | Trust = "full",
         plugins: Iterable[object] = (),
     ) -> None:
-        super().__init__(metadata, namespace=namespace, config=config, trust=trust, plugins=plugins)
+        self._reader = Reader(
+            metadata, namespace=namespace, config=config, trust=trust, plugins=plugins
+        )
 
     def flows(self) -> Metaflow:
         """Return all flows, as `Metaflow()` does."""
-        return OBJECTS[Level.ROOT](client=self)  # type: ignore[no-any-return]
+        return Metaflow(client=self)
 
     def flow(self, pathspec: str) -> Flow:
         """Return `Flow(pathspec)` of this client."""
-        return self._object(Level.FLOW, pathspec)  # type: ignore[return-value]
+        return Flow(pathspec, client=self)
 
     def run(self, pathspec: str) -> Run:
         """Return `Run(pathspec)` of this client."""
-        return self._object(Level.RUN, pathspec)  # type: ignore[return-value]
+        return Run(pathspec, client=self)
 
     def step(self, pathspec: str) -> Step:
         """Return `Step(pathspec)` of this client."""
-        return self._object(Level.STEP, pathspec)  # type: ignore[return-value]
+        return Step(pathspec, client=self)
 
     def task(self, pathspec: str, attempt: int | None = None) -> Task:
         """Return `Task(pathspec, attempt)` of this client."""
-        return self._object(Level.TASK, pathspec, attempt)  # type: ignore[return-value]
+        return Task(pathspec, attempt, client=self)
 
     def artifact(self, pathspec: str, attempt: int | None = None) -> DataArtifact:
         """Return `DataArtifact(pathspec, attempt)` of this client."""
-        return self._object(Level.ARTIFACT, pathspec, attempt)  # type: ignore[return-value]
+        return DataArtifact(pathspec, attempt, client=self)
 
-    def _object(self, level: Level, pathspec: str, attempt: int | None = None) -> MetaflowObject:
-        return OBJECTS[level](pathspec, attempt, client=self)  # type: ignore[no-any-return]
+    # Where and what
 
+    @property
+    def provider(self) -> MetadataProvider:
+        """The metadata provider."""
+        return self._reader.provider
 
-_lock = fork_safe(threading.Lock())
-_default: list[Client] = []
+    def use(self, metadata: str | os.PathLike[str] | MetadataProvider | None) -> str:
+        """Read from another metadata provider from now on; return its address.
 
+        Objects made before keep theirs. Nothing changes if this raises.
 
-def _after_fork() -> None:
-    global _lock  # noqa: PLW0603 - another thread may have held it, and is not in the child
-    _lock = threading.Lock()
+        Args:
+            metadata: an address, a provider, or None for what the configuration says.
 
+        Raises:
+            BadAddress: the address leads nowhere.
+            PluginNotFound: no plugin serves it.
+        """
+        return self._reader.use(metadata)
 
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_after_fork)
+    @property
+    def namespace(self) -> str | None:
+        """The namespace: only runs in it are seen; None sees all. It can be set."""
+        return self._reader.namespace
 
+    @namespace.setter
+    def namespace(self, namespace: str | None) -> None:
+        self._reader.namespace = namespace
 
-def chosen_client(client: object) -> Reader:
-    """Return the client that argument `client` is, or the current one if it is None.
+    @property
+    def trust(self) -> Trust:
+        """What `.data` may build."""
+        return self._reader.trust
 
-    Raises:
-        BadArgument: it is anything else.
-    """
-    if client is None:
-        return current_client()
-    if not isinstance(client, Reader):
-        raise BadArgument.of("client", client, "a mfc.Client, or None for the current one")
-    return client
+    @property
+    def config(self) -> Config:
+        """The settings."""
+        return self._reader.config
 
+    def plugins(self) -> list[PluginInfo]:
+        """Return all plugins, in use or not, with what is known of each; loads them all."""
+        return self._reader.plugins.infos()
 
-def current_client() -> Reader:
-    """Return the client of the innermost `with client:`, else the one of the process."""
-    client = innermost()
-    if client is not None:
-        return client
-    with _lock:
-        if not _default:
-            _default.append(Client())
-        return _default[0]
+    def filesystem(self, ds_type: str) -> Filesystem:
+        """Return the filesystem of a datastore type, such as `s3`.
+
+        Raises:
+            PluginNotFound: no plugin serves it.
+        """
+        return self._reader.filesystem(ds_type)
+
+    @property
+    def stats(self) -> Stats:
+        """What the reading of this client has cost so far."""
+        return self._reader.stats
+
+    @property
+    def cache(self) -> Cache:
+        """The blobs of remote datastores that are kept on the local disk."""
+        return self._reader.cache
+
+    def __enter__(self: Self) -> Self:
+        """Become the current client of this thread, or of this task of asyncio."""
+        self._reader.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._reader.__exit__(kind, error, trace)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: locks, plugins and the environment stay here."""
+        raise TypeError(
+            f"{self!r} cannot be pickled or copied; make another with Client(…) where it is "
+            "needed. Its objects can be pickled, and are found again by the client there"
+        )
+
+    def __repr__(self) -> str:
+        return repr(self._reader)

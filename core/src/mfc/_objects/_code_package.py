@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from mfc._arguments import text
-from mfc._objects._client import current_client
+from mfc._objects._current import current_client
 from mfc._recorded._metadata import CODE, ORIGIN_TASK
 from mfc._session._scope import Scope
 from mfc._storage._place import place, root_in
@@ -34,12 +34,11 @@ class MetaflowCode:
     """
 
     def __init__(self, flow_name: str, code_package: str, *, scope: Scope | None = None) -> None:
-        from mfc._storage._archive import (
-            CodePackage,  # few runs have a package, and fewer readers look
-        )
+        # few runs have a package, and fewer readers look
+        from mfc._storage._archive import CodePackage
 
         text("flow_name", flow_name, "the name of a flow")
-        scope = scope or current_client().scope
+        scope = scope or Scope.now(current_client())
         noted = _noted(code_package)
         self._flow, self._noted = flow_name, code_package
         self._path: str = noted["location"]

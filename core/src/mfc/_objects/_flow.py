@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from mfc._arguments import milliseconds
 from mfc._concurrency._prefetch import ahead
-from mfc._objects._client import Client, chosen_client
+from mfc._objects._current import HasReader, chosen_client
 from mfc._objects._listing import FlowList, Listing
 from mfc._objects._object import MetaflowObject
+from mfc._objects._run import Run
 from mfc._objects._state import provider_for, reader_for, trust_state
-from mfc._session._reader import OBJECTS, Reader
+from mfc._session._reader import Reader
 from mfc._session._scope import Scope
 from mfc.errors import (
     ChildNotFound,
@@ -29,9 +30,6 @@ from mfc.errors import (
 from mfc.model import Level, Pathspec, PendingRecord
 from mfc.query import Query
 
-if TYPE_CHECKING:
-    from mfc._objects._run import Run
-
 
 class Metaflow:
     """All flows of a metadata provider that have a run in the namespace, newest first.
@@ -42,13 +40,13 @@ class Metaflow:
         client: where to look; by default the current client.
     """
 
-    def __init__(self, *, client: Client | None = None) -> None:
+    def __init__(self, *, client: HasReader | None = None) -> None:
         self._reader: Reader = chosen_client(client)
         self._provider = self._reader.provider
 
     @property
     def _scope(self) -> Scope:
-        return attrs.evolve(self._reader.scope, provider=self._provider)
+        return attrs.evolve(Scope.now(self._reader), provider=self._provider)
 
     @property
     def flows(self) -> list[Flow]:
@@ -116,9 +114,6 @@ class Metaflow:
         return self.__copy__()
 
 
-OBJECTS[Level.ROOT] = Metaflow
-
-
 def _successful(run: Run) -> bool:
     return run.successful
 
@@ -153,6 +148,7 @@ class Flow(MetaflowObject):
 
     __slots__ = ()
     _level = Level.FLOW
+    _child_class = Run
 
     def _find(self, scope: Scope, path: Pathspec, attempt: int | None) -> None:
         """Look for a run in the namespace: that proves the flow, too.
@@ -175,7 +171,7 @@ class Flow(MetaflowObject):
 
     def is_in_namespace(self) -> bool:
         """Tell whether a run of this flow is in the client's namespace as it is now."""
-        scope = self._scope.reader.scope
+        scope = Scope.now(self._scope.reader)
         namespace = scope.namespace
         return namespace is None or Flow._of(scope, self._record)._any_run()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from mfc._arguments import path_of
-from mfc._objects._client import current_client
+from mfc._objects._current import current_client
 from mfc._session._reader import know_objects
 from mfc.errors import BadAddress, BadArgument
 from mfc.trust import Trust
@@ -82,7 +82,7 @@ def plugins() -> list[PluginInfo]:
 
     `python -m mfc plugins` shows the same.
     """
-    return current_client().plugins()
+    return current_client().plugins.infos()
 
 
 def unpickle(
@@ -137,6 +137,6 @@ def load(
         BadArgument: an argument is not of its kind.
         MetaflowException: in its turn, as `.data` of the artifact raises it.
     """
-    from mfc._bulk._load import load as loaded  # values need it, listings do not
+    from mfc._objects._loading import load as loaded  # values need it, listings do not
 
     return loaded(tasks_or_artifacts, names, progress, errors)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mfc._session._scope import Scope
 from mfc.errors import visible
-
-if TYPE_CHECKING:
-    from mfc._objects._flow import Flow
 
 T = TypeVar("T")
 
@@ -42,7 +39,7 @@ class Listing(Generic[T]):
         )
 
 
-class FlowList(list["Flow"]):
+class FlowList(list[T]):
     """A list of flows; when it is empty only because of the namespace, it says so."""
 
     #: There are flows, but none in the namespace.

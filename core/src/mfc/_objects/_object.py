@@ -8,9 +8,8 @@ from typing import Any, ClassVar, TypeVar
 
 from mfc._arguments import flag, plain, whole
 from mfc._concurrency._prefetch import Question, Siblings
-from mfc._objects._client import Client, chosen_client
+from mfc._objects._current import HasReader, chosen_client
 from mfc._objects._state import object_state, provider_for, reader_for, unpacked
-from mfc._session._reader import OBJECTS
 from mfc._session._scope import Scope
 from mfc.errors import (
     BadAttempt,
@@ -68,6 +67,8 @@ class MetaflowObject:
     )
 
     _level: ClassVar[Level]
+    #: The class of the objects one level down.
+    _child_class: ClassVar[type[MetaflowObject]]
     _scope: Scope
     _record: Record
     _attempt: int | None
@@ -77,22 +78,17 @@ class MetaflowObject:
     #: The listing of runs or tasks that it came in, and where; of the end task of a run, the run's.
     _walk: tuple[Siblings, int]
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "_level" in cls.__dict__:
-            OBJECTS[cls._level] = cls
-
     def __init__(
         self,
         pathspec: str | None = None,
         attempt: int | None = None,
         *,
-        client: Client | None = None,
+        client: HasReader | None = None,
         _namespace_check: bool = True,
     ) -> None:
         attempt = self._checked_attempt(attempt)
         path = Pathspec.parse(pathspec, self._level)
-        scope = chosen_client(client).scope
+        scope = Scope.now(chosen_client(client))
         checked = flag("_namespace_check", _namespace_check)
         self._find(scope if checked else scope.unchecked(), path, attempt)
 
@@ -182,9 +178,14 @@ class MetaflowObject:
         """The object one level up; None for a flow."""
         if self._parent is None and self._level > Level.FLOW:
             attempt = self._attempt if self._level is Level.ARTIFACT else None
-            above = OBJECTS[Level(self._level - 1)]
-            self._parent = above._at(self._scope.unchecked(), self._record.path.parent, attempt)
+            path = self._record.path.parent
+            self._parent = self._above()._at(self._scope.unchecked(), path, attempt)
         return self._parent
+
+    @classmethod
+    def _above(cls) -> type[MetaflowObject]:
+        """Return the class of the objects one level up."""
+        raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self) or not isinstance(other, MetaflowObject):
@@ -269,7 +270,7 @@ class MetaflowObject:
 
     def _listed(self, records: Iterator[Record]) -> Iterator[Any]:
         """Yield the children with these records, who know each other where that pays."""
-        make, scope, attempt = OBJECTS[Level(self._level + 1)]._of, self._scope, self._attempt
+        make, scope, attempt = self._child_class._of, self._scope, self._attempt
         if self._level not in _WALKED:
             for record in records:
                 yield make(scope, record, attempt, self)
@@ -314,7 +315,7 @@ class MetaflowObject:
             raise ChildNotFound(str(self), name, self._missing(self._scope, path, None).hint)
         if not self._scope.sees(record):
             raise MetaflowNamespaceMismatch(self._scope.namespace, str(path))
-        return OBJECTS[path.level]._of(self._scope, record, self._attempt, self)
+        return self._child_class._of(self._scope, record, self._attempt, self)
 
     def __contains__(self, name: object) -> bool:
         """Tell whether there is a child `name`, in the namespace or not."""

@@ -10,25 +10,23 @@ import attrs
 
 from mfc._arguments import texts
 from mfc._concurrency._prefetch import Question
-from mfc._objects._artifact import AT_END, MetaflowData
+from mfc._objects._artifact import AT_END, DataArtifact, MetaflowData, artifacts_below
 from mfc._objects._code_package import UNCLEAR, MetaflowCode, noted_package
 from mfc._objects._listing import Listing
 from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._step import Step
+from mfc._objects._task import Task
 from mfc._objects._trigger import Trigger
 from mfc._recorded._graph import graph_of, parameters_of
 from mfc._recorded._metadata import ORIGIN_RUN, origin_name, recorded_endpoint
 from mfc._recorded._questions import names_endpoints
-from mfc._session._reader import OBJECTS
 from mfc.errors import MetaflowTaggingError
 from mfc.model import ArtifactRecord, Level, PendingRecord, Record, Status
 from mfc.query import Query
 from mfc.tags import TagEdit
 
 if TYPE_CHECKING:
-    from mfc._objects._artifact import DataArtifact
     from mfc._objects._flow import Flow
-    from mfc._objects._step import Step
-    from mfc._objects._task import Task
 
 
 class Run(MetaflowObject):
@@ -36,8 +34,15 @@ class Run(MetaflowObject):
 
     __slots__ = ()
     _level = Level.RUN
+    _child_class = Step
     if TYPE_CHECKING:
         parent: Flow
+
+    @classmethod
+    def _above(cls) -> type[Flow]:
+        from mfc._objects._flow import Flow  # it imports this module
+
+        return Flow
 
     def __iter__(self) -> Iterator[Step]:
         """Yield the steps, newest first, but for those whose names begin with `_`."""
@@ -59,12 +64,10 @@ class Run(MetaflowObject):
 
     def artifacts(self, *names: str) -> Iterator[DataArtifact]:
         """Yield the artifacts of all tasks of all steps, newest first; see `Step.artifacts`."""
-        from mfc._bulk._ahead import table  # few listings are walked by artifact
-
         wanted = texts("names", names)
         described = f"artifacts of {self.pathspec}: {', '.join(wanted) or 'all'}"
         tasks = (task for step in self for task in step)
-        return Listing(table(self._scope, self._record.path, tasks, wanted), described, self._scope)
+        return Listing(artifacts_below(self, tasks, wanted), described, self._scope)
 
     # The end
 
@@ -96,7 +99,7 @@ class Run(MetaflowObject):
     def _newest_task(self, step: str) -> Task | None:
         path = self._record.path.child(step)
         record = next(self._scope.below(path, Query(limit=1)), None)
-        return None if record is None else OBJECTS[Level.TASK]._of(self._scope, record)
+        return None if record is None else Task._of(self._scope, record)
 
     def _end_artifacts(self, name: str | None = None) -> dict[str, ArtifactRecord]:
         """Return the artifacts of the end task, or the one called `name`, in one question."""
@@ -133,7 +136,7 @@ class Run(MetaflowObject):
         if self._scope.remote and (found := self._ask(Question(AT_END, self._found_at_end))):
             path = next(iter(found.values())).path.parent
             record = PendingRecord(path, lambda: self._scope.provider.get(path))
-            return MetaflowData(self._in_walk(OBJECTS[Level.TASK]._of(self._scope, record)), found)
+            return MetaflowData(self._in_walk(Task._of(self._scope, record)), found)
         end = self.end_task
         return None if end is None else end.data
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mfc._objects._client import current_client
+from mfc._objects._current import current_client
 from mfc._session._reader import Reader
 from mfc._session._scope import Scope
 from mfc.errors import BadAddress, MetaflowInternalError, PluginError, warn

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mfc._arguments import texts
+from mfc._objects._artifact import DataArtifact, artifacts_below
 from mfc._objects._listing import Listing
 from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._task import Task
 from mfc._recorded._graph import Graph, graph_of, parameters_of
 from mfc._recorded._lineage import graph_around
 from mfc.errors import NoTasks, UnreadableRecord
@@ -16,9 +18,7 @@ from mfc.model import Level, Pathspec, Record
 from mfc.query import Query
 
 if TYPE_CHECKING:
-    from mfc._objects._artifact import DataArtifact
     from mfc._objects._run import Run
-    from mfc._objects._task import Task
 
 _CONTROL, _PARAMETERS = "control_task", "_parameters"
 
@@ -33,8 +33,15 @@ class Step(MetaflowObject):
 
     __slots__ = ()
     _level = Level.STEP
+    _child_class = Task
     if TYPE_CHECKING:
         parent: Run
+
+    @classmethod
+    def _above(cls) -> type[Run]:
+        from mfc._objects._run import Run  # it imports this module
+
+        return Run
 
     def __iter__(self) -> Iterator[Task]:
         """Yield the tasks, newest first."""
@@ -69,12 +76,9 @@ class Step(MetaflowObject):
             names: which, in this order; by default all but those that begin with `_`. A task that
                 lacks one is passed over.
         """
-        from mfc._bulk._ahead import table  # few listings are walked by artifact
-
         wanted = texts("names", names)
         described = f"artifacts of {self.pathspec}: {', '.join(wanted) or 'all'}"
-        found = table(self._scope, self._record.path, iter(self), wanted)
-        return Listing(found, described, self._scope)
+        return Listing(artifacts_below(self, self, wanted), described, self._scope)
 
     @property
     def control_task(self) -> Task | None:

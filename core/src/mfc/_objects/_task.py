@@ -44,8 +44,15 @@ class Task(MetaflowObject):
 
     __slots__ = ()
     _level = Level.TASK
+    _child_class = DataArtifact
     if TYPE_CHECKING:
         parent: Step
+
+    @classmethod
+    def _above(cls) -> type[Step]:
+        from mfc._objects._step import Step  # it imports this module
+
+        return Step
 
     def _child_records(self, query: Query) -> Iterator[Record]:
         scope, names = self._scope, query.names

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfc._arguments import members
-from mfc._objects._client import current_client
+from mfc._objects._current import current_client
 from mfc._objects._object import local_time
-from mfc._session._reader import OBJECTS
 from mfc._session._scope import Scope
 from mfc.errors import BadArgument, ChildNotFound, MetaflowException, Unanswered, visible
 from mfc.model import Level, Pathspec
@@ -49,7 +48,7 @@ class Trigger:
         self, events: Iterable[MetaflowEvent | Mapping[str, Any]] = (), scope: Scope | None = None
     ) -> None:
         self._events = list(map(_event, members("events", events, _EVENTS)))
-        self._scope = scope or current_client().scope
+        self._scope = scope or Scope.now(current_client())
         self._known_runs: list[Run] | None = None
 
     @classmethod
@@ -68,9 +67,11 @@ class Trigger:
         Args:
             run_objs: runs; those without an end task are left out.
         """
+        from mfc._objects._run import Run  # it imports this module
+
         runs = list(members("run_objs", run_objs, "runs, as [Run('Flow/7')]"))
         for run in runs:
-            if not isinstance(run, OBJECTS[Level.RUN]):
+            if not isinstance(run, Run):
                 raise BadArgument.of("run_objs", run, "a collection of runs, as [Run('Flow/7')]")
         ended = [(run, end) for run in runs if (end := run.end_task) is not None]
         ended.sort(key=lambda pair: _time(pair[0].finished_at), reverse=True)
@@ -117,10 +118,12 @@ class Trigger:
     def _run(self, event: MetaflowEvent) -> Run | None:
         if not isinstance(event.id, str):
             return None
+        from mfc._objects._run import Run  # it imports this module
+
         components = event.id.split("/")[:2]
         try:
             path = Pathspec.parse("/".join(components), Level.RUN)
-            found: Run = OBJECTS[Level.RUN]._at(self._scope.unchecked(), path)
+            found = Run._at(self._scope.unchecked(), path)
         except Unanswered:
             raise
         except MetaflowException:

@@ -7,16 +7,14 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
 from mfc._arguments import members, path_of
 from mfc._concurrency._forks import fork_safe
-from mfc._pickle._origin import HAS_CODE
 from mfc._plugins._guard import Plugin, provider_of
 from mfc._session._provider import CompletedProvider, Counter
-from mfc._session._scope import Scope
 from mfc._storage._known import UNKNOWN, known
 from mfc._storage._place import ROOT_MARK, Place, Roots, bound, place_of
 from mfc.config import Config
@@ -28,7 +26,7 @@ from mfc.errors import (
     PluginError,
     warn,
 )
-from mfc.model import ArtifactRecord, Level, Pathspec, Stats
+from mfc.model import ArtifactRecord, Pathspec, Stats
 from mfc.trust import Trust
 
 if TYPE_CHECKING:
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 
     from mfc._cache import Cache
     from mfc._plugins._decoders import Decoders
-    from mfc._plugins._discovery import PluginInfo
     from mfc._storage._blob import Fetched, Planned, Wanted
     from mfc._storage._datastore import Datastore
     from mfc._storage._spool import Held
@@ -50,9 +47,7 @@ if TYPE_CHECKING:
 
 Self = TypeVar("Self", bound="Reader")
 
-#: The classes of the Client API by the level that they stand for; `mfc._objects` fills it.
-OBJECTS: dict[Level, type[Any]] = {}
-#: The same classes by module and name in pickles of Metaflow; `mfc._objects` fills it.
+#: The classes of the Client API by module and name in pickles of Metaflow; `mfc._objects` fills it.
 STANDINS: dict[tuple[str, str], type[Any]] = {}
 #: Metadata that says that a task's code was recorded, and that the task is a clone.
 _CODE, _ORIGIN = "code-package", "origin-task-id"
@@ -87,16 +82,15 @@ class Reader:
         trust: str | Trust = "full",
         plugins: Iterable[object] = (),
     ) -> None:
-        from mfc._plugins._asking import (
-            Plugins,  # pluggy's and importlib's import time, on first use
-        )
+        # pluggy's and importlib's import time, on first use
+        from mfc._plugins._asking import Plugins
 
         if not isinstance(config, (Config, Mapping, type(None))):
             raise BadArgument.of("config", config, "a mapping of settings, or a mfc.config.Config")
         self.config = config if isinstance(config, Config) else Config(config or {})
         self.trust = Trust.of(trust)
         chosen = members("plugins", plugins, "rules about plugins, modules or objects")
-        self._plugins = Plugins(chosen, self.config)
+        self.plugins = Plugins(chosen, self.config)
         self._lock = fork_safe(threading.RLock())
         self._counter = Counter()
         self._filesystems: dict[str, Filesystem] = {}
@@ -104,7 +98,6 @@ class Reader:
         self._known_classes: tuple[frozenset[str], dict[str, Any]] | None = None
         self._policy: NamespacePolicy | None = None
         self._provider: MetadataProvider | None = None
-        self._scope: Scope | None = None
         self._namespace: str | Unset | None = DEFAULT
         if not isinstance(namespace, Unset):
             self.namespace = namespace
@@ -130,7 +123,7 @@ class Reader:
         """
         provider = self.provider_at(metadata)
         with self._lock:
-            self._provider, self._scope = provider, None
+            self._provider = provider
         return provider.address
 
     def provider_at(
@@ -142,7 +135,7 @@ class Reader:
         if isinstance(metadata, os.PathLike):
             metadata = os.path.abspath(path_of("metadata", metadata, "an address, or a path"))
         if isinstance(metadata, str) and metadata.strip():
-            return CompletedProvider(self._plugins.provider(metadata, self._counter), self._counter)
+            return CompletedProvider(self.plugins.provider(metadata, self._counter), self._counter)
         if isinstance(metadata, str) or "address" not in dir(metadata):
             raise BadAddress.of("metadata", metadata, "an address as text, a path or a provider")
         guarded = provider_of(metadata, Plugin(type(metadata).__qualname__))
@@ -161,7 +154,7 @@ class Reader:
         """The rules of namespaces."""
         with self._lock:
             if self._policy is None:
-                self._policy = self._plugins.policy()
+                self._policy = self.plugins.policy()
             return self._policy
 
     @property
@@ -185,7 +178,6 @@ class Reader:
             raise BadArgument.of("namespace", namespace, "text such as 'user:ada', or None")
         with self._lock:
             self._namespace = None if namespace is None else str.__str__(namespace)
-            self._scope = None
 
     def reset_namespace(self) -> str | None:
         """Return to the default namespace.
@@ -203,21 +195,8 @@ class Reader:
             return self
         client = object.__new__(type(self))
         client.__dict__.update(self.__dict__)  # shares all but what differs
-        client.trust, client._scope = limited, None
+        client.trust = limited
         return client
-
-    @property
-    def scope(self) -> Scope:
-        """Provider and namespace as they are now; objects keep it."""
-        with self._lock:
-            if self._scope is None:
-                namespace = self.namespace
-                self._scope = Scope(self, self.provider, namespace, namespace is not None)
-            return self._scope
-
-    def plugins(self) -> list[PluginInfo]:
-        """Return all plugins, in use or not, with what is known of each; loads them all."""
-        return self._plugins.infos()
 
     @property
     def stats(self) -> Stats:
@@ -259,7 +238,7 @@ class Reader:
             with self._lock:
                 found = self._filesystems.get(ds_type)
                 if found is None:
-                    found = self._plugins.filesystem(ds_type, self._counter)
+                    found = self.plugins.filesystem(ds_type, self._counter)
                     self._filesystems[ds_type] = found
         return found
 
@@ -410,6 +389,9 @@ class Reader:
         origin: tuple[ArtifactRecord, MetadataProvider],
         trust: Trust,
     ) -> object:
+        # Listings need no values, so not at start-up.
+        from mfc._pickle._origin import HAS_CODE
+
         record, provider = origin
         if (place := self.place(record, provider)).original:  # what goes wrong is not wrong there
             record = attrs.evolve(record, location=f"{ROOT_MARK}{place.roots[0]}")
@@ -425,25 +407,24 @@ class Reader:
 
     def events(self, metadata: Mapping[str, Any]) -> list[Event] | None:
         """Return the events in the metadata of a start task, None if nothing is said of any."""
-        return self._plugins.events(metadata)
+        return self.plugins.events(metadata)
 
     def _extended(self, trust: Trust) -> Trust:
         if trust.level != "safe":
             return trust
         if self._known_classes is None:
-            self._known_classes = self._plugins.safe_classes(), self._plugins.value_builders()
+            self._known_classes = self.plugins.safe_classes(), self.plugins.value_builders()
         names, builders = self._known_classes
         return attrs.evolve(trust, allow=trust.allow | names, builders=builders)
 
     @property
     def _decoders(self) -> Decoders:
         if self._found_decoders is None:
-            from mfc._plugins._decoders import (
-                Decoders,  # listings need no values, so not at start-up
-            )
+            # listings need no values, so not at start-up
+            from mfc._plugins._decoders import Decoders
 
             know_objects()
-            self._found_decoders = Decoders(self._plugins.decoder)
+            self._found_decoders = Decoders(self.plugins.decoder)
         return self._found_decoders
 
     def _decoder(self, record: ArtifactRecord, provider: MetadataProvider) -> ArtifactDecoder:
@@ -455,10 +436,9 @@ class Reader:
         noted = self.datastore.attempt_info(where, path, record.attempt).get(record.path.name)
         return noted if isinstance(noted, dict) else {}
 
-    # The current client
-
     def __enter__(self: Self) -> Self:
-        _CURRENT.set((*_CURRENT.get(), self))
+        """Be what the functions of `mfc` read with, in this thread or task of asyncio."""
+        CURRENT.set((*CURRENT.get(), self))
         return self
 
     def __exit__(
@@ -467,22 +447,15 @@ class Reader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _CURRENT.set(_CURRENT.get()[:-1])
-
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied: locks, plugins and the environment stay here."""
-        raise TypeError(
-            f"{self!r} cannot be pickled or copied; make another with Client(…) where it is "
-            "needed. Its objects can be pickled, and are found again by the client there"
-        )
+        CURRENT.set(CURRENT.get()[:-1])
 
     def __repr__(self) -> str:
         where = self._provider.address if self._provider else "default metadata"
-        return f"{type(self).__name__}({where!r}, namespace={self._namespace!r})"
+        return f"Client({where!r}, namespace={self._namespace!r})"
 
 
-#: The clients of the `with` blocks around, innermost last, by thread and task.
-_CURRENT: contextvars.ContextVar[tuple[Reader, ...]] = contextvars.ContextVar("mfc", default=())
+#: The readers of the clients of the `with` blocks around, innermost last, by thread and task.
+CURRENT: contextvars.ContextVar[tuple[Reader, ...]] = contextvars.ContextVar("mfc", default=())
 
 
 def _has_code(provider: MetadataProvider, task: Pathspec) -> bool | None:
@@ -492,9 +465,3 @@ def _has_code(provider: MetadataProvider, task: Pathspec) -> bool | None:
     except MetaflowException:
         return None
     return True if _CODE in fields else None if _ORIGIN in fields else False
-
-
-def innermost() -> Reader | None:
-    """Return the client of the innermost `with client:` around, None if there is none."""
-    clients = _CURRENT.get()
-    return clients[-1] if clients else None

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from mfc._session._reader import Reader
 from mfc._storage._place import Roots
 from mfc.model import Level, Pathspec, Record
 from mfc.query import Query
 
 if TYPE_CHECKING:
-    from mfc._session._reader import Reader
     from mfc.hookspecs import MetadataProvider
 
 
@@ -27,6 +27,12 @@ class Scope:
     namespace: str | None
     #: Whether the namespace is applied to the object and what is reached from it.
     checked: bool = True
+
+    @classmethod
+    def now(cls, reader: Reader) -> Scope:
+        """Return provider and namespace as they are now; objects keep them."""
+        namespace = reader.namespace
+        return cls(reader, reader.provider, namespace, namespace is not None)
 
     def unchecked(self) -> Scope:
         """Return this scope with the namespace not applied."""

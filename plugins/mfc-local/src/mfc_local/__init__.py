@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from mfc_local._files import LocalFiles
     from mfc_local._provider import LocalProvider
 
-__version__ = "0.1.0"
-
 #: Version of the plugin contract that this plugin implements.
 MFC_CONTRACT = 1
 #: Queries answered from the names and files of a directory. Matching metadata here saves nothing.

@@ -3,5 +3,3 @@
 `files` has the filesystem and the interface of a cloud; `failure` words the errors; `machine`
 has the endpoints, proxies and certificates of this machine.
 """
-
-__version__ = "0.1.0"

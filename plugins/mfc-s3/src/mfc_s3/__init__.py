@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from mfc.config import Config
     from mfc.hookspecs import Filesystem
 
-__version__ = "0.1.0"
-
 #: Version of the plugin contract that this plugin implements.
 MFC_CONTRACT = 1
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from mfc.hookspecs import Hooks, Meter
     from mfc_service._provider import ServiceProvider
 
-__version__ = "0.1.0"
-
 #: Version of the plugin contract that this plugin implements.
 MFC_CONTRACT = 1
 #: Queries that the service's parameters express exactly go to it; the provider does the rest. The

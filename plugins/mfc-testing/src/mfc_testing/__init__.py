@@ -44,8 +44,6 @@ __all__ = [
     "fields",
 ]
 
-__version__ = "0.1.0"
-
 #: Modules of the names that need pytest or Hypothesis.
 _OF_THE_KIT = {
     "ArtifactDecoderTests": "decoder",

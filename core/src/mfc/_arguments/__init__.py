@@ -1,0 +1,19 @@
+"""Arguments of public functions: one way to check them, and one meaning of each."""
+
+from __future__ import annotations
+
+from mfc._arguments._checks import flag, members, one_of, path_of, plain, text, texts, whole
+from mfc._arguments._times import milliseconds, moment
+
+__all__ = [
+    "flag",
+    "members",
+    "milliseconds",
+    "moment",
+    "one_of",
+    "path_of",
+    "plain",
+    "text",
+    "texts",
+    "whole",
+]
