@@ -31,7 +31,7 @@ ONE_READ = 1 << 16
 GZIP = 31
 #: Runs that `heapq.nlargest` picks at first: a tenth of the time of sorting 10,000 ids.
 FIRST_WINDOW = 64
-#: Bytes of a log that are looked at together.
+#: Bytes of a log that are processed together.
 LOG_CHUNK = 1 << 16
 SUCCESS_SHA = "868436778cb011a1c6230bc12534683ab0b7f1c3"
 CREATED = itemgetter("ts_epoch")

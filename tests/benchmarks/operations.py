@@ -1,9 +1,7 @@
 """The rows of the speed table: the query, its form for each client, its floor, and its target.
 
-`setup` runs before the clock, `statement` inside it. `Flow(...)` is inside: in a namespace its
-construction is a part
-of what the row costs Metaflow. `Step(...)` and `Task(...)` are made before the clock, the rows
-start from one.
+`setup` runs before the clock, `statement` inside it. `Flow(...)` is inside: in a namespace its construction is a part
+of what the row costs Metaflow. `Step(...)` and `Task(...)` are made before the clock, the rows start from one.
 """
 
 from __future__ import annotations

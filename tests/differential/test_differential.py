@@ -1,10 +1,8 @@
 """Real Metaflow and mfc answer the same questions about the same results in the same way.
 
-Metaflow's recordings and answers are kept in `recorded.tar.xz`; `make oracle` has real Metaflow
-record and answer
-anew. `walk.py` asks one client everything, in a process of its own. Intended differences are in
-`differences.py`, with
-the reason and mfc's answer.
+Metaflow's recordings and answers are kept in `recorded.tar.xz`; `make oracle` has real Metaflow record and answer
+anew. `walk.py` asks one client everything, in a process of its own. Intended differences are in `differences.py`,
+with the reason and mfc's answer.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ META = "_meta"
 
 
 class Place(Protocol):
-    """Where records are written to, and read from."""
+    """The place that records are written to, and read from."""
 
     def write(self, name: str, content: bytes) -> None:
         """Write one file of a recorded tree, or its meaning."""

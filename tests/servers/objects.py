@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.servers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-#: Where `make test` installs azurite.
+#: azurite, as `make test` installs it.
 AZURITE = ROOT / ".azurite/node_modules/.bin/azurite-blob"
 #: Why a test that needs azurite is skipped; where it must run, this fails it.
 NO_AZURITE = "azurite is not installed: `make test` does it where npm is"

@@ -1,10 +1,8 @@
 """A TCP proxy that counts bytes and simulates network faults, while it runs.
 
-It knows no protocol. It acts per turn: the bytes of the client up to the answer, and the answer; in
-HTTP without TLS, a
-request. `proxy.faults` are for the next turns, one each, on any connection, None for none;
-`proxy.always` is for all
-others.
+It knows no protocol. It acts per turn: the bytes of the client up to the answer, and the answer; in HTTP without TLS,
+a request. `proxy.faults` are for the next turns, one each, on any connection, None for none; `proxy.always` is for
+all others.
 
     with running(("127.0.0.1", 8080)) as proxy:
         proxy.faults.extend([Hole(), Cut(100)])

@@ -220,7 +220,7 @@ def test_a_completed_run_needs_one_query(store: Store) -> None:
     provider = store.provider()
     step = Client(provider, namespace=None).step("F/1/fit")
     assert sum(task.finished for task in step) == 36
-    # The four that failed on the way are looked at one by one.
+    # The four that failed on the way are inspected one by one.
     assert provider.since(1)[:3] == ["children", "artifacts", "children"]
     assert len(provider.since(1)) <= 3 + 2 * 4
 

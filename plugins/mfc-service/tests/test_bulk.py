@@ -1,6 +1,4 @@
-"""Metadata and artifacts of a wide step: page by page, while the service keeps answering other
-requests.
-"""
+"""Metadata and artifacts of a wide step: paged, while other requests are answered."""
 
 from __future__ import annotations
 

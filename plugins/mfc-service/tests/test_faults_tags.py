@@ -81,7 +81,7 @@ BEFORE: dict[str, Fault] = {
 
 
 def seconds(fault: Fault) -> float:
-    """Return the time for a change: short, as half of it is spent waiting in vain."""
+    """Return the time for a change: short, as half of it is spent waiting without an answer."""
     return 4.0 if isinstance(fault, Hole) else asking.TIMEOUT
 
 

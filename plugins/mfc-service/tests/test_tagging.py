@@ -210,7 +210,7 @@ def test_nothing_is_sent_if_a_function_changes_nothing(service: Service) -> None
 
 
 class TestRecorded:
-    """What the real service answered to changes."""
+    """Recorded answers of the real service to changes."""
 
     @pytest.fixture
     def answering(self) -> Iterator[Callable[[Any], MetadataProvider]]:

@@ -3,11 +3,9 @@
     MFC_METAFLOW_PYTHON=/path/to/metaflow/python python -m tests.benchmarks.service [--rows
     successful] [--repeat 3]
 
-Every sample is a fresh process with an empty cache. Requests and bytes are counted on the wire by a
-relay; times at no
-added latency are taken without it. The server is mfc-server on SQLite, or `--database`, or any
-service at `--url` that
-holds the same rows.
+Every sample is a fresh process with an empty cache. Requests and bytes are counted on the wire by a relay; times at
+no added latency are taken without it. The server is mfc-server on SQLite, or `--database`, or any service at `--url`
+that holds the same rows.
 """
 
 from __future__ import annotations

@@ -3,15 +3,13 @@
     MFC_METAFLOW_PYTHON=/path/to/metaflow/python python -m tests.benchmarks.stores [--rows small]
     [--repeat 3]
 
-Every sample is a fresh process with an empty cache, unless its row says otherwise; the clients take
-turns. Metadata are local files. Objects are served by nginx, or by any server of S3's protocol at
-`--endpoint` that has those in `served` below the data. Requests and bytes are counted by a relay;
-times at no added latency are taken without it.
+Every sample is a fresh process with an empty cache, unless its row says otherwise; the clients take turns. Metadata
+are local files. Objects are served by nginx, or by any server of S3's protocol at `--endpoint` that has those in
+`served` below the data. Requests and bytes are counted by a relay; times at no added latency are taken without it.
 
-Caches and files that clients make are in memory where the system has such a place, or in
-`--scratch`: disks' file
-systems take up to twenty times as long to make a file where many were just removed, which every
-sample does to the next.
+Caches and files that clients make are in memory where the system has such a place, or in `--scratch`: disks' file
+systems take up to twenty times as long to make a file where many were just removed, which every sample does to the
+next.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """nginx as an object store: a directory's files, readable without credentials, as fast as possible.
 
-Reading from S3 is GET, HEAD and Range; nginx has those, and neither looks at signatures nor costs
+Reading from S3 is GET, HEAD and Range; nginx has those, and neither checks signatures nor costs
 what an emulator does, so that the clients are measured.
 """
 

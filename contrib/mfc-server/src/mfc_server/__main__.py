@@ -23,7 +23,7 @@ DB_VARIABLE, KEY_VARIABLE = "MFC_SERVER_DB", "MFC_SERVER_API_KEY"
 USUAL_DB, USUAL_PORT = "sqlite:///metaflow.db", 8080
 #: Longest turn of a thread in seconds: a busy one lets the others answer.
 SWITCH = 0.001
-#: A path, as it stands in front of others.
+#: A path in front of others.
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 
 
@@ -99,7 +99,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         "import", help="load the metadata of a .metaflow directory, or of any address mfc reads"
     )
     load.add_argument("source", help="directory, or an address such as service@http://…")
-    # These options may stand before or after the command's name; without a default, the second
+    # These options may be given before or after the command's name; without a default, the second
     # parser keeps the first one's values.
     _database_option(load, argparse.SUPPRESS)
     move = commands.add_parser("copy", help="copy everything from one database to another")

@@ -88,7 +88,7 @@ class TeamPolicy:
         return namespace in tags or namespace in record.tags
 
     def may_retag(self, namespace: str | None, record: Record) -> str | None:  # noqa: ARG002 - the same in all
-        """Allow owners, maintainers of their teams, and admins; tell other users whom to ask."""
+        """Allow owners, maintainers of their teams, and admins; name them to other users."""
         owners = [tag for tag in record.system_tags if tag.startswith(_USER)]
         owner = min(owners).removeprefix(_USER) if owners else None
         return self._organisation.refusal(self._user, owner)

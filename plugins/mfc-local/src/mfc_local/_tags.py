@@ -18,7 +18,7 @@ from mfc_local._paths import is_long, long_lock
 
 #: Seconds to wait for other writers of the same run's tags, and between two tries.
 PATIENCE, _PAUSE = 30.0, 0.02
-#: How often to repeat a change that a writer without a lock (Metaflow itself) overwrote.
+#: Most repetitions of a change that a writer without a lock (Metaflow itself) overwrote.
 _TRIES = 10
 
 

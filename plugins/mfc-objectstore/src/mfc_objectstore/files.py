@@ -116,8 +116,7 @@ class ObjectFiles:
         self._seconds = _seconds(config)
         options = config.mapping(f"MFC_{cloud.ds_type.upper()}_OPTIONS")
         self._trusts_any = bool(options.get("allow_invalid_certificates"))
-        #: Where the settings locate the results: tried when they are gone from the recorded
-        #: location.
+        #: Root of the results by the settings, tried when they are gone from the recorded location.
         self.usual_root = config.text(f"DATASTORE_SYSROOT_{cloud.ds_type.upper()}")
         self._here, self._left = _Stores(), list[_Stores]()
 

@@ -132,7 +132,7 @@ class FilesystemTests(ContractTests):
 
     @clause("file-siblings")
     def test_names_that_begin_alike_stay_apart(self, new_store: NewStore) -> None:
-        """Files and folders whose names begin alike are told apart, at every method."""
+        """Files and folders whose names begin alike are distinguished, by every method."""
         store = new_store()
         names = (
             "Kit/7/a",

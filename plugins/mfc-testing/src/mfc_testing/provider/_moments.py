@@ -63,8 +63,8 @@ class MomentClauses(ProviderClauses):
             for number, record in enumerate(asked.provider.children(FLOW, Query())):
                 got.append(str(record.path))
                 if number % _EACH == 0:
-                    # Some become the newest, some the oldest, some stand at the place of the
-                    # reader.
+                    # Some become the newest, some the oldest, some are inserted where the reader
+                    # is.
                     at = (10**7 + number, -number - 1, record.created - T)[number // _EACH % 3]
                     self._put(backend, History([run(f"new{number}", at, "ada")]))
         known = [path for path in got if path in before]
@@ -167,7 +167,7 @@ class MomentClauses(ProviderClauses):
 
     @clause("failures-read")
     def test_failures_of_reading_are_told(self, new_backend: NewBackend) -> None:
-        """Where the backend fails at any call of a question: an error of mfc, or the right answer.
+        """Where the backend fails at any call of a query: an error of mfc, or the right answer.
 
         No failure is swallowed, and the next query is answered.
         """
