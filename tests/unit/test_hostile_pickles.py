@@ -47,7 +47,7 @@ def test_hostile_pickles_are_refused_or_harmless(name: str, level: str) -> None:
 COSTLY = ["nested-hash", "nested-hidden", "twice-as-key", "colliding-keys", "one-large-key-often", "dicts", "lists", "marks", "memo-often", "copies-of-bytes", "copies-in-arrays", "copies-of-text", "range-as-rows"]  # fmt: skip
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="peaks of memory are told by POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="only POSIX reports peaks of memory")
 @pytest.mark.parametrize("name", COSTLY)
 def test_hostile_pickles_are_bounded_in_memory(name: str) -> None:
     script = str(Path(__file__).with_name("hostile_pickles.py"))

@@ -56,7 +56,7 @@ def at(path: str, names: dict[str, str]) -> str:
 
 def strict(text: str) -> Any:
     def refuse(constant: str) -> Any:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     found = json.loads(text, parse_constant=refuse)
     json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair

@@ -42,7 +42,7 @@ GOOD = '[teams.a]\nmembers = ["ada"]\n'
         ),
         (
             GOOD + "maintainer = ['ada']\n",
-            "line 3: teams.a.maintainer is no key; expected members, maintainers, sees",
+            "line 3: teams.a.maintainer is not a key; expected members, maintainers, sees",
         ),
         (
             GOOD + "maintainers = 5\n",
@@ -50,7 +50,7 @@ GOOD = '[teams.a]\nmembers = ["ada"]\n'
         ),
         (GOOD + "sees = 'b'\n", "line 3: teams.a.sees is 'b'; expected a list of teams"),
         (GOOD + "sees = ['a', 'b']\n", "line 3: teams.a.sees is 'b'; expected '*' or one of a"),
-        ("admin = []\n" + GOOD, "line 1: admin is no key; expected default, admins, teams"),
+        ("admin = []\n" + GOOD, "line 1: admin is not a key; expected default, admins, teams"),
         ("admins = 'ada'\n" + GOOD, "line 1: admins is 'ada'; expected a list of user names"),
         (
             "default = 'mine'\n" + GOOD,

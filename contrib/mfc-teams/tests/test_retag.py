@@ -28,7 +28,7 @@ def test_owners_maintainers_and_admins_may(client, user, number):
         ("bob", 1, "it is a run of ada, you are bob"),
         ("chair", 5, "it is a run of stray, you are chair; only stray; root-of-all may"),
         ("chair", 7, "no user is recorded for it, you are chair; only root-of-all may"),
-        (None, 1, "nothing tells who you are; set METAFLOW_USER"),
+        (None, 1, "your user name is unknown; set METAFLOW_USER"),
     ],
 )
 def test_the_refusal_gives_the_reason_and_the_maintainers(client, user, number, reason):
@@ -42,7 +42,7 @@ def test_the_refusal_gives_the_reason_and_the_maintainers(client, user, number, 
 
 def test_runs_without_an_owner_cannot_be_retagged(client):
     text = "[teams.a]\nmembers = ['ada']\n"
-    with pytest.raises(MetaflowTaggingError, match="no user is recorded.*; nobody may"):
+    with pytest.raises(MetaflowTaggingError, match="no user is recorded.*; no user may"):
         client("ada", None, text).run("F/7").add_tag("checked")
 
 

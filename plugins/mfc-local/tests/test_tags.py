@@ -133,7 +133,7 @@ def test_on_windows_a_file_that_is_being_read_is_replaced_afterwards(
 
     def busy(old: str, new: str) -> None:
         if next(refusals, None):
-            raise PermissionError(13, "somebody has it open", new)
+            raise PermissionError(13, "another process has it open", new)
         replace(old, new)
 
     monkeypatch.setattr(_json, "_WAITS", (0.0, 0.0))
@@ -141,7 +141,7 @@ def test_on_windows_a_file_that_is_being_read_is_replaced_afterwards(
     run.add_tag("new")
     assert tree.client().run(run.pathspec).user_tags == {"new"}
     refusals = iter([1, 1, 1])
-    with pytest.raises(MetaflowTaggingError, match="somebody has it open"):
+    with pytest.raises(MetaflowTaggingError, match="another process has it open"):
         run.add_tag("newer")
 
 

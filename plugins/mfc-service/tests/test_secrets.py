@@ -150,10 +150,10 @@ def test_in_errors_about_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_in_errors_about_addresses(address: str) -> None:
     for make in (lambda: provider(address), lambda: Client(address)):
-        with pytest.raises(ValueError, match=r"no URL|query|expected") as caught:
+        with pytest.raises(ValueError, match=r"not a URL|not an HTTP URL|query|expected") as caught:
             make()
         assert "s3cret" not in shown(caught.value)
-    with pytest.raises(ValueError, match=r"no URL|query|expected") as caught:
+    with pytest.raises(ValueError, match=r"not a URL|not an HTTP URL|query|expected") as caught:
         provider("service", {"METAFLOW_SERVICE_URL": address.removeprefix("service@")})
     assert "s3cret" not in shown(caught.value)
 

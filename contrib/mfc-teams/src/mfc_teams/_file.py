@@ -93,7 +93,7 @@ class _File:
     def _only(self, at: tuple[str, ...], table: Mapping[str, Any], known: Collection[str]) -> None:
         for key in table:
             if key not in known:
-                raise self._error((*at, key), f"is no key; expected {', '.join(known)}")
+                raise self._error((*at, key), f"is not a key; expected {', '.join(known)}")
 
     def _bad(self, at: tuple[str, ...], value: object, expected: str) -> BadSettingsFile:
         shown = "is missing" if value is None else f"is {value!r}"

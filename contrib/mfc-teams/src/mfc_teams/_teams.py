@@ -56,7 +56,7 @@ class Organisation:
     def refusal(self, user: str | None, owner: str | None) -> str | None:
         """Return None if `user` may change tags of a run of `owner`, else the reason."""
         if user is None:
-            return "nothing tells who you are; set METAFLOW_USER"
+            return "your user name is unknown; set METAFLOW_USER"
         teams = list(self.of(owner))
         if user in self.admins or user == owner or any(user in t.maintainers for t in teams):
             return None
@@ -67,5 +67,5 @@ class Organisation:
         ]
         whose = f"it is a run of {owner}" if owner else "no user is recorded for it"
         allowed = [*filter(None, [owner]), *keepers, *sorted(self.admins)]
-        may = f"only {'; '.join(allowed)} may" if allowed else "nobody may"
+        may = f"only {'; '.join(allowed)} may" if allowed else "no user may"
         return f"{whose}, you are {user}; {may}"

@@ -23,7 +23,7 @@ _BY_CODE = MappingProxyType(
         "AuthorizationPermissionMismatch": "the identity has no role such as Storage Blob Data "
         "Reader here",
         "AuthorizationHeaderMalformed": "the region may be wrong: set AWS_DEFAULT_REGION",
-        "ContainerNotFound": "there is no such container at this endpoint",
+        "ContainerNotFound": "no such container at this endpoint",
         "ExpiredToken": "the credentials have expired: get new ones",
         "ExpiredTokenException": "the credentials have expired: get new ones",
         "InvalidAccessKeyId": "the store does not know this access key: another "
@@ -32,7 +32,7 @@ _BY_CODE = MappingProxyType(
         "InvalidObjectState": "it was archived and has to be restored first",
         "BlobArchived": "it was archived and has to be restored first",
         "InvalidToken": "the session token does not belong to the access key",
-        "NoSuchBucket": "there is no such bucket at this endpoint",
+        "NoSuchBucket": "no such bucket at this endpoint",
         "PermanentRedirect": "the bucket is in another region: set AWS_DEFAULT_REGION",
         "PublicAccessNotPermitted": "the account allows no anonymous reads, and no "
         "credentials were given",

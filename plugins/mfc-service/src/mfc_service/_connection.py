@@ -405,7 +405,7 @@ def refusal(answer: Answer, more: str = "") -> Unanswered:
     advice = {
         401: "the caller is not known: set METAFLOW_SERVICE_AUTH_KEY or METAFLOW_SERVICE_HEADERS",
         403: "the caller may not: check METAFLOW_SERVICE_AUTH_KEY and METAFLOW_SERVICE_HEADERS",
-        404: "there is no such endpoint: is METAFLOW_SERVICE_URL a metadata service's?",
+        404: "no such endpoint: is METAFLOW_SERVICE_URL a metadata service's?",
     }.get(answer.status)
     told = advice or excerpt(answer.body)
     reason = f"status {answer.status}{' ' + more if more else ''}{': ' + told if told else ''}"
