@@ -37,7 +37,7 @@ test: $(VENV)/installed $(METAFLOW)/installed $(AZURITE)/installed
 
 ## test-fast: the tests without servers and without Metaflow, in under a minute
 test-fast: $(VENV)/installed
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow" --kit-quick
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow and not nightly" --kit-quick
 
 ## coverage: all tests, and which lines and branches of what is released they miss
 coverage: $(VENV)/installed $(METAFLOW)/installed $(AZURITE)/installed

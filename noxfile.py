@@ -24,7 +24,9 @@ def install(session: nox.Session, *groups: str) -> None:
 def fast(session: nox.Session) -> None:
     """Run the tests without servers and without Metaflow."""
     install(session, "test")
-    session.run("python", "-m", "pytest", "-m", "not slow", "--kit-quick", *session.posargs)
+    session.run(
+        "python", "-m", "pytest", "-m", "not slow and not nightly", "--kit-quick", *session.posargs
+    )
 
 
 @nox.session(python=["3.11"])

@@ -34,9 +34,19 @@ from .places import Directories, Services
 from .released import unpacking
 
 
+#: Walks of more than ten seconds on a service.
+LONG = ("objects", "attempts", "logs")
+
+
 def group(scenario: Scenario) -> tuple[pytest.MarkDecorator, ...]:
     """Keep the tests that share the longest walk in one process."""
     return (pytest.mark.xdist_group("objects"),) if scenario.name == "objects" else ()
+
+
+def long(kind: str, scenario: Scenario) -> tuple[pytest.MarkDecorator, ...]:
+    """Leave the long walks on the second database to the nightly tests: the first has them all."""
+    is_long = kind == "postgresql" and (scenario.walk or scenario.name) in LONG
+    return (pytest.mark.nightly,) if is_long else ()
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +61,7 @@ def place(oracle: Oracle) -> Directories:
     return Directories(oracle.directories)
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
 def service(request: pytest.FixtureRequest, oracle: Oracle, services: Hub) -> Services:
     """Return the recorded services on one kind of database."""
     numbers = itertools.count()
@@ -90,7 +100,15 @@ def test_mfc_answers_as_metaflow_about_old_releases(
         ask_both(scenario, Directories(place), oracle)
 
 
-@pytest.mark.parametrize("scenario", [pytest.param(s, id=s.name) for s in SERVICE_SCENARIOS])
+@pytest.mark.parametrize(
+    ("service", "scenario"),
+    [
+        pytest.param(kind, s, id=f"{kind}-{s.name}", marks=long(kind, s))
+        for kind in ("sqlite", "postgresql")
+        for s in SERVICE_SCENARIOS
+    ],
+    indirect=["service"],
+)
 def test_mfc_answers_as_metaflow_by_service(
     scenario: Scenario, service: Services, oracle: Oracle
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mfc_testing import MemoryProvider, ProviderTests
+from mfc_testing import MemoryProvider, ProviderTests, _faults
 from mfc_testing._contract import ClauseBroken, clauses
 
 from . import listings, right, sharing, tasks
@@ -136,3 +137,15 @@ def test_importing_the_memory_provider_loads_no_pytest() -> None:
     )
     assert shown.stdout.strip() == "[]"
     assert MemoryProvider().get
+
+
+def test_failures_leave_the_pipe_alone_that_wakes_an_event_loop() -> None:
+    here, there = socket.socketpair()
+    with here, there, _faults.failing(1) as met:
+        here.send(b"\0")
+        assert there.recv(1) == b"\0"
+    assert met.error is None
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as far:
+        with pytest.raises(OSError, match=r"host"), _faults.failing(1) as met:
+            far.connect(server.getsockname())
+    assert met.error is not None

@@ -139,6 +139,12 @@ class Siblings:
                 return None
             return progress.peeked(self._read[position].path)
 
+    def recent(self, position: int, name: str) -> Record | None:
+        """Return the record of an artifact of the object at `position`, if it was read just now."""
+        row = self.rows.get(name)
+        found: Record | None = None if row is None else row.recent(position)
+        return found
+
     def path(self, position: int) -> Pathspec | None:
         """Return the path of the object at `position`, None if it is not known (any more)."""
         with self._lock:

@@ -41,7 +41,7 @@ class LogFile:
 
 
 class LogEnd:
-    """What a file ends with, as far as it was read."""
+    """The end of a file, as far as it was read."""
 
     def __init__(self, file: LogFile) -> None:
         self._file = file
@@ -57,7 +57,7 @@ class LogEnd:
 
     @property
     def content(self) -> bytes:
-        """What was read, from the beginning of a line."""
+        """The part that was read, from the beginning of a line."""
         return self._content if self.whole else self._content.partition(b"\n")[2]
 
     def grow(self) -> None:

@@ -6,24 +6,20 @@ import itertools
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from mfc._logs._ends import LogEnd, LogFile, selected
 from mfc._logs._merge import Line, lines_in, merge, moment
 from mfc._logs._selection import Selection
 from mfc._logs._task_logs import TaskLogs
-from mfc._recorded._status import due_after, graph_around, standing
+from mfc._recorded._status import Standing, due_after, standing
+from mfc._recorded._task import RecordedTask
 from mfc._session._provider import patience_of
 from mfc.errors import Unanswered
 from mfc.model import MAX_ATTEMPTS
 
-if TYPE_CHECKING:
-    from mfc._objects._task import Task
-    from mfc._recorded._status import Standing
-
 #: Seconds between two looks while lines come, and at most when none do.
 SHORTEST, LONGEST = 1.0, 5.0
-#: What one is longer than the other while a log is quiet.
+#: Factor by which they grow, look by look, while a log is quiet.
 _GROWTH = 1.5
 #: Seconds after its end in which a task's log may still come.
 _LATE = 10.0
@@ -49,7 +45,7 @@ class GrowingFile:
     def after(cls, file: LogFile, end: LogEnd) -> GrowingFile:
         """Return a file of which everything was given up to what `end` was when it was read.
 
-        What is left of `end` has whole lines only, and a stamp.
+        `end` is left with whole lines only, and a stamp.
         """
         made, rest = cls(file), end.cut()
         while not end.whole and not lines_in(end.content, whole=False):
@@ -63,7 +59,7 @@ class GrowingFile:
         """Return the new lines and whether the file has changed.
 
         Args:
-            ended: nobody writes it any more, so a line without a newline is one, too.
+            ended: the file is complete, so its last line counts without a newline.
         """
         size = self._file.size()
         changed = size != self._offset
@@ -91,9 +87,8 @@ class GrowingFile:
 class FollowedTask:
     """A task whose log is wanted as it grows: of the attempt that started last, then the next."""
 
-    def __init__(self, task: Task, stream: str, selection: Selection) -> None:
-        # Without its siblings: what others were told about it is of the past.
-        self._task = type(task)._of(task._scope, task._record, task._attempt)
+    def __init__(self, task: RecordedTask, stream: str, selection: Selection) -> None:
+        self._task = task.alone()
         self._stream, self._selection = stream, selection
         self._files: list[GrowingFile] = []
         #: When it was seen to run, and when its attempt ended, in seconds since 1970.
@@ -111,7 +106,7 @@ class FollowedTask:
         """
         stand = standing(self._task)
         self._attempt = stand.attempt or 0
-        logs = self._logs()
+        logs = self._logs(self._attempt)
         if logs.legacy or self._over(stand):
             yield from logs.selected(self._selection)
             return
@@ -141,16 +136,16 @@ class FollowedTask:
             delay = min(delay * _GROWTH, LONGEST) if quiet else SHORTEST
 
     def _asked(self) -> Iterator[Line]:
-        """Ask where the task stands; yield what is left of attempts that others follow."""
+        """Ask where the task stands; yield what is left of attempts that others have followed."""
         try:
             stand = standing(self._task)
             yield from self._next_attempts(stand)
             self._is_over = self._over(stand)
         except Unanswered:
-            # It may be away for a moment: what it does not say now, it says when it is back.
+            # The backend may be away for a moment, and tells the same when it is back.
             now = time.monotonic()
             self._unanswered = now if self._unanswered is None else self._unanswered
-            if now - self._unanswered >= patience_of(self._task._scope.provider):
+            if now - self._unanswered >= patience_of(self._task.scope.provider):
                 raise
         else:
             self._unanswered = None
@@ -169,11 +164,10 @@ class FollowedTask:
         self._attempt, self._ended, self._files = attempt, 0.0, files
 
     def _files_of(self, attempt: int) -> list[GrowingFile]:
-        logs = TaskLogs.of(self._task, self._stream).at_attempt(attempt, self._stream)
-        return [GrowingFile(file) for file in logs.files()]
+        return [GrowingFile(file) for file in self._logs(attempt).files()]
 
-    def _logs(self) -> TaskLogs:
-        return TaskLogs.of(self._task, self._stream).at_attempt(self._attempt, self._stream)
+    def _logs(self, attempt: int) -> TaskLogs:
+        return TaskLogs.of(self._task, self._stream).at_attempt(attempt, self._stream)
 
     def _look(self, *, ended: bool) -> tuple[list[Line], bool]:
         looks = [file.look(ended=ended) for file in self._files]
@@ -193,16 +187,14 @@ class FollowedTask:
             self._patience = self._until_next(stand) if stand.status == "failed" else 0.0
         if now - self._ended < self._patience:
             return False
-        return now - self._ended >= _LATE or self._scheduler_wrote()
+        if now - self._ended >= _LATE:
+            return True
+        # The scheduler writes its part once, after the end.
+        return any(file.size() for file in self._logs(self._attempt).files()[:1])
 
     def _until_next(self, stand: Standing) -> float:
         """Return the seconds within which another attempt starts; 0 if none will."""
-        if self._task._attempt is not None or stand.attempt is None:
+        if self._task.attempt is not None or stand.attempt is None:
             return 0.0
-        step = self._task._record.path.components[2]
-        due = due_after(graph_around(self._task), step, stand.attempt)
+        due = due_after(self._task, stand.attempt)
         return 0.0 if due is None else due.seconds
-
-    def _scheduler_wrote(self) -> bool:
-        """Tell whether the scheduler's part is there, which is written once, after the end."""
-        return any(file.size() for file in self._logs().files()[:1])

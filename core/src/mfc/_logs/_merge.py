@@ -73,7 +73,7 @@ def merged(sources: Sequence[bytes]) -> Iterator[tuple[datetime, bytes]]:
     >>> [message for _, message in merged([b"[MFLOG|0|2026-01-02T03:04:05.6Z|task|id]hello\n"])]
     [b'hello']
     """
-    for stamp, message in _ordered(sources):
+    for stamp, message in merge(map(lines_in, sources)):
         yield moment(stamp), message
 
 
@@ -109,7 +109,7 @@ def last_lines(ends: Sequence[tuple[bytes, bool]], since: bytes) -> tuple[list[L
     for number, (source, (_, whole)) in enumerate(zip(sources, ends, strict=True)):
         if not whole and not source:
             return [], number
-        # What is before the part that was read has no greater key than that part's first line.
+        # Lines before the part that was read have no greater key than that part's first line.
         if not whole and keys[begin] >= since and (place := order.index(begin)) >= first:
             unread, first = number, place
         begin += len(source)
@@ -119,7 +119,7 @@ def last_lines(ends: Sequence[tuple[bytes, bool]], since: bytes) -> tuple[list[L
 def joined(sources: Sequence[bytes]) -> str:
     r"""Return the messages of `merged(sources)`, a newline after each, as text.
 
-    Bytes that are no UTF-8 show as U+FFFD.
+    Bytes that are not UTF-8 become U+FFFD.
 
     Args:
         sources: as of `merged`.
@@ -130,22 +130,17 @@ def joined(sources: Sequence[bytes]) -> str:
     present = [source for source in sources if source]
     content = _without_headers(present[0]) if len(present) == 1 else None
     if content is None:
-        content = b"".join([message + b"\n" for _, message in _ordered(present)])
+        content = b"".join([message + b"\n" for _, message in merge(map(lines_in, present))])
     return content.decode("utf-8", "replace")
 
 
 def _without_headers(source: bytes) -> bytes | None:
     """Return the messages of a source, or None if it has headers of an unusual form."""
     content = _USUAL.sub(b"\n", b"\n" + source)
-    # What still looks like a header may be an unusual one, or a message that quotes one.
+    # Marks that remain are of unusual headers, or of messages that quote one.
     if b"\n[MFLOG|" in content or b"\n[![MFLOG|" in content:
         return None
     return content[1:] if source.endswith(b"\n") else content[1:] + b"\n"
-
-
-def _ordered(sources: Iterable[bytes]) -> Iterator[Line]:
-    """Yield stamp and message of every line, in order."""
-    return merge(lines_in(source) for source in sources)
 
 
 def merge(sources: Iterable[list[Line]]) -> Iterator[Line]:

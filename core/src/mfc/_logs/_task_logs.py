@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mfc._recorded._metadata import newest, of_attempt, origin_of, recorded_store, store_at
+from mfc._recorded._task import RecordedTask
 from mfc._session._scope import Scope
 from mfc._storage._place import Place
 from mfc.errors import BadArgument, DatastoreError
@@ -18,9 +19,8 @@ from mfc.model import Pathspec, whole_number
 if TYPE_CHECKING:
     from mfc._logs._ends import LogEnd, LogFile
     from mfc._logs._selection import Selection
-    from mfc._objects._task import Task
 
-#: Who writes logs, in the order in which Metaflow reads them.
+#: The writers of logs, in the order in which Metaflow reads them.
 SOURCES = ("runtime", "task")
 _FIELDS = ("attempt", "ds-type", "ds-root", "log_location_{}", "origin-run-id", "origin-task-id")
 
@@ -39,7 +39,9 @@ class TaskLogs:
     _cloned: bool = False
 
     @classmethod
-    def of(cls, task: Task, stream: str, meta_dict: Mapping[str, Any] | None = None) -> TaskLogs:
+    def of(
+        cls, task: RecordedTask, stream: str, meta_dict: Mapping[str, Any] | None = None
+    ) -> TaskLogs:
         """Return the logs of `task`; of a clone, those of the task that it was cloned from.
 
         Args:
@@ -50,7 +52,7 @@ class TaskLogs:
         Raises:
             DatastoreError: where they are was not recorded as Metaflow does.
         """
-        scope, path, attempt = task._scope, task._record.path, task._attempt
+        scope, path, attempt = task.scope, task.path, task.attempt
         fields = dict(meta_dict) if meta_dict is not None else _fields(scope, path, stream, attempt)
         seen = {path}
         while (origin := origin_of(path, fields)) is not None and origin not in seen:
@@ -63,7 +65,7 @@ class TaskLogs:
         where = recorded_store(scope, path, fields)
         if where is None:
             return cls(scope, path, None)
-        return cls(scope, path, where, _names(number, stream), cloned=path != task._record.path)
+        return cls(scope, path, where, _names(number, stream), cloned=path != task.path)
 
     @classmethod
     def _of_legacy(cls, scope: Scope, path: Pathspec, location: Any, stream: str) -> TaskLogs:
@@ -89,7 +91,7 @@ class TaskLogs:
         return cls(scope, path, where, (f"{attempt}.{stream}.log",), legacy=True)
 
     def text(self) -> str:
-        """Return the whole log; what is no UTF-8 becomes U+FFFD.
+        """Return the whole log; bytes that are not UTF-8 become U+FFFD.
 
         Raises:
             UnreadableBlob: it may not be read, or the store failed.

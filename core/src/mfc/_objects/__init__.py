@@ -7,9 +7,8 @@ from mfc._objects._flow import Flow, Metaflow
 from mfc._objects._object import MetaflowObject
 from mfc._objects._run import Run
 from mfc._objects._step import Step
-from mfc._objects._task import Task
+from mfc._objects._task import Metadata, Task
 from mfc._objects._trigger import MetaflowEvent, Trigger
-from mfc._recorded._metadata import Metadata
 from mfc._session._reader import STANDINS
 
 __all__ = [

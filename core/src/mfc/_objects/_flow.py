@@ -134,7 +134,7 @@ def _stands(run: Run, word: str) -> bool:
     from mfc._recorded._status import run_standing  # few ask for it
 
     try:
-        return run_standing(run) == word
+        return run_standing(run._recorded) == word
     except Unanswered:
         raise
     except MetaflowException as unreadable:

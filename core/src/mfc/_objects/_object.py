@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from mfc._arguments import flag, plain, whole
-from mfc._concurrency._prefetch import Question, Siblings
+from mfc._concurrency._prefetch import Siblings
 from mfc._objects._current import HasReader, chosen_client
 from mfc._objects._state import object_state, provider_for, reader_for, unpacked
 from mfc._session._scope import Scope
@@ -22,7 +22,6 @@ from mfc.errors import (
 from mfc.model import MAX_ATTEMPTS, Level, Pathspec, Record, is_name
 from mfc.query import Query
 
-T = TypeVar("T")
 Self = TypeVar("Self", bound="MetaflowObject")
 
 #: Of these, the children are asked the same in loops: runs of a flow, tasks of a step.
@@ -282,13 +281,6 @@ class MetaflowObject:
             # Values may be far away where records are not.
             child._siblings = child._walk if scope.remote else None
             yield child
-
-    def _ask(self, question: Question[T]) -> T:
-        """Return the answer to a question about this object, asked of its siblings, too."""
-        if self._siblings is None:
-            return question.one(self._record)
-        siblings, position = self._siblings
-        return siblings.answer(position, question)
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the children in the namespace, newest first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -17,9 +17,8 @@ from mfc._objects._object import MetaflowObject, local_time
 from mfc._objects._step import Step
 from mfc._objects._task import Task
 from mfc._objects._trigger import Trigger
-from mfc._recorded._graph import graph_of, parameters_of
-from mfc._recorded._metadata import ORIGIN_RUN, origin_name, recorded_endpoint
-from mfc._recorded._questions import names_endpoints
+from mfc._recorded._metadata import ORIGIN_RUN, newest, origin_name
+from mfc._recorded._run import RecordedRun
 from mfc.errors import MetaflowTaggingError
 from mfc.model import ArtifactRecord, Level, PendingRecord, Record, Status
 from mfc.query import Query
@@ -43,6 +42,12 @@ class Run(MetaflowObject):
         from mfc._objects._flow import Flow  # it imports this module
 
         return Flow
+
+    @property
+    def _recorded(self) -> RecordedRun:
+        """What was recorded, with what can be asked of it; made anew each time."""
+        walk = getattr(self, "_walk", None)
+        return RecordedRun(self._scope, self._record, self._siblings, walk)
 
     def __iter__(self) -> Iterator[Step]:
         """Yield the steps, newest first, but for those whose names begin with `_`."""
@@ -71,43 +76,13 @@ class Run(MetaflowObject):
 
     # The end
 
-    def _endpoint(self, which: Literal["start", "end"]) -> str:
-        """Return the name of the start or the end step.
-
-        It is in the parameters' metadata; a resumed run has it in its graph alone.
-        """
-        path = self._record.path
-        if not names_endpoints(self._record):
-            return which
-        if recorded := recorded_endpoint(self._scope, path, which):
-            return recorded
-        graph = graph_of(self._scope, parameters_of(path))
-        if graph is None:
-            return which
-        return graph.start if which == "start" else graph.end
-
-    def _endpoint_task(self, which: Literal["start", "end"]) -> Task | None:
-        """Return the newest task of the start or the end step, None if there is none.
-
-        A step with the usual name can be no other: Metaflow refuses such flows.
-        """
-        task = self._newest_task(which)
-        if task is None and (step := self._endpoint(which)) != which:
-            task = self._newest_task(step)
-        return task
-
-    def _newest_task(self, step: str) -> Task | None:
-        path = self._record.path.child(step)
-        record = next(self._scope.below(path, Query(limit=1)), None)
-        return None if record is None else Task._of(self._scope, record)
-
     def _end_artifacts(self, name: str | None = None) -> dict[str, ArtifactRecord]:
         """Return the artifacts of the end task, or the one called `name`, in one question."""
         provider, path = self._scope.provider, self._record.path
         names = None if name is None else (name,)
         end = path.child("end")
         found = list(provider.artifacts(end, names))
-        if not found and (step := self._endpoint("end")) != "end":
+        if not found and (step := self._recorded.endpoint("end")) != "end":
             end = path.child(step)
             found = list(provider.artifacts(end, names))
         tasks = {record.path.parent for record in found}
@@ -122,21 +97,23 @@ class Run(MetaflowObject):
         def find(run: Record) -> ArtifactRecord | None:
             return self._beside(run)._end_artifacts(name).get(name)
 
-        return self._ask(Question((AT_END, name), find))
+        return self._recorded.ask(Question((AT_END, name), find))
 
     @property
     def end_task(self) -> Task | None:
         """The task of the end step; None if the run has not come so far."""
-        end = self._endpoint_task("end")
-        return None if end is None else self._in_walk(end)
+        end = self._recorded.endpoint_task("end")
+        return None if end is None else self._end_task(end.record)
 
     @property
     def data(self) -> MetaflowData | None:
         """The artifacts of the end task, to be had by name; None if there is no end task."""
-        if self._scope.remote and (found := self._ask(Question(AT_END, self._found_at_end))):
+        if self._scope.remote and (
+            found := self._recorded.ask(Question(AT_END, self._found_at_end))
+        ):
             path = next(iter(found.values())).path.parent
             record = PendingRecord(path, lambda: self._scope.provider.get(path))
-            return MetaflowData(self._in_walk(Task._of(self._scope, record)), found)
+            return MetaflowData(self._end_task(record), found)
         end = self.end_task
         return None if end is None else end.data
 
@@ -148,11 +125,11 @@ class Run(MetaflowObject):
         """Return this run, or another one of its listing."""
         return self if run.path == self._record.path else Run._of(self._scope, run)
 
-    def _in_walk(self, end: Task) -> Task:
-        """Let the end task know the listing of the run, whose other end tasks have such values."""
-        walk = getattr(self, "_walk", None)
-        if walk is not None:
-            end._walk = walk
+    def _end_task(self, record: Record) -> Task:
+        """Return the end task, whose values are read ahead with those of other runs' end tasks."""
+        end = Task._of(self._scope, record)
+        if hasattr(self, "_walk"):
+            end._walk = self._walk
         return end
 
     def _truth(self, name: str) -> bool:
@@ -182,7 +159,7 @@ class Run(MetaflowObject):
         """`running`, `completed`, `failed` or `unknown`; `.reason` says why."""
         from mfc._recorded._status import run_status  # few ask for it
 
-        return run_status(self)
+        return run_status(self._recorded)
 
     # What led to it
 
@@ -203,8 +180,8 @@ class Run(MetaflowObject):
     @property
     def trigger(self) -> Trigger | None:
         """The events that started this run; None if it was not started by any."""
-        task = self._endpoint_task("start")
-        events = self._scope.reader.events(task.metadata_dict) if task else None
+        task = self._recorded.endpoint_task("start")
+        events = self._scope.reader.events(newest(task.metadata())) if task else None
         return None if events is None else Trigger._of(self._scope, events)
 
     @property

@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from mfc._arguments import flag, one_of
 from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
 from mfc._objects._code_package import MetaflowCode, environment_of
 from mfc._objects._object import MetaflowObject, local_time
 from mfc._recorded._lineage import PATH_FIELD, children_of, parents_of
-from mfc._recorded._metadata import Metadata, newest, of_attempt, origin_of, with_origins
-from mfc._recorded._questions import BY_METADATA, artifact_of, metadata_of, outcome_of
-from mfc.errors import BadArgument, Unanswered, UnreadableRecord, warn
-from mfc.model import (
-    ArtifactRecord,
-    Level,
-    MetadataRecord,
-    Pathspec,
-    Record,
-    Status,
-    whole_number,
-)
+from mfc._recorded._metadata import newest
+from mfc._recorded._task import RecordedTask
+from mfc.errors import BadArgument
+from mfc.model import Level, Pathspec, Record, Status, whole_number
 from mfc.query import Query
 
 if TYPE_CHECKING:
-    from mfc._bulk._ahead import Row
     from mfc._logs._selection import Selection
     from mfc._logs._task_logs import TaskLogs
     from mfc._objects._step import Step
 
-_MISSING = object()
+
+class Metadata(NamedTuple):
+    """One metadata event of a task, with Metaflow's fields."""
+
+    name: str
+    value: Any
+    #: Milliseconds since 1970-01-01 UTC: a number, as Metaflow has it.
+    created_at: int
+    type: str | None
+    task: Task
 
 
 class Task(MetaflowObject):
@@ -54,25 +54,18 @@ class Task(MetaflowObject):
 
         return Step
 
+    @property
+    def _recorded(self) -> RecordedTask:
+        """What was recorded, with what can be asked of it; made anew each time."""
+        walk = getattr(self, "_walk", None)
+        return RecordedTask(self._scope, self._record, self._siblings, walk, self._attempt)
+
     def _child_records(self, query: Query) -> Iterator[Record]:
         scope, names = self._scope, query.names
         return scope.seen(scope.provider.artifacts(self._record.path, names, self._attempt))
 
     def _child_record(self, path: Pathspec) -> Record | None:
-        if self._siblings is None:
-            return self._read_ahead(path.name) or super()._child_record(path)
-        return self._ask(artifact_of(self._scope, self._record.path.parent, path.name))
-
-    def _read_ahead(self, name: str) -> Record | None:
-        """Return the record of an artifact that was read just now, for a loop over tasks."""
-        walk = getattr(self, "_walk", None)
-        if walk is None or self._attempt is not None or name not in walk[0].rows:
-            return None
-        listing, position = walk
-        row: Row = listing.rows[name]
-        record = row.recent(position)
-        is_own = record is not None and record.path.parent == self._record.path
-        return record if is_own else None
+        return self._recorded.artifact(path.name)
 
     def __iter__(self) -> Iterator[DataArtifact]:
         """Yield the artifacts, newest first, but for those whose names begin with `_`."""
@@ -99,47 +92,25 @@ class Task(MetaflowObject):
 
     # How it went
 
-    def _internal(self, name: str) -> object:
-        """Return the value of an artifact that Metaflow wrote for itself; `_MISSING` if none."""
-        record = self._child_record(self._record.path.child(name))
-        if not isinstance(record, ArtifactRecord):
-            return _MISSING
-        return self._scope.reader.plain(record, self._scope.provider)
-
-    def _truth(self, name: str) -> bool:
-        if self._siblings is not None:
-            siblings, _ = self._siblings
-            outcome = self._ask(outcome_of(self._scope, self._record, name, siblings.notes))
-            if outcome is not None or BY_METADATA not in siblings.notes:
-                return outcome is True
-        try:
-            return self._internal(name) is True  # what else stands there may refuse to be a truth
-        except Unanswered:
-            raise
-        except UnreadableRecord as unreadable:
-            warn(f"{self}: {unreadable}; taken for False")
-            return False
-
     @property
     def successful(self) -> bool:
         """Whether the attempt that ended last did so without an exception."""
-        return self._truth("_success")
+        return self._recorded.truth("_success")
 
     @property
     def finished(self) -> bool:
         """Whether the attempt that ended last completed; False if it failed, as in Metaflow."""
-        return self._truth("_task_ok")
+        return self._recorded.truth("_task_ok")
 
     @property
     def exception(self) -> Any:
         """What the attempt that ended last raised: `type`, `exception`, `stacktrace`; else None."""
-        value = self._internal("_exception")
-        return None if value is _MISSING else value
+        return self._recorded.internal("_exception")
 
     @property
     def finished_at(self) -> datetime | None:
         """When the last attempt to end did, well or not: naive, local time; None if none has."""
-        record = self._child_record(self._record.path.child("_task_ok"))
+        record = self._recorded.artifact("_task_ok")
         return None if record is None else local_time(record.created)
 
     @property
@@ -147,17 +118,18 @@ class Task(MetaflowObject):
         """`running`, `completed`, `failed` or `unknown`; `.reason` says why."""
         from mfc._recorded._status import task_status  # few ask for it
 
-        return task_status(self)
+        return task_status(self._recorded)
 
     @property
     def index(self) -> int | None:
         """Index in the innermost foreach around this task; None outside of any."""
-        fields = self._fields((PATH_FIELD, "attempt-done"))
+        recorded = self._recorded
+        fields = recorded.fields((PATH_FIELD, "attempt-done"))
         if "attempt-done" not in fields:
             return None  # as Metaflow: it is known once an attempt has ended
         if PATH_FIELD in fields:
             return _last_index(str(fields[PATH_FIELD]))
-        stack = self._internal("_foreach_stack")
+        stack = recorded.internal("_foreach_stack")
         index = getattr(stack[-1], "index", None) if isinstance(stack, list) and stack else None
         return index if isinstance(index, int) else None
 
@@ -171,22 +143,6 @@ class Task(MetaflowObject):
 
     # Metadata
 
-    def _metadata_records(self) -> list[MetadataRecord]:
-        path = self._record.path
-        found = of_attempt(self._own_metadata(), self._attempt)
-        return with_origins(self._scope, path, found)
-
-    def _own_metadata(self, names: Collection[str] | None = None) -> list[MetadataRecord]:
-        """Return what is recorded of this task itself, of all attempts."""
-        return self._ask(metadata_of(self._scope, self._record.path.parent, names))
-
-    def _fields(self, names: Collection[str]) -> dict[str, Any]:
-        """Return the newest value of some fields, reading as little as that takes."""
-        if self._attempt is not None:
-            return self.metadata_dict
-        found = self._own_metadata({*names, "origin-run-id", "origin-task-id"})
-        return newest(with_origins(self._scope, self._record.path, found, names))
-
     @property
     def metadata(self) -> list[Metadata]:
         """All metadata, of the chosen attempt or of all, oldest first.
@@ -195,26 +151,25 @@ class Task(MetaflowObject):
         """
         return [
             Metadata(record.name, record.value, record.created, record.type, self)
-            for record in self._metadata_records()
+            for record in self._recorded.metadata()
         ]
 
     @property
     def metadata_dict(self) -> dict[str, Any]:
         """The newest value of each metadata field."""
-        return newest(self._metadata_records())
+        return newest(self._recorded.metadata())
 
     @property
     def current_attempt(self) -> int:
         """The attempt chosen, else the one that started last; 0 if none has."""
         if self._attempt is not None:
             return self._attempt
-        return whole_number(self._fields(("attempt",)).get("attempt")) or 0
+        return whole_number(self._recorded.fields(("attempt",)).get("attempt")) or 0
 
     @property
     def origin_pathspec(self) -> str | None:
         """The task that this one is a clone of; None if it ran itself."""
-        fields = newest(of_attempt(self._own_metadata(), self._attempt))
-        origin = origin_of(self._record.path, fields)
+        origin = self._recorded.origin()
         return str(origin) if origin else None
 
     # Code and environment
@@ -222,7 +177,7 @@ class Task(MetaflowObject):
     @property
     def code(self) -> MetaflowCode | None:
         """The code package that this task ran from; None if it had none."""
-        package = self._fields(("code-package",)).get("code-package")
+        package = self._recorded.fields(("code-package",)).get("code-package")
         if not package:
             return None
         return MetaflowCode(self._record.path.components[0], package, scope=self._scope)
@@ -241,7 +196,7 @@ class Task(MetaflowObject):
     def _logs(self, stream: str, meta_dict: Mapping[str, Any] | None = None) -> TaskLogs:
         from mfc._logs._task_logs import TaskLogs  # listings need no logs
 
-        return TaskLogs.of(self, stream, meta_dict)
+        return TaskLogs.of(self._recorded, stream, meta_dict)
 
     @property
     def stdout(self) -> str:
@@ -361,7 +316,7 @@ class Task(MetaflowObject):
         if follow:
             from mfc._logs._follow import FollowedTask  # few readers follow a log
 
-            yield from FollowedTask(self, stream, wanted).lines()
+            yield from FollowedTask(self._recorded, stream, wanted).lines()
         else:
             yield from self._logs(stream, meta_dict).selected(wanted)
 
@@ -370,24 +325,24 @@ class Task(MetaflowObject):
     @property
     def parent_task_pathspecs(self) -> Iterator[str]:
         """The pathspecs of `parent_tasks`."""
-        return (str(record.path) for record in parents_of(self))
+        return (str(record.path) for record in parents_of(self._recorded))
 
     @property
     def child_task_pathspecs(self) -> Iterator[str]:
         """The pathspecs of `child_tasks`."""
-        return (str(record.path) for record in children_of(self))
+        return (str(record.path) for record in children_of(self._recorded))
 
     @property
     def parent_tasks(self) -> Iterator[Task]:
         """The tasks whose results this one took in, by step, newest first."""
         scope = self._scope.unchecked()
-        return (Task._of(scope, record) for record in parents_of(self))
+        return (Task._of(scope, record) for record in parents_of(self._recorded))
 
     @property
     def child_tasks(self) -> Iterator[Task]:
         """The tasks that took in the results of this one (so far), by step, newest first."""
         scope = self._scope.unchecked()
-        return (Task._of(scope, record) for record in children_of(self))
+        return (Task._of(scope, record) for record in children_of(self._recorded))
 
 
 def _last_index(foreach_path: str) -> int | None:

@@ -1,1 +1,1 @@
-"""What recorded metadata says: graph, lineage, status, outcomes, included files."""
+"""Facts from recorded metadata: graph, lineage, status, outcomes, included files."""

@@ -12,7 +12,7 @@ from mfc.query import Query
 
 #: The artifact that holds it.
 GRAPH = "_graph_info"
-#: What the objects of a listing keep of it.
+#: Its key in the notes of a listing.
 _NOTE = "graph"
 FOREACH = ("split-foreach", "split-parallel")
 SWITCH = "split-switch"
@@ -78,7 +78,7 @@ def _text(value: object) -> str | None:
 
 
 class Graph(NamedTuple):
-    """Steps of a flow and what follows what, from artifact `_graph_info`."""
+    """The steps of a flow and their order, from artifact `_graph_info`."""
 
     steps: Mapping[str, _Node]
     start: str = "start"
@@ -118,7 +118,7 @@ class Graph(NamedTuple):
     def cannot_catch(self, step: str) -> bool:
         """Tell whether no decorator of a step can turn its exceptions into a success.
 
-        Of decorators that are not Metaflow's own, nobody knows.
+        Decorators that are not Metaflow's own might.
         """
         decorators = self.steps.get(step, _NO_NODE).decorators
         return decorators is not None and decorators <= _CATCH_NOTHING
@@ -212,8 +212,8 @@ def graph_by_tasks(scope: Scope, run: Pathspec) -> Graph:
     """Return the graph of a run that did not record it, by what its tasks did.
 
     A task that went well says in `_transition` which steps follow, and by a foreach over what, and
-    in `_foreach_stack` how many foreaches are around it. Of steps that follow one that has not
-    ended, there is nothing yet.
+    in `_foreach_stack` how many foreaches are around it. Steps that follow one that has not ended
+    are missing.
     """
     steps: dict[str, _Node] = {}
     depths: dict[str, int] = {}
@@ -244,7 +244,7 @@ def _transition(value: object) -> tuple[tuple[str, ...], bool]:
 
 
 def internal(scope: Scope, task: Pathspec, name: str) -> object:
-    """Return what Metaflow recorded for itself; None if it did not, or it cannot be read."""
+    """Return a value that Metaflow wrote for itself; None if it is missing or unreadable."""
     record = scope.provider.get(task.child(name))
     if not isinstance(record, ArtifactRecord):
         return None

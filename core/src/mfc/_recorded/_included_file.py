@@ -17,10 +17,10 @@ from mfc._storage._spool import Held
 from mfc.errors import CorruptBlob, DatastoreError
 
 _SHA1 = re.compile("[0-9a-f]{40}")
-#: The type of notes that are text, what each of them says, and characters that it has at most.
+#: Notes that are text: their type, their keys, and the characters that they have at most.
 TEXT_MARK, _IN_TEXT = b"uploader-v1", {"type", "url", "is_text", "encoding"}
 _LONGEST = 1 << 16
-#: What a descriptor may say besides the URL, and as what.
+#: The types of what a descriptor has besides the URL.
 _KINDS = {"type": str, "sub-type": str, "encoding": str, "is_text": bool, "size": int}
 
 
@@ -32,7 +32,7 @@ def is_included(value: object) -> bool:
 def is_included_text(value: object) -> bool:
     """Tell whether a value is the note of an included file as text, as Metaflow 2.2 to 2.5 made it.
 
-    As a value, such a text is what it is, in Metaflow, too.
+    The value of such an artifact is the text itself, as in Metaflow.
     """
     return _by_text(value) is not None
 
@@ -104,11 +104,6 @@ def _descriptor(value: Any, subject: str) -> dict[str, Any]:
     return descriptor
 
 
-def _is_packed(descriptor: dict[str, Any]) -> bool:
-    kind = descriptor.get("sub-type") or descriptor.get("type")
-    return kind in ("uploaded", "uploader-v1")
-
-
 def _place(scope: Scope, descriptor: dict[str, Any], subject: str) -> Place:
     """Return the full paths where the file may be, as roots.
 
@@ -134,9 +129,9 @@ def _place(scope: Scope, descriptor: dict[str, Any], subject: str) -> Place:
 def _held(
     scope: Scope, descriptor: dict[str, Any], subject: str, progress: Progress | None = None
 ) -> Held:
-    url, packed = descriptor["url"], _is_packed(descriptor)
-    where = _place(scope, descriptor, subject)
-    name = url.rpartition("/")[2]
+    url, where = descriptor["url"], _place(scope, descriptor, subject)
+    kind = descriptor.get("sub-type") or descriptor.get("type")
+    packed, name = kind in ("uploaded", "uploader-v1"), url.rpartition("/")[2]
     key = name if packed and _SHA1.fullmatch(name) else ""
     held, sha = scope.reader.datastore.held_file(
         where, subject, packed=packed, key=key, progress=progress

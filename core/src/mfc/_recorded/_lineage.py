@@ -1,14 +1,13 @@
 """Which tasks are the parents and the children of a task.
 
-The graph says which steps are. Of a step in a foreach, those tasks are that stand at the same
-place in it: which place that is, a task's metadata says, or (before Metaflow 2.15) its artifacts.
+The graph says which steps come before and after. Of a step in a foreach, tasks at the same position
+belong together. A task's position is in its metadata, or (before Metaflow 2.15) in its artifacts.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from mfc._recorded._graph import (
     FOREACH,
@@ -20,13 +19,11 @@ from mfc._recorded._graph import (
     parameters_of,
 )
 from mfc._recorded._metadata import ORIGIN_RUN, field_by_task, origin_name
+from mfc._recorded._task import RecordedTask
 from mfc._session._scope import Scope
 from mfc.errors import DatastoreError, UnreadableRecord
 from mfc.model import Level, Pathspec, Record, whole_number
 from mfc.query import Query
-
-if TYPE_CHECKING:
-    from mfc._objects._task import Task
 
 #: Metadata field: the position in each foreach around a task, `stepA:3,stepB:0`.
 PATH_FIELD = "foreach-execution-path"
@@ -34,12 +31,12 @@ _STACK, _PARAMETERS = "_foreach_stack", "_parameters"
 
 
 def graph_around(scope: Scope, run: Pathspec, task: Pathspec | None) -> Graph:
-    """Return the graph of a run: as it was recorded, else as its tasks went."""
+    """Return the graph of a run: as it was recorded, else by what its tasks did."""
     places = [parameters_of(run)] if task is None else [task, parameters_of(run)]
     return graph_of(scope, *places) or graph_by_tasks(scope, run)
 
 
-def parents_of(task: Task) -> Iterator[Record]:
+def parents_of(task: RecordedTask) -> Iterator[Record]:
     """Yield the tasks whose results `task` took in, step by step, newest first.
 
     Raises:
@@ -48,7 +45,7 @@ def parents_of(task: Task) -> Iterator[Record]:
     return _Lineage.of(task).parents()
 
 
-def children_of(task: Task) -> Iterator[Record]:
+def children_of(task: RecordedTask) -> Iterator[Record]:
     """Yield the tasks that took in the results of `task`, step by step, newest first.
 
     Raises:
@@ -58,7 +55,7 @@ def children_of(task: Task) -> Iterator[Record]:
 
 
 class _Lineage:
-    """Where one task stands in the graph, and what stands around it.
+    """The position of one task in the graph, and the tasks around it.
 
     Args:
         scope: where it is.
@@ -76,13 +73,13 @@ class _Lineage:
         self._known_position, self._simple = position, simple
 
     @classmethod
-    def of(cls, task: Task) -> _Lineage:
+    def of(cls, task: RecordedTask) -> _Lineage:
         """Return the lineage of `task`."""
-        path, scope = task._record.path, task._scope
+        path, scope = task.path, task.scope
         graph = graph_around(scope, path.up(Level.RUN), path)
         if path.components[2] == _PARAMETERS:
             return cls(scope, Graph({}), path, "", simple=True)  # it is in no graph
-        fields = task._fields((PATH_FIELD,))
+        fields = task.fields((PATH_FIELD,))
         cloned = origin_name(fields.get(ORIGIN_RUN)) is not None
         noted = fields.get(PATH_FIELD)
         if noted:
@@ -127,26 +124,26 @@ class _Lineage:
                     yield other
 
     def _tasks(self, step: str, *, inner: bool = False, outer: bool = False) -> Iterator[Record]:
-        """Yield the tasks of a step at our place.
+        """Yield the tasks of a step at the position of the task.
 
         Args:
             step: its name.
-            inner: at places in a foreach inside of our place.
-            outer: at the place that the innermost foreach around us is in.
+            inner: those at positions one foreach further in.
+            outer: those at the position around the task's innermost foreach.
         """
         path, provider = self._task.up(Level.RUN).child(step), self._scope.provider
         tasks: Iterator[Record] | list[Record] = provider.children(path, Query())
         if self._known_position is None:
-            # Where there is but one task on either side, no place has to be told from another.
+            # With one task on either side, positions are not needed to tell them apart.
             tasks = list(tasks)
             if len(tasks) > 1 or self._has_others():
                 tasks = [] if not tasks else self._at(self._position, tasks)
             yield from tasks
             return
-        place = self._position.rpartition(",")[0] if outer else self._position
-        fitting = re.escape(place) or None
+        position = self._position.rpartition(",")[0] if outer else self._position
+        fitting = re.escape(position) or None
         if inner:
-            fitting = f"{re.escape(place)},[^,]*" if place else None
+            fitting = f"{re.escape(position)},[^,]*" if position else None
         if fitting is None:
             yield from tasks
         elif provider.capabilities.full("metadata") and self._simple:
@@ -159,18 +156,18 @@ class _Lineage:
         return sum(1 for _ in others) > 1
 
     def _at(self, fitting: str, tasks: Iterator[Record] | list[Record]) -> Iterator[Record]:
-        """Yield the tasks of a step whose place fits, by their metadata or their artifacts."""
+        """Yield the tasks of a step whose position fits, by their metadata or their artifacts."""
         fits, positions = re.compile(fitting).fullmatch, None
         for task in tasks:
             if positions is None:
                 step = task.path.parent
                 positions = field_by_task(self._scope, step, PATH_FIELD) or self._stacks(step)
-            # A task that has not started is at no place yet.
+            # A task that has not started has no position yet.
             if task.path in positions and fits(str(positions[task.path])):
                 yield task
 
     def _stacks(self, step: Pathspec) -> dict[Pathspec, str]:
-        """Return the places of the tasks of a step by their artifacts, as far as they ended.
+        """Return the positions of the tasks of a step by their artifacts, as far as they ended.
 
         Raises:
             UnreadableRecord: one of them cannot be read.

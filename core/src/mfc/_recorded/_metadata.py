@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from mfc._session._scope import Scope
 from mfc._storage._place import Place, place
@@ -11,26 +11,13 @@ from mfc.errors import DatastoreError
 from mfc.model import MetadataRecord, Pathspec, is_name, whole_number
 from mfc.query import Query
 
-if TYPE_CHECKING:
-    from mfc._objects._task import Task
-
 CODE = "code-package"
 ORIGIN_RUN = "origin-run-id"
 ORIGIN_TASK = "origin-task-id"
-_ORIGIN = (ORIGIN_RUN, ORIGIN_TASK)
-#: What Metaflow writes as the origin of what has none.
+#: Fields that name the origin of a clone.
+ORIGIN = (ORIGIN_RUN, ORIGIN_TASK)
+#: The origin that Metaflow writes where a task has none.
 _NONE = "None"
-
-
-class Metadata(NamedTuple):
-    """One metadata event of a task, with Metaflow's fields."""
-
-    name: str
-    value: Any
-    #: Milliseconds since 1970-01-01 UTC: a number, as Metaflow has it.
-    created_at: int
-    type: str | None
-    task: Task
 
 
 def of_attempt(records: Iterable[MetadataRecord], attempt: int | None) -> list[MetadataRecord]:
@@ -88,9 +75,9 @@ def origin_of(task: Pathspec, fields: dict[str, Any]) -> Pathspec | None:
 
 
 def origin_name(value: object) -> str | None:
-    """Return the name that an origin's field gives; None if there is no origin.
+    """Return the name that an origin's field gives; None without an origin.
 
-    What cannot be a name could lead out of the flow, so it is none.
+    Text that cannot be a name could lead out of the flow, so it is ignored.
     """
     name = str(value) if isinstance(value, (str, int)) else ""
     return name if is_name(name) and name != _NONE else None
@@ -100,7 +87,7 @@ def recorded_store(scope: Scope, task: Pathspec, fields: dict[str, Any]) -> Plac
     """Return where the metadata of a task says that its datastore is; None if it does not.
 
     Raises:
-        DatastoreError: it says something that is no place.
+        DatastoreError: what it says does not name a datastore.
     """
     ds_type, root = fields.get("ds-type"), fields.get("ds-root")
     if not ds_type or not root:
@@ -138,7 +125,7 @@ def with_origins(
         names: the only fields wanted; None for all.
     """
     found, seen, at = list(records), {task}, task
-    wanted = None if names is None else {*names, *_ORIGIN}
+    wanted = None if names is None else {*names, *ORIGIN}
     origin = origin_of(at, newest(records))
     while origin is not None and origin not in seen:
         seen.add(origin)
@@ -159,7 +146,7 @@ def field_by_task(scope: Scope, step: Pathspec, name: str) -> dict[Pathspec, Any
         name: the field.
     """
     by_task: dict[Pathspec, list[MetadataRecord]] = {}
-    for record in scope.provider.metadata(step, (name, *_ORIGIN)):
+    for record in scope.provider.metadata(step, (name, *ORIGIN)):
         by_task.setdefault(record.task, []).append(record)
     values: dict[Pathspec, Any] = {}
     for task, records in by_task.items():
@@ -175,7 +162,7 @@ def recorded_endpoint(scope: Scope, run: Pathspec, which: str) -> str | None:
     """Return the name of the `start` or `end` step that a run recorded, None if it did not."""
     field, step = f"{which}_step", run.child("_parameters")
     provider = scope.provider
-    # Nearly always it has its usual name, which some backends can tell without more ado.
+    # Nearly always it has its usual name, which some backends can tell cheaply.
     if provider.capabilities.full("metadata"):
         usual = Query(metadata=(field, which), limit=1)
         if any(True for _ in provider.children(step, usual)):

@@ -152,7 +152,7 @@ def unsettled(scope: Scope, step: Pathspec) -> set[Pathspec] | None:
         step: the step that is asked about.
     """
     lately = recent_of(scope.provider)
-    assert lately is not None  # noqa: S101 - whoever asks has looked
+    assert lately is not None  # noqa: S101 - callers have looked
     newest = lately(step.parent, 0)
     first = list(itertools.islice(newest, _FIRST))
     if step.name != _END and any(map(_ends_run, first)):

@@ -3,65 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mfc._concurrency._prefetch import Question
 from mfc._recorded._graph import graph_noted
-from mfc._recorded._questions import ENDED_WELL, cannot_catch, leaves_outcome, noted, unsettled
+from mfc._recorded._questions import ENDED_WELL, leaves_outcome, noted, unsettled
+from mfc._recorded._task import RecordedTask
 from mfc._session._provider import recent_of
 from mfc._session._scope import Scope
-from mfc.model import MetadataRecord, Pathspec, Record, Status
-
-if TYPE_CHECKING:
-    from mfc._objects._task import Task
+from mfc.model import MetadataRecord, Pathspec, Record
 
 _STARTED_AGAIN = ("attempt", "[1-9][0-9]*")
-#: What the objects of a listing keep: the tasks that completed, and those that started again.
+#: Keys in the notes of a listing: the tasks that completed, and those that started again.
 _NOTE, _AGAIN = "settled", "started again"
 
 
-def completed(task: Task) -> Status | None:
-    """Return the status of a task that has completed; None where a closer look is needed.
+def completed(task: RecordedTask) -> bool:
+    """Tell whether a task is known to have completed; False where a closer look is needed.
 
-    It is asked of a listing alone, where questions wait for a network and the backend can match
-    metadata.
+    Only listings are asked, where questions wait for a network and the backend can match metadata.
     """
-    if task._siblings is None or task._attempt is not None or not _can_tell(task):
-        return None
-    notes, step = task._siblings[0].notes, task._record.path.parent
-    if not task._ask(_question(task._scope, step, notes)):
-        return None
-    return Status("completed", partial(_reason, task))
+    if task.siblings is None or task.attempt is not None:
+        return False
+    scope, step, notes = task.scope, task.path.parent, task.notes
+    able = scope.provider.capabilities.full("metadata") and recent_of(scope.provider) is not None
+    if not able or not leaves_outcome(task.record):
+        return False
 
-
-def asked_singly(task: Task) -> bool:
-    """Tell whether a task is better asked alone, as most tasks of its listing need no questions."""
-    return task._siblings is not None and _NOTE in task._siblings[0].notes
-
-
-def own_fields(task: Task, names: Collection[str]) -> list[MetadataRecord] | None:
-    """Return metadata of a task that is `asked_singly`; None of any other.
-
-    Its siblings of which it is known that they have completed are not asked with it.
-    """
-    if task._siblings is None or not asked_singly(task):
-        return None
-    settled, provider = task._siblings[0].notes[_NOTE], task._scope.provider
-
-    def one(record: Record) -> list[MetadataRecord]:
-        return [] if record.path in settled else list(provider.metadata(record.path, names))
-
-    return task._ask(Question((_NOTE, "marks"), one))
-
-
-def _can_tell(task: Task) -> bool:
-    capabilities = task._scope.provider.capabilities
-    able = capabilities.full("metadata") and recent_of(task._scope.provider) is not None
-    return able and leaves_outcome(task._record)
-
-
-def _question(scope: Scope, step: Pathspec, notes: dict[str, Any]) -> Question[bool]:
     def every() -> Mapping[Pathspec, bool]:
         # In this order: what ends after the first question is not among those that ended well.
         well = noted(scope, step, ENDED_WELL)
@@ -72,7 +40,32 @@ def _question(scope: Scope, step: Pathspec, notes: dict[str, Any]) -> Question[b
         return dict.fromkeys(well, True)
 
     # Asked of the first at once: that is two or three questions, and a look at one task is two.
-    return Question((_NOTE,), lambda _: False, every, missing=False, alone=0)
+    return task.ask(Question((_NOTE,), lambda _: False, every, missing=False, alone=0))
+
+
+def started_again(task: RecordedTask) -> bool:
+    """Tell whether a task that has completed had more than one attempt."""
+    return task.path in _again(task.scope, task.path.parent, task.notes)
+
+
+def asked_singly(task: RecordedTask) -> bool:
+    """Tell whether a task is better asked alone, as most tasks of its listing need no questions."""
+    return _NOTE in task.notes
+
+
+def own_metadata(task: RecordedTask, names: Collection[str]) -> list[MetadataRecord]:
+    """Return some fields of a task itself.
+
+    The siblings of a task that is `asked_singly` are not asked with it once they have completed.
+    """
+    if not asked_singly(task):
+        return task.own_metadata(names)
+    settled, provider = task.notes[_NOTE], task.scope.provider
+
+    def one(record: Record) -> list[MetadataRecord]:
+        return [] if record.path in settled else list(provider.metadata(record.path, names))
+
+    return task.ask(Question((_NOTE, "marks"), one))
 
 
 def _again(scope: Scope, step: Pathspec, notes: dict[str, Any]) -> set[Pathspec]:
@@ -83,15 +76,3 @@ def _again(scope: Scope, step: Pathspec, notes: dict[str, Any]) -> set[Pathspec]
         notes[_AGAIN] = set[Pathspec]() if once else noted(scope, step, _STARTED_AGAIN)
     found: set[Pathspec] = notes[_AGAIN]
     return found
-
-
-def _reason(task: Task) -> str:
-    """Return why a task counts as completed; it is worked out when `status.reason` is read."""
-    from mfc._recorded._status import standing  # it asks here first
-
-    assert task._siblings is not None  # noqa: S101 - see `completed`
-    notes, step = task._siblings[0].notes, task._record.path.parent
-    if task._record.path in _again(task._scope, step, notes):
-        return standing(task).status.reason
-    well = cannot_catch(task._scope, step.name, notes) or task._truth("_success")
-    return f"attempt 0 completed{'' if well else '; its exception was caught'}"

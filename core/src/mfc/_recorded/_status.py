@@ -1,9 +1,9 @@
-"""Whether a task or run is running, completed or failed, and how one can tell.
+"""Whether a task or run is running, completed or failed, and why.
 
 A writer may be at work meanwhile. At the end of an attempt Metaflow registers `attempt_ok`, then
 `attempt-done`, then each artifact, `_task_ok` somewhere in their midst; its scheduler notes the
-return code last. So an attempt has completed once all of that is there, and what was read of two
-moments is read again.
+return code last. So an attempt has completed once all of that is there, and facts that were read
+at different moments are read again.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ import functools
 import json
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import attrs
 
-from mfc._recorded._graph import Graph, graph_noted
 from mfc._recorded._metadata import newest, of_attempt, recorded_store
-from mfc._recorded._settled import asked_singly, completed, own_fields
+from mfc._recorded._questions import cannot_catch
+from mfc._recorded._run import RecordedRun
+from mfc._recorded._settled import asked_singly, completed, own_metadata, started_again
+from mfc._recorded._task import RecordedTask
 from mfc.errors import (
     DatastoreError,
     MetaflowException,
@@ -28,14 +31,10 @@ from mfc.errors import (
 )
 from mfc.model import ArtifactRecord, MetadataRecord, Record, Status, whole_number
 
-if TYPE_CHECKING:
-    from mfc._objects._run import Run
-    from mfc._objects._task import Task
-
 _DONE, _OK = "attempt-done", "attempt_ok"
 _MARKS, _NOTED = ("attempt", _DONE), (_OK,)
 _STORE = ("ds-type", "ds-root")
-#: Seconds without a sign of life after which nobody can say that something still runs.
+#: Seconds without a sign of life after which it is unknown whether a run or task still runs.
 STALE = 24 * 3600
 #: Seconds that the next attempt may take to start once it is due.
 START = 60.0
@@ -45,7 +44,7 @@ _SETTLING = 10.0
 _LONGEST = 200
 #: Looks at a task that changes all the while.
 _LOOKS = 4
-#: What goes wrong where the scheduler noted nothing, or something else.
+#: Errors of a scheduler's note that is missing, or not as Metaflow writes it.
 _NOT_NOTED = (
     DatastoreError,
     PluginError,
@@ -56,30 +55,30 @@ _NOT_NOTED = (
     OverflowError,
     RecursionError,
 )
-#: What Metaflow's scheduler does not try again.
+#: The return code after which Metaflow's scheduler does not try again.
 _FINAL = 202
 
 
-def task_status(task: Task) -> Status:
-    """Return where a task stands, from its marks of attempts; no value is unpickled blindly.
+def task_status(task: RecordedTask) -> Status:
+    """Return where a task stands, from its marks of attempts; unpickling runs no code.
 
-    Where what it recorded cannot be read, that is `unknown`.
+    Unreadable records make it `unknown`.
 
     Raises:
         Unanswered: the metadata's backend does not answer.
     """
     try:
-        return completed(task) or standing(task).status
+        return _status_of(task)
     except Unanswered:
         raise
     except MetaflowException as unreadable:
         return Status("unknown", str(unreadable))
 
 
-def run_status(run: Run) -> Status:
+def run_status(run: RecordedRun) -> Status:
     """Return where a run stands: by its end task, else by the tasks that it has.
 
-    Where what it recorded cannot be read, that is `unknown`.
+    Unreadable records make it `unknown`.
 
     Raises:
         Unanswered: the metadata's backend does not answer.
@@ -92,42 +91,65 @@ def run_status(run: Run) -> Status:
         return Status("unknown", str(unreadable))
 
 
-def run_standing(run: Run) -> Status:
+def run_standing(run: RecordedRun) -> Status:
     """Return where a run stands.
 
     Raises:
         MetaflowException: what it recorded cannot be read.
     """
-    end = run.end_task
+    end = run.endpoint_task("end")
     if end is not None:
         status = standing(end).status
-        return Status(status, f"end task {end.pathspec}: {status.reason}")
-    latest, running, unknown = _sign(run._record), None, None
+        return Status(status, f"end task {end.path}: {status.reason}")
+    latest, first = _sign(run.record), dict[str, Status]()
     unreadable: MetaflowException | None = None
-    for step in run:
-        for task in step:
-            latest = max(latest, _sign(task._record))
-            try:
-                status = completed(task) or standing(task).status
-            except Unanswered:
-                raise
-            except MetaflowException as error:
-                unreadable = unreadable or error
-                continue
-            if status == "failed":
-                return Status("failed", f"task {task.pathspec}: {status.reason}")
-            if status == "running" and running is None:
-                running = Status("running", f"task {task.pathspec}: {status.reason}")
-            if status == "unknown" and unknown is None:
-                unknown = Status("unknown", f"task {task.pathspec}: {status.reason}")
-    if running is None and unreadable is not None:
+    for task in run.tasks():
+        latest = max(latest, _sign(task.record))
+        try:
+            status = _status_of(task)
+        except Unanswered:
+            raise
+        except MetaflowException as error:
+            unreadable = unreadable or error
+            continue
+        if status == "completed":
+            continue
+        of_task = Status(status, f"task {task.path}: {status.reason}")
+        if status == "failed":
+            return of_task
+        first.setdefault(status, of_task)
+    if "running" not in first and unreadable is not None:
         raise unreadable
-    return running or unknown or _quiet(latest, "no task is running, the end step has not begun")
+    quiet = "no task is running, the end step has not begun"
+    return first.get("running") or first.get("unknown") or _quiet(latest, quiet)
+
+
+def _status_of(task: RecordedTask) -> Status:
+    """Return the status of a task, told with others of its listing where it has completed.
+
+    Raises:
+        MetaflowException: what it recorded cannot be read.
+    """
+    if completed(task):
+        return Status("completed", partial(_why_completed, task))
+    return standing(task).status
+
+
+def _why_completed(task: RecordedTask) -> str:
+    """Return the reason for a status that was told with others, once it is read."""
+    if started_again(task):
+        return standing(task).status.reason
+    well = cannot_catch(task.scope, task.path.parent.name, task.notes) or task.truth("_success")
+    return _completed(0, well=well)
+
+
+def _completed(attempt: int, *, well: bool) -> str:
+    return f"attempt {attempt} completed{'' if well else '; its exception was caught'}"
 
 
 @attrs.frozen
 class Standing:
-    """Where a task stands, and how one knows."""
+    """Where a task stands, and the marks that show it."""
 
     status: Status
     #: The attempt that started last, or was chosen; None if none has started.
@@ -137,7 +159,7 @@ class Standing:
 
 
 class _Marks(NamedTuple):
-    """What a task recorded of its attempts."""
+    """The attempts that a task recorded."""
 
     started: frozenset[int]
     #: When each attempt ended, in ms since 1970 UTC.
@@ -151,7 +173,7 @@ class _Marks(NamedTuple):
 
 
 class _End(NamedTuple):
-    """What the scheduler noted of the end of an attempt."""
+    """The scheduler's note of the end of an attempt."""
 
     return_code: int
     #: The scheduler ended it, and does not try it again.
@@ -159,13 +181,13 @@ class _End(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What one look at a task found."""
+    """The findings of one look at a task."""
 
     marks: _Marks
     end: _End | None
 
 
-def standing(task: Task) -> Standing:
+def standing(task: RecordedTask) -> Standing:
     """Return where a task stands.
 
     Raises:
@@ -175,45 +197,40 @@ def standing(task: Task) -> Standing:
     for _ in range(_LOOKS):
         if found is not None:
             return found
-        # Without its siblings: what others were told about it is of the past.
-        alone = type(task)._of(task._scope, task._record, task._attempt)
-        found, seen = _look(alone, seen)
+        found, seen = _look(task.alone(), seen)
     latest, newest_mark = seen.marks.latest, seen.marks.newest / 1000
     return Standing(Status("running", f"attempt {latest} is ending"), latest, newest_mark)
 
 
-def _look(task: Task, before: _Seen | None) -> tuple[Standing | None, _Seen]:
+def _look(task: RecordedTask, before: _Seen | None) -> tuple[Standing | None, _Seen]:
     """Look once; None where an attempt may be ending, unless all was so `before`."""
     marks, records = _marks(task)
     latest = marks.latest
     if latest is None:
-        if task._attempt is not None:
-            status = Status("unknown", f"attempt {task._attempt} recorded nothing")
+        if task.attempt is not None:
+            status = Status("unknown", f"attempt {task.attempt} recorded nothing")
         else:
-            status = _quiet(_sign(task._record), "it was created, no attempt has started")
-        return Standing(status, task._attempt, marks.newest / 1000), _Seen(marks, None)
+            status = _quiet(_sign(task.record), "it was created, no attempt has started")
+        return Standing(status, task.attempt, marks.newest / 1000), _Seen(marks, None)
     attempt = _Attempt(task, latest, marks, records)
     found, seen = attempt.status(), _Seen(marks, None)
     if found is None:
-        # What the scheduler notes comes last, so all else has to be looked at after that.
+        # The scheduler's note comes last, so the second look at all else has to follow it.
         seen = _Seen(marks, attempt.noted_end)
         found = attempt.settled() if seen == before else None
     return (None if found is None else Standing(found, latest, marks.newest / 1000)), seen
 
 
-def _marks(task: Task) -> tuple[_Marks, list[MetadataRecord]]:
+def _marks(task: RecordedTask) -> tuple[_Marks, list[MetadataRecord]]:
     # Where each question waits for a network, one brings all.
-    wanted = (*_MARKS, *_NOTED, *_STORE) if task._scope.remote else _MARKS
-    everything = own_fields(task, wanted)
-    if everything is None:
-        everything = task._own_metadata(wanted)
-    records = of_attempt(everything, task._attempt)
+    everything = own_metadata(task, (*_MARKS, *_NOTED, *_STORE) if task.scope.remote else _MARKS)
+    records = of_attempt(everything, task.attempt)
     marks = _Marks(
         frozenset(number for number, _ in _numbered(records, "attempt")),
         {number: record.created for number, record in _numbered(records, _DONE)},
         max(
-            max((record.created for record in records), default=task._record.created),
-            task._record.heartbeat or 0,
+            max((record.created for record in records), default=task.record.created),
+            task.record.heartbeat or 0,
         ),
     )
     return marks, everything
@@ -229,10 +246,10 @@ class _Attempt:
     """The attempt of a task that started last, or was chosen."""
 
     def __init__(
-        self, task: Task, number: int, marks: _Marks, records: list[MetadataRecord]
+        self, task: RecordedTask, number: int, marks: _Marks, records: list[MetadataRecord]
     ) -> None:
         self._task, self._number, self._marks, self._records = task, number, marks, records
-        self._scope, self._path = task._scope, task._record.path
+        self._scope, self._path = task.scope, task.path
         #: Artifacts of this attempt that were looked up together.
         self._found: dict[str, ArtifactRecord] = {}
 
@@ -274,13 +291,12 @@ class _Attempt:
         """
         if name in self._found:
             return self._found[name]
-        path, provider = self._path.child(name), self._scope.provider
-        together = self._task._siblings is not None and not asked_singly(self._task)
-        if together or (self._scope.remote and self._task._attempt is None):
-            found = self._task._child_record(path)
+        together = self._task.siblings is not None and not asked_singly(self._task)
+        if together or (self._scope.remote and self._task.attempt is None):
+            found = self._task.artifact(name)
             if isinstance(found, ArtifactRecord) and found.attempt == self._number:
                 return found
-        found = provider.get(path, self._number)
+        found = self._scope.provider.get(self._path.child(name), self._number)
         return found if isinstance(found, ArtifactRecord) else None
 
     def _value(self, name: str) -> object:
@@ -316,12 +332,11 @@ class _Attempt:
         return name in self._found
 
     def _completed(self) -> Status:
-        if self._task._siblings is not None and self.noted_outcome is not None:
-            success = self._task._truth("_success")
+        if self._task.siblings is not None and self.noted_outcome is not None:
+            well = self._task.truth("_success")
         else:
-            success = self._value("_success") is True
-        caught = "" if success else "; its exception was caught"
-        return Status("completed", f"attempt {self._number} completed{caught}")
+            well = self._value("_success") is True
+        return Status("completed", _completed(self._number, well=well))
 
     def _raised(self) -> str:
         try:
@@ -332,12 +347,12 @@ class _Attempt:
 
     def _failed(self, reason: str, *, final: bool = False) -> Status:
         """Return `failed`, or `running` while another attempt is due."""
-        if self._task._attempt is None and not final:
+        if self._task.attempt is None and not final:
             ended = self._marks.done.get(self._number)
             since = (self._marks.newest if ended is None else ended) / 1000
             # A scheduler that was killed starts no other attempt; how long ago is not recorded.
             if time.time() - since < STALE:
-                due = due_after(graph_around(self._task), self._path.components[2], self._number)
+                due = due_after(self._task, self._number)
                 if due is not None and (ended is None or time.time() - since < due.seconds):
                     return Status("running", due.reason)
         return Status("failed", reason)
@@ -347,7 +362,7 @@ class _Attempt:
         """Whether the attempt noted that it went well; None if it did not (before 2.2.5)."""
         records = self._records
         if not self._scope.remote:
-            records = self._task._own_metadata(_NOTED)
+            records = self._task.own_metadata(_NOTED)
         for record in records:
             if record.name == _OK and record.attempt == self._number:
                 return record.value == "True"  # type: ignore[no-any-return]
@@ -355,10 +370,10 @@ class _Attempt:
 
     @functools.cached_property
     def noted_end(self) -> _End | None:
-        """What the scheduler noted of the end of the attempt, None if it noted nothing."""
+        """The scheduler's note of the end of the attempt; None without one."""
         records = self._records
         if not self._scope.remote:
-            records = self._task._own_metadata(_STORE)
+            records = self._task.own_metadata(_STORE)
         try:
             where = recorded_store(self._scope, self._path, newest(records))
             if where is None:
@@ -382,8 +397,9 @@ class Due(NamedTuple):
     reason: str
 
 
-def due_after(graph: Graph | None, step: str, failed: int) -> Due | None:
+def due_after(task: RecordedTask, failed: int) -> Due | None:
     """Return the attempt that follows a failed one, None if none does or the graph is unknown."""
+    graph, step = task.graph(), task.path.parent.name
     if graph is None:
         return None
     times, minutes = graph.retry_of(step)
@@ -393,12 +409,6 @@ def due_after(graph: Graph | None, step: str, failed: int) -> Due | None:
     if failed < times + graph.fallbacks_of(step):
         return Due(60.0 * minutes + START, f"attempt {number} failed; what catches it is due")
     return None
-
-
-def graph_around(task: Task) -> Graph | None:
-    """Return the graph of the run of a task, asked for once in a listing: it does not change."""
-    notes = {} if task._siblings is None else task._siblings[0].notes
-    return graph_noted(task._scope, task._record.path, notes)
 
 
 def _sign(record: Record) -> int:
@@ -419,7 +429,7 @@ def _described(exception: object) -> str:
 
 
 def _quiet(since: int, what: str) -> Status:
-    """Return `running`, or `unknown` if that was so long ago that nobody can say."""
+    """Return `running`, or `unknown` if the last sign of life is too old to tell."""
     silent = time.time() - since / 1000
     word = "running" if silent < STALE else "unknown"
     return Status(word, f"{what}; last sign of life {_duration(silent)} ago")
