@@ -35,7 +35,7 @@ def version() -> str:
 
 
 def run(*command: str | Path) -> str:
-    """Return what a command prints; end with its output if it fails."""
+    """Return a command's output; end with it if the command fails."""
     done = subprocess.run(
         [str(part) for part in command],
         capture_output=True,
@@ -51,7 +51,7 @@ def run(*command: str | Path) -> str:
 
 
 def alone(wheel: Path, package: str) -> None:
-    """Import a package in an environment that has its wheel and what that needs."""
+    """Import a package in an environment with its wheel and the wheels that it needs."""
     with tempfile.TemporaryDirectory() as folder:
         run(sys.executable, "-m", "venv", "--without-pip", folder)
         python = Path(folder, "Scripts/python.exe" if os.name == "nt" else "bin/python")

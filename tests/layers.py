@@ -1,8 +1,8 @@
-"""Which package may import which, checked by import-linter.
+"""Allowed imports between packages, checked by import-linter.
 
-The contracts stand in `pyproject.toml`. import-linter wants every package by name; here the names
-`mfc_*` (the packages of all other distributions) and `mfc._*` (the rooms of core) are filled in from
-the folders, so that a new plugin is found without being listed.
+The contracts are in `pyproject.toml`. import-linter needs every package by name; here the names
+`mfc_*` (the packages of all other distributions) and `mfc._*` (the rooms of core) are filled in
+from the folders, so that a new plugin is found without being listed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What holds for the whole house: names, documents, light imports, sizes."""
+"""Rules for the whole repository: names, documents, light imports, sizes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 #: Folders of the distributions besides the core.
 PLUGINS = [path.parent for kind in ("plugins", "contrib") for path in ROOT.glob(f"{kind}/*/src")]
 SOURCES = [path for where in (ROOT / "core", *PLUGINS) for path in where.glob("src/**/*.py")]
-#: What a notebook's users import, by name, from Metaflow.
+#: Names that users of notebooks import from Metaflow.
 OF_METAFLOW = [
     "Metaflow",
     "Flow",
@@ -106,7 +106,7 @@ def test_reading_locally_loads_no_more_than_it_needs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: plugin.name)
-def test_a_plugin_module_is_light(plugin: Path) -> None:
+def test_a_plugin_module_imports_fast(plugin: Path) -> None:
     name = next(plugin.glob("src/mfc_*")).name
     loaded = modules_after(f"import mfc.hookspecs, {name}") - modules_after("import mfc.hookspecs")
     assert len(loaded) <= 3, loaded
@@ -158,7 +158,7 @@ def test_every_hook_and_argument_is_documented() -> None:
 
 @pytest.mark.parametrize("name", [name for name in mfc_testing.__all__ if name.endswith("Tests")])
 def test_every_clause_of_the_kit_is_documented(name: str) -> None:
-    """The page says of a class of the kit what its code says: clauses, fixtures, attributes."""
+    """The page describes a class of the kit as its code does: clauses, fixtures, attributes."""
     kit = getattr(mfc_testing, name)
     sections = (ROOT / "docs/kit.md").read_text().split("\n## ")[1:]
     page = {section.partition("\n")[0]: section for section in sections}[name]

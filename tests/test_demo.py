@@ -1,4 +1,4 @@
-"""The demo goes through any directory of results, and changes none."""
+"""The demo works on any directory of results, and changes none."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_lines_can_be_typed(results):
 
 
 def transcript(shown: str) -> tuple[list[str], list[str]]:
-    """Return the lines that are typed, and those that are answered."""
+    """Return the typed lines, and the answers."""
     typed: list[str] = []
     answers: list[str] = []
     for block in shown.split("\n\n"):
@@ -111,7 +111,7 @@ def transcript(shown: str) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
-def test_lines_fit(width):
+def test_lines_fit_the_screen(width):
     lines = demo(width=width).stdout.splitlines()
     too_long = [line for line in lines if len(line) > max(min(width, 88), 80)]
     assert lines
@@ -135,14 +135,14 @@ def test_the_directory_may_be_named_itself(results):
     assert demo(results / ".metaflow").returncode == 0
 
 
-def test_no_runs_at_all(tmp_path):
+def test_a_directory_without_runs_is_shown(tmp_path):
     (tmp_path / ".metaflow").mkdir()
     shown = demo(tmp_path)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "No flow has a run yet." in shown.stdout
 
 
-def test_a_run_that_has_only_begun(tmp_path):
+def test_a_run_that_has_only_begun_is_shown(tmp_path):
     write_run(tmp_path, 1795424838576163)
     shown = demo(tmp_path)
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -166,7 +166,7 @@ def write_run(directory: Path, number: int) -> None:
         (path / "_meta" / "_self.json").write_text(json.dumps(record))
 
 
-def test_values_that_cannot_be_read_say_why(results):
+def test_unreadable_values_give_the_reason(results):
     for blob in (results / ".metaflow" / "Train" / "data").glob("*/*"):
         blob.write_bytes(b"something else")
     shown = demo(results)
@@ -191,7 +191,7 @@ def test_logs_give_no_commands_to_the_terminal(results):
 
 
 @pytest.mark.parametrize("wrong", ["nowhere", "", "--help"])
-def test_a_wrong_directory_gets_a_sentence(tmp_path, wrong):
+def test_a_wrong_directory_is_reported(tmp_path, wrong):
     shown = demo(wrong if wrong.startswith("-") else tmp_path / wrong)
     assert (shown.returncode, shown.stdout) == (2, "")
     assert shown.stderr.startswith("demo: ")

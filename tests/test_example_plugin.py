@@ -1,4 +1,4 @@
-"""`contrib/mfc-example` is to be copied: copied, renamed and installed alone, it is a plugin."""
+"""`contrib/mfc-example`, copied, renamed and installed alone, is a plugin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "contrib" / "mfc-example"
-#: What its README says to rename, to what somebody might choose.
+#: Renames that its README requires, with plausible new names.
 RENAMED = {
     "mfc_example": "mfc_ledger",
     "mfc-example": "mfc-ledger",
@@ -27,7 +27,7 @@ RENAMED = {
 
 
 def lines_of_code(source: str) -> int:
-    """Count lines that hold something, docstrings and comments apart."""
+    """Count lines of code, without docstrings and comments."""
     passed = (
         tokenize.COMMENT,
         tokenize.NL,
@@ -95,11 +95,11 @@ def test_it_is_at_most_a_hundred_lines_with_its_tests():
 
 
 def test_copied_and_renamed_it_passes_its_own_tests(copy, python):
-    # Built here, where the build backend is, so that the environment stays empty.
+    # Built here, with the build backend, so that the environment stays empty.
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     run(*build, "--wheel-dir", "wheels", str(ROOT / "core"), str(copy), cwd=copy.parent)
     wheels = [str(wheel) for wheel in copy.parent.glob("wheels/*.whl")]
-    shutil.rmtree(copy / "src")  # what is tested is what is installed
+    shutil.rmtree(copy / "src")  # so that the installed package is tested
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     needed = [*wheels, "pytest", "hypothesis"]
     run(*install, "--constraint", str(ROOT / "constraints.txt"), *needed, cwd=copy.parent)

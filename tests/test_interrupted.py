@@ -42,5 +42,5 @@ def test_no_server_is_left_behind(tmp_path: Path, sent: signal.Signals) -> None:
         assert reaper.marked(mark)
         run.send_signal(sent)
         run.wait()
-    while reaper.marked(mark):  # hangs, and shows which, if one stays
+    while reaper.marked(mark):  # hangs, and names the server, if one stays
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What type checkers say of code that uses mfc."""
+"""Type checkers on code that uses mfc."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is released: built, installed where nothing else is, and used on the sample."""
+"""The released distributions: built, installed in an empty environment, and used on the sample."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-#: Distributions by where they are: their package, and their own dependencies.
+#: Distributions by folder: their package, and their own dependencies.
 DISTRIBUTIONS = {
     "core": ("mfc", {"attrs", "filelock", "fsspec", "platformdirs", "pluggy"}),
     "plugins/mfc-local": ("mfc_local", {"mfc-core", "filelock"}),
@@ -26,11 +26,11 @@ DISTRIBUTIONS = {
     ),
     "plugins/mfc-azure": ("mfc_azure", {"mfc-core", "mfc-objectstore", "attrs", "azure-identity"}),
 }
-#: What reads results of this machine, and no more.
+#: The least for reading results of this machine.
 BASIC = ("core", "plugins/mfc-local")
-#: What serves nothing itself.
+#: Distributions without an entry point.
 WITHOUT_ENTRY = ("plugins/mfc-objectstore",)
-#: Bytes that the distributions and all that they need may take, compiled files not counted.
+#: Most bytes of the distributions and their dependencies, without compiled files.
 SIZE = 8_000_000
 
 SMOKE = """
@@ -85,7 +85,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def python(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the interpreter of an environment with the wheels and what they need alone."""
+    """Return the interpreter of an environment with just the wheels and their dependencies."""
     folder = tmp_path_factory.mktemp("empty")
     run(sys.executable, "-m", "venv", "--without-pip", folder)
     found = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -120,7 +120,7 @@ def test_a_wheel_has_its_package_and_nothing_else(wheels: dict[str, Path], place
 
 @pytest.mark.xdist_group("wheels")
 @pytest.mark.parametrize("place", DISTRIBUTIONS)
-def test_a_wheel_says_what_it_needs(wheels: dict[str, Path], place: str) -> None:
+def test_a_wheel_declares_its_dependencies(wheels: dict[str, Path], place: str) -> None:
     with zipfile.ZipFile(wheels[place]) as wheel:
         said = metadata(wheel)
         entries = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
@@ -146,7 +146,7 @@ def test_installed_alone_they_read_the_sample(python: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.xdist_group("wheels")
-def test_installed_they_are_small(python: Path) -> None:
+def test_the_installed_distributions_are_small(python: Path) -> None:
     place = Path(run(python, "-c", "import mfc; print(mfc.__file__)").strip()).parents[1]
     files = [file for file in place.rglob("*") if file.is_file() and file.suffix != ".pyc"]
     assert sum(file.stat().st_size for file in files) < SIZE

@@ -1,6 +1,6 @@
-"""`docs/writing-a-plugin.md`, followed by a stranger: an empty folder, a shell, an own environment.
+"""`docs/writing-a-plugin.md`, followed to the letter: an empty folder, a shell, an own environment.
 
-The environment is a real one, made by the commands of the page. Only where `mfc-core` comes from is
+The environment is a real one, made by the commands of the page. Only the source of `mfc-core` is
 arranged: a wheel of this checkout, and versions as in `constraints.txt`.
 """
 
@@ -19,9 +19,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "writing-a-plugin.md"
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-#: What a command of the page prints may be left out in part, as in doctests.
+#: Output in the page may be abbreviated, as in doctests.
 SAME = doctest.OutputChecker().check_output
-#: What is shown of a command that is to fail.
+#: Output of a command that is meant to fail.
 FAILS = re.compile(r"[1-9]\d* FAILED|ClauseBroken")
 DONE = "the command has ended"
 
@@ -43,7 +43,7 @@ def commands(block: str) -> Iterator[tuple[str, str]]:
 
 
 class Shell:
-    """One shell, so that what a command does to it counts for the next."""
+    """One shell, so that effects of a command last for the next."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.running = subprocess.Popen(
@@ -57,7 +57,7 @@ class Shell:
         )
 
     def run(self, command: str) -> tuple[str, int]:
-        """Return what a command prints, and its exit status."""
+        """Return a command's output, and its exit status."""
         self.running.stdin.write(
             f"{{ {command}\n}} </dev/null; ended=$?; echo; echo '{DONE}' $ended\n"
         )
@@ -95,7 +95,7 @@ def shell(tmp_path):
             "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_FIND_LINKS": f"{clean.get('PIP_FIND_LINKS', '')} {wheels}".strip(),
-            "TMPDIR": str(own),  # where that pytest keeps its files, and deletes older ones
+            "TMPDIR": str(own),  # the temporary files of that pytest, which deletes older ones
             "COLUMNS": "80",
             "TZ": "UTC",
         },
@@ -105,14 +105,14 @@ def shell(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the page is written for a POSIX shell")
-def test_the_page_leads_a_stranger_to_a_green_kit(shell):
+def test_following_the_page_makes_the_kit_pass(shell):
     folder, terminal = shell
     for language, name, content in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
         file = folder / name
         if language == "console":
             for command, shown in commands(content):
                 printed, status = terminal.run(command)
-                # Where nothing is shown, that it works is all: pip may warn of anything.
+                # Without shown output, the exit status is enough: pip may print warnings.
                 fits = not shown or SAME(shown, printed, doctest.ELLIPSIS)
                 assert fits, f"$ {command}\n{printed}\n\nThe page shows\n{shown}"
                 assert bool(status) == bool(FAILS.search(shown)), f"$ {command}\n{printed}"

@@ -1,8 +1,9 @@
-"""Print what finding plugins costs beside many unrelated distributions, and beside listing them once.
+"""Print the cost of finding plugins beside many unrelated distributions, and beside listing them once.
 
     python -m tests.benchmarks.discovery [--distributions 300] [--repeat 15]
 
-Milliseconds inside fresh processes; the questions take turns, with and without the unrelated distributions.
+Milliseconds inside fresh processes; the questions take turns, with and without the unrelated
+distributions.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-#: The same modules are there whoever lists: the garbage collector's work grows with them.
+#: The same modules are loaded in each case, because the garbage collector's work grows with them.
 READY = "from mfc import Client; import mfc_local._provider, mfc._plugins._asking"
 #: Question → code that prepares it, code inside the clock.
 QUESTIONS = {
@@ -61,7 +62,7 @@ def main() -> int:
 
 
 def install(directory: Path, distributions: int) -> None:
-    """Write the metadata of unrelated distributions, with entry points in groups of others."""
+    """Write the metadata of unrelated distributions, with entry points in other groups."""
     for number in range(distributions):
         name = f"unrelated_{number}"
         folder = directory / f"{name}-1.0.dist-info"
@@ -87,7 +88,7 @@ def milliseconds(question: str, work: Path, crowd: Path | None) -> float:
 
 
 def table(times: dict[tuple[str, bool], list[float]], distributions: int) -> str:
-    """Return medians and, less touched by noise, the fastest; what each question adds is compared with listing."""
+    """Return medians and the fastest samples, which have less noise; each case is compared with listing."""
     shown = []
     for name, pick in (("median", median), ("fastest", min)):
         found = {key: pick(values) for key, values in times.items()}

@@ -31,11 +31,11 @@ ONE_READ = 1 << 16
 GZIP = 31
 #: Runs that `heapq.nlargest` picks at first: a tenth of the time of sorting 10,000 ids.
 FIRST_WINDOW = 64
-#: Bytes of a log that are looked at together.
+#: Bytes of a log that are processed together.
 LOG_CHUNK = 1 << 16
 SUCCESS_SHA = "868436778cb011a1c6230bc12534683ab0b7f1c3"
 CREATED = itemgetter("ts_epoch")
-#: Splits a log into: what stands between lines (nothing), stamp, message with its newline.
+#: Splits a log into: the text between lines (empty), the stamp, the message with its newline.
 DECORATED_LINE = re.compile(
     rb"(?:\[!)?\[MFLOG\|0\|(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6})Z\|[^|\n]*\|[^]\n]*\](.*\n)"
 )

@@ -1,4 +1,4 @@
-"""What a client costs before it is asked anything: the time and the modules of its import, and its installed size."""
+"""The costs of a client before its first call: time and modules of its import, installed size."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 IMPORT_TARGET = Target("≤ 45 ms, nothing heavy", at_most=45)
 SIZE_TARGET = Target("≤ 8 MB", at_most=8)
-#: Modules that must not be there after `import mfc`.
+#: Modules that `import mfc` must not load.
 HEAVY = ("requests", "fsspec", "asyncio", "cattrs", "numpy")
 CHECKOUT = Path(__file__).resolve().parents[2]
 DISTRIBUTIONS = ("core", "plugins/mfc-local")
-#: Prints as JSON the installed distributions that argv[1:] need, themselves included: name → bytes of its files.
+#: Prints as JSON the distributions argv[1:] and their dependencies: name → bytes of its files.
 INSTALLED = """
 import importlib.metadata as metadata, json, re, sys
 wanted, found = sys.argv[1:], {}
@@ -44,7 +44,7 @@ print(json.dumps(found))
 
 
 def import_row(python: Mapping[str, str], repeat: int) -> Row:
-    """Measure what importing a client costs, and look for heavy modules in what it brings."""
+    """Measure the import of a client, and look for heavy modules among those it loads."""
     clients = {client: python[client] for client in ("metaflow", "mfc") if client in python}
     modules = {
         client: imported_modules(interpreter, client) for client, interpreter in clients.items()
@@ -63,7 +63,7 @@ def import_row(python: Mapping[str, str], repeat: int) -> Row:
 
 
 def size_row(python: Mapping[str, str]) -> Row:
-    """Measure what a client takes on disk."""
+    """Measure the size of a client on disk."""
     sizes = size_figures(python)
     notes = tuple(
         f"{client} is {len(found.stats or ())} distributions"
@@ -136,7 +136,7 @@ def size_from_checkout() -> Figures | MeasurementFailed:
 
 
 def installed(interpreter: str, *distributions: str) -> Figures:
-    """Return the size of `distributions` and all they need, where `interpreter` finds them."""
+    """Return the size of `distributions` and their dependencies, as `interpreter` finds them."""
     command = [interpreter, "-c", INSTALLED, *distributions]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     size = sum(found.values()) / 1e6

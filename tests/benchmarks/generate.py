@@ -35,7 +35,7 @@ from tests.benchmarks.layout import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Change it whenever the generated files change: it makes old directories be written again.
+#: Increment it whenever the generated files change: old directories are then written again.
 VERSION = "1"
 RUNS, FULL_RUNS, FAILED_RUNS = 10_000, 60, 50
 TASKS = 5_000
@@ -49,7 +49,7 @@ MIXTURE_SEED = 20_260
 
 @dataclass(frozen=True)
 class BenchmarkData:
-    """Where the generated results are.
+    """The location of the generated results.
 
     Attributes:
         directory: the parent of `.metaflow`, what `metadata()` takes.
@@ -84,7 +84,7 @@ def benchmark_data(directory: Path) -> BenchmarkData:
 
 
 def graph_info(nodes: Mapping[str, tuple[str, list[str]]], script: str) -> dict[str, Any]:
-    """Return what `_graph_info` holds for `nodes`: step name → (type, next steps)."""
+    """Return the content of `_graph_info` for `nodes`: step name → (type, next steps)."""
     steps = {
         name: {
             "name": name,
@@ -116,7 +116,7 @@ def task_artifacts(
     following: str | None,
     **overridden: Stored,
 ) -> dict[str, Stored]:
-    """Return the artifacts that every task has, then what `overridden` replaces or adds."""
+    """Return the artifacts that every task has, then those of `overridden`."""
     nothing, true, empty = writer.put(None), writer.put(True), writer.put([])
     artifacts = {
         "name": writer.put(writer.flow),

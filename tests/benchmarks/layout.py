@@ -27,7 +27,7 @@ PYTHON_VERSION = "3.11.7"
 PYTHON_BUILD = "3.11.7 (main, May  9 2026, 07:35:25) [GCC 12.2.0]"
 GZIP_LEVEL = 3
 PICKLE_PROTOCOL = 4
-#: How a blob is stored, as Metaflow notes it beside the blob.
+#: Storage attributes of a blob, as Metaflow notes them beside it.
 BLOB_ATTRIBUTES = {"cas_raw": False, "cas_version": 1}
 #: Milliseconds from the queueing of a task to the start of its attempt, and from there to its end.
 QUEUED_MS, RAN_MS = 500, 5
@@ -97,7 +97,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What a task is; `FlowWriter.task` turns it into files.
+    """The facts about a task; `FlowWriter.task` turns them into files.
 
     Attributes:
         ts: creation time, milliseconds.
@@ -134,10 +134,10 @@ def write_json(path: str, value: object) -> None:
 
 @dataclass(frozen=True)
 class Datastore:
-    """Where blobs and the files of attempts go, and what the records say of it.
+    """The destination of blobs and of the files of attempts, and its description in records.
 
     Attributes:
-        directory: of the machine; what is written is the same for every type of datastore.
+        directory: of the machine; the files are the same for every type of datastore.
         ds_type: Metaflow's name of the type.
         root: recorded as `ds-root`, and in every artifact as its location.
     """
@@ -148,7 +148,7 @@ class Datastore:
 
     @property
     def has_companions(self) -> bool:
-        """Whether a file beside each blob says how it is stored; others note it in the object's metadata."""
+        """Whether a file beside each blob describes its storage; other stores keep that in the object's metadata."""
         return self.ds_type == "local"
 
 

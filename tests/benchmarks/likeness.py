@@ -1,9 +1,10 @@
-"""Compare the generated layout with what real Metaflow writes: file names, modes, JSON with its order, SHA-1s.
+"""Compare the generated layout with that of real Metaflow: file names, modes, JSON with its order, SHA-1s.
 
     MFC_METAFLOW_PYTHON=… python -m tests.benchmarks.likeness
 
-Prints every difference and fails when there is one. Masked are only stamps, run ids, paths, versions of Python and the
-order of tags, which differ between any two real runs, and `_graph_info`, which holds the lines of the script.
+Prints every difference, and fails if there are any. Masked are only stamps, run ids, paths,
+versions of Python and the order of tags, which differ between any two real runs, and `_graph_info`,
+which holds the lines of the script.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ GRAPH = "_graph_info"
 
 
 def masked(value: object) -> object:
-    """Return parsed JSON with what no two runs share masked; keys keep their order, tags are sorted."""
+    """Return parsed JSON with values that vary between runs masked; keys keep their order, tags are sorted."""
     if isinstance(value, dict):
         graph = {"sha", "size"} if value.get("name") == GRAPH else set()
         return [
@@ -115,7 +116,7 @@ def real_root(directory: Path, metaflow_python: str) -> Path:
 
 
 def main() -> int:
-    """Print the differences; return 1 when there are any."""
+    """Print the differences; return 1 if there are any."""
     with tempfile.TemporaryDirectory() as real, tempfile.TemporaryDirectory() as generated:
         recorded = run_files(real_root(Path(real), os.environ["MFC_METAFLOW_PYTHON"]))
         data = generate.BenchmarkData(Path(generated))

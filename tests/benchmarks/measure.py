@@ -31,14 +31,14 @@ class MeasurementFailed(Exception):
 
 @dataclass(frozen=True)
 class Figures:
-    """What one client showed in one row.
+    """The results of one client in one row.
 
     Attributes:
         ms: median of the repetitions; `best_ms` the fastest (less touched by noise).
         peak_mb: median peak resident memory of the whole process, imports included.
         reads: files opened and directories listed below the data, by any library.
         late_modules: modules that the statement itself imported.
-        stats: what `client.stats` counted, for mfc.
+        stats: the counts of `client.stats`, for mfc.
         answer: hash of the answer.
     """
 
@@ -89,7 +89,7 @@ def measured(
 def specification(
     operation: Operation, data: BenchmarkData, client: str, *, count_reads: bool
 ) -> dict[str, Any]:
-    """Return what the worker needs to know to run `operation` with `client`."""
+    """Return the worker's input for running `operation` with `client`."""
     floor = client == "floor"
     return {
         "client": client,
@@ -103,14 +103,14 @@ def specification(
 
 
 def compiled() -> dict[str, str]:
-    """Return the environment with compiled files allowed: what is installed has them, a checkout may not."""
+    """Return the environment with compiled files allowed, which installed packages have and a checkout may lack."""
     return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 
 def work(
     interpreter: str, spec: Mapping[str, Any], settings: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Run the worker once, with an empty configuration and an empty cache, but for `settings`.
+    """Run the worker once, with an empty configuration and cache, plus `settings`.
 
     Raises:
         MeasurementFailed: the worker ended with an error.

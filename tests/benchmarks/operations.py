@@ -1,4 +1,4 @@
-"""The rows of the speed table: what is asked, how it is asked of a client, its floor, and what must be reached.
+"""The rows of the speed table: the query, its form for each client, its floor, and its target.
 
 `setup` runs before the clock, `statement` inside it. `Flow(...)` is inside: in a namespace its construction is a part
 of what the row costs Metaflow. `Step(...)` and `Task(...)` are made before the clock, the rows start from one.
@@ -18,12 +18,12 @@ RUN_IDS = "[record['run_number'] for record in result]"
 
 @dataclass(frozen=True)
 class Target:
-    """What mfc must reach; limits that are None do not apply.
+    """The target of mfc; limits that are None do not apply.
 
     Attributes:
-        text: as the table of the plan says it.
+        text: as in the table of the plan.
         at_most: milliseconds (megabytes for the installed size).
-        floors: so many times the floor.
+        floors: multiple of the floor.
         row: no more than this other row, but for noise.
     """
 

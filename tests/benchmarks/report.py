@@ -1,4 +1,4 @@
-"""Turn figures into the table: ratios, what must be reached and whether it is."""
+"""Turn figures into the table: ratios, targets, and whether they are reached."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEADINGS = (
     "peak MB Mf/mfc",
     "reads mfc/min",
 )
-#: Two medians of the same work differ by this much; it counts where a row must not exceed another row.
+#: Noise between two medians of the same work; it counts where a row must not exceed another row.
 NOISE = 1.05
 #: The same for peak memory.
 MEMORY_NOISE = 1.02
@@ -35,7 +35,7 @@ class Row:
     """One measured row.
 
     Attributes:
-        columns: client → its figures, or why there are none.
+        columns: client → its figures, or the reason why they are missing.
         notes: facts that the columns do not show.
         faults: facts that make the row miss its target whatever its time.
     """
@@ -58,7 +58,7 @@ class Row:
         return mfc.ms / other.ms if mfc and other else None
 
     def remarks(self) -> list[str]:
-        """Return what the table has to say in words: errors, different answers, memory."""
+        """Return the remarks to the table: errors, different answers, memory."""
         failed = {
             client: error
             for client, error in self.columns.items()
@@ -97,7 +97,7 @@ class Row:
 
 
 def reached(row: Row, rows: Sequence[Row]) -> bool | None:
-    """Tell whether mfc reaches the row's target; None when it cannot be told."""
+    """Tell whether mfc reaches the row's target; None when that is unknown."""
     mfc = row.figures("mfc")
     if not mfc:
         return None
@@ -128,7 +128,7 @@ def cells(row: Row, rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return the aligned table, and below it what numbers do not show."""
+    """Return the aligned table, and below it the remarks."""
     lines = [HEADINGS, *(cells(row, rows) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     texts = {0, HEADINGS.index("must reach")}

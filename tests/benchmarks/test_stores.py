@@ -1,4 +1,4 @@
-"""That the benchmark of stores measures what it says: its data, and what it makes of figures."""
+"""The benchmark of stores itself: its data, and its reports of limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZES = Sizes(small=5, medium=2, medium_bytes=1_000, large_bytes=2_000)
 
 
 class Served:
-    """What a server of objects would serve."""
+    """The directory for a server of objects."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -58,7 +58,7 @@ def cost(wall: float, cpu: float, answer: str = "same") -> Cost:
     return Cost(1, 1_000, 50, {0: wall, 30: wall + 30}, {0: cpu, 30: cpu}, answer)
 
 
-def test_what_is_missed_is_told() -> None:
+def test_missed_limits_are_reported() -> None:
     limits = Limits(wall=1 / 2, cpu=1 / 2, bare=1.5)
     costs = {"metaflow": cost(1000, 1000), "load": cost(400, 400), "bare": cost(300, 100)}
     right = Row("values", costs, limits)

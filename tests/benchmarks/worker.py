@@ -21,7 +21,7 @@ KIB = 1024
 
 
 class ReadCounter:
-    """Counts files opened and directories listed below one directory, whatever library does it."""
+    """Counts files opened and directories listed below one directory, by any library."""
 
     def __init__(self, directory: str) -> None:
         """Start counting; the hook stays for the life of the process."""
@@ -63,7 +63,7 @@ def client_names(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def counters(names: dict[str, Any]) -> dict[str, float]:
-    """Return the numbers that `client.stats` shows, none for other clients."""
+    """Return the numbers in `client.stats`; empty for other clients."""
     stats = getattr(names.get("client"), "stats", None)
     shown = {name: getattr(stats, name, None) for name in dir(stats) if not name.startswith("_")}
     return {name: value for name, value in shown.items() if isinstance(value, (int, float))}

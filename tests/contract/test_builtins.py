@@ -1,4 +1,4 @@
-"""What mfc brings itself keeps the contract too."""
+"""mfc's built-in implementations keep the contract as well."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Real Metaflow and mfc answer the same questions about the same results."""
+"""Real Metaflow and mfc answer the same queries about the same results."""

@@ -27,16 +27,16 @@ class Scenario:
     """What one process of each client is asked, where, and in which environment."""
 
     name: str
-    #: which of the questions in `scenarios.py`; the name of the scenario unless given
+    #: which of the questions in `scenarios.py`; the name of the scenario by default
     walk: str = ""
     root: str = "main"
-    #: the root that Metaflow is asked about instead, where it cannot read the one that mfc reads
+    #: the root for Metaflow, where it cannot read the one that mfc reads
     oracle_root: str = ""
     #: the folder to start in, relative to the folder of recordings
     start: str = "empty"
     #: variables to set; `{place}` is the folder of recordings, `{address}` the root, and None takes the variable away
     environment: dict[str, str | None] = field(default_factory=dict)
-    #: whether results are changed, for which each client gets a copy
+    #: whether results are changed, in which case each client gets a copy
     changes: bool = False
 
 
@@ -96,11 +96,11 @@ SCENARIOS = (
         },
     ),
 )
-#: asked of the trees of old releases
+#: scenarios for the trees of old releases
 RELEASE_SCENARIOS = tuple(
     Scenario(f"released {release}", "released", release) for release in RELEASES
 )
-#: asked of services, on each kind of database
+#: scenarios for services, on each kind of database
 SERVICE_SCENARIOS = (
     *(
         Scenario(f"service {name}", name)
@@ -169,7 +169,7 @@ def environment(scenario: Scenario, place: Place, folder: str, address: str) -> 
         "HOME": folder,
     }
     cache = {"METAFLOW_CLIENT_CACHE_PATH": f"{folder}/cache", "USERNAME": "alice"}
-    # Metaflow tries again whatever fails, for 15 seconds.
+    # Metaflow repeats any failing request for 15 seconds.
     cache["METAFLOW_SERVICE_RETRY_COUNT"] = "1"
     chosen = {
         name: value and value.format(place=place.place, address=address)

@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias
 
-#: anything a client may answer, or that an artifact may hold
+#: any answer of a client, or content of an artifact
 Value: TypeAlias = Any
-#: what JSON can hold
+#: any JSON
 Answer: TypeAlias = Any
 
 CLIENT_OBJECTS = frozenset(
     ("Metaflow", "Flow", "Run", "Step", "Task", "DataArtifact", "MetaflowCode", "MetaflowData")
 )
-#: classes of Metaflow that can be in an artifact, by the fields that make them up
+#: classes of Metaflow that can be in an artifact, with their fields
 FIELDS = {
     "MetaflowExceptionWrapper": ("exception", "type", "stacktrace"),
     "ParallelUBF": ("num_parallel",),

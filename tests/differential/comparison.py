@@ -1,4 +1,4 @@
-"""Whether two clients said the same, and what to show when they did not."""
+"""Compare the answers of two clients, and show the differences."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TypeAlias
 
 from .canonical import Answer
 
-#: says whether mfc's answer is the one meant, given Metaflow's
+#: tells whether mfc's answer is the intended one, given Metaflow's
 Expected: TypeAlias = Callable[[Answer, Answer], bool]
 
 ABSENT = {"not asked": True}
-#: the key under which a walk says that an exception ended it
+#: the key under which a walk reports that an exception ended it
 ENDED = "the walk ended early"
 #: differences shown in full before the rest is only counted
 SHOWN = 40
@@ -23,7 +23,7 @@ WIDTH = 320
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference that is meant, why, and what mfc says instead."""
+    """An intended difference: the reason, and mfc's answer."""
 
     #: names of the scenarios in which it shows; it has to show in each
     scenarios: tuple[str, ...]
@@ -31,7 +31,8 @@ class Difference:
     keys: str
     reason: str
     expected: Expected
-    #: whether each recording shows it; False where it takes luck, such as two log lines in one microsecond
+    #: whether each recording shows it; False where it depends on chance, such as two log lines in
+    #: one microsecond
     certain: bool = True
 
 
@@ -40,11 +41,11 @@ class Report:
     """The outcome of one scenario."""
 
     wrong: list[str] = field(default_factory=list)
-    #: entries of the table that nothing needed
+    #: entries of the table that matched no difference
     idle: list[Difference] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """Return one line per difference, then what the table says too much."""
+        """Return one line per difference, then the idle entries of the table."""
         lines = [f"{len(self.wrong)} answers differ from Metaflow's", *self.wrong[:SHOWN]]
         if len(self.wrong) > SHOWN:
             lines.append(f"… and {len(self.wrong) - SHOWN} more")
@@ -56,9 +57,10 @@ class Report:
 
 
 def same(metaflow: Answer, mfc: Answer) -> bool:
-    """Return whether both answers are one to a caller.
+    """Tell whether both answers are the same to a caller.
 
-    An exception of mfc may be of a more special class than Metaflow's. Its text is its own: callers catch classes.
+    An exception of mfc may be of a more special class than Metaflow's. Its text is its own: callers
+    catch classes.
     """
     if isinstance(metaflow, dict) and isinstance(mfc, dict):
         if "raises" in metaflow and "raises" in mfc:
@@ -74,7 +76,7 @@ def same(metaflow: Answer, mfc: Answer) -> bool:
 
 
 def holds(entry: Difference, metaflow: Answer, mfc: Answer) -> bool:
-    """Return whether a difference is as `entry` says; it is not when the answers are of another kind altogether."""
+    """Tell whether a difference is as `entry` says; answers of different kinds never are."""
     try:
         return entry.expected(metaflow, mfc)
     except (AttributeError, IndexError, KeyError, TypeError):
@@ -84,7 +86,7 @@ def holds(entry: Difference, metaflow: Answer, mfc: Answer) -> bool:
 def compare(
     scenario: str, metaflow: dict[str, Answer], mfc: dict[str, Answer], table: Iterable[Difference]
 ) -> Report:
-    """Compare all answers of one scenario, less the differences that are meant."""
+    """Compare all answers of one scenario, less the intended differences."""
     report = Report()
     entries = [entry for entry in table if scenario in entry.scenarios]
     seen: set[Difference] = set()

@@ -1,6 +1,6 @@
-"""Where mfc is meant to answer otherwise than Metaflow 2.19.39, and what it says instead.
+"""Intended differences between mfc and Metaflow 2.19.39, with mfc's answers.
 
-Each entry is asserted by the tests, and one that nothing needs fails them.
+Each entry is asserted by the tests, and an entry without a difference fails them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can be said of mfc's answer where it is meant to differ from Metaflow's."""
+"""Predicates about mfc's answer where it is meant to differ from Metaflow's."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def not_raising(name: str, value: Answer) -> Expected:
 
 
 def raised_name(answer: Answer) -> str:
-    """Return the class of the exception in an answer, or nothing."""
+    """Return the class of the exception in an answer, or an empty text."""
     return str(answer.get("raises", "")) if isinstance(answer, dict) else ""
 
 
 def answered(metaflow: Answer, mfc: Answer) -> bool:
-    """Tell whether mfc has an answer where Metaflow raises, or was not asked for want of an earlier answer."""
+    """Tell whether mfc has an answer where Metaflow raises, or lacks an earlier answer."""
     return (
         bool(raised_name(metaflow) or metaflow == ABSENT) and not raised_name(mfc) and mfc != ABSENT
     )
 
 
 def same_metadata_in_order_of_time(metaflow: Answer, mfc: Answer) -> bool:
-    """Tell whether mfc gives the same metadata, a task's own oldest first, then what a clone takes from its origin."""
+    """Tell whether mfc gives the same metadata: a task's own oldest first, then that from the origin of a clone."""
     if not isinstance(mfc, list) or sorted(map(repr, metaflow)) != sorted(map(repr, mfc)):
         return False
     entries = [entry["Metadata"] for entry in mfc]
@@ -55,22 +55,22 @@ def same_metadata_in_order_of_time(metaflow: Answer, mfc: Answer) -> bool:
 
 
 def same_pairs(metaflow: Answer, mfc: Answer) -> bool:
-    """Tell whether both map the same keys to the same values, in whatever order."""
+    """Tell whether both map the same keys to the same values, in any order."""
     return bool(sorted(metaflow["dict"]) == sorted(mfc["dict"]))
 
 
 def no_origin(metaflow: Answer, mfc: Answer) -> bool:
-    """Tell whether Metaflow made an origin of the text "None", or failed for want of a step, and mfc says None."""
+    """Tell whether mfc answers None where Metaflow made an origin of the text "None", or failed for want of a step."""
     return mfc is None and ("/None" in str(metaflow) or raised_name(metaflow) == "StopIteration")
 
 
 def same_in_another_order(metaflow: Answer, mfc: Answer) -> bool:
-    """Tell whether both iterate over the same, in whatever order."""
+    """Tell whether both iterate over the same objects, in any order."""
     return bool(sorted(map(repr, metaflow["iterator"])) == sorted(map(repr, mfc["iterator"])))
 
 
 def fewer(metaflow: Answer, mfc: Answer) -> bool:
-    """Tell whether mfc names some of those that Metaflow names, and does not fail."""
+    """Tell whether mfc gives some of Metaflow's names, and does not fail."""
     return (
         not raised_name(mfc)
         and bool(mfc["iterator"])
@@ -79,12 +79,12 @@ def fewer(metaflow: Answer, mfc: Answer) -> bool:
 
 
 def found(metaflow: Answer, mfc: Answer) -> bool:
-    """Tell whether mfc finds what Metaflow does not."""
+    """Tell whether mfc finds an object that Metaflow does not."""
     return bool(metaflow == {"iterator": []} and mfc["iterator"])
 
 
 def existing_steps(metaflow: Answer, mfc: Answer) -> bool:
-    """Tell whether Metaflow ended at a step that does not exist, and mfc named those that do."""
+    """Tell whether mfc names the existing steps where Metaflow ended at a missing one."""
     return (
         raised_name(metaflow) in ("MetaflowNotFound", "KeyError", "TypeError")
         and not raised_name(mfc)
@@ -93,7 +93,7 @@ def existing_steps(metaflow: Answer, mfc: Answer) -> bool:
 
 
 def user_code_only(metaflow: Answer, mfc: Answer) -> bool:
-    """Tell whether mfc extracts the same files but those of Metaflow itself."""
+    """Tell whether mfc extracts the same files except those of Metaflow itself."""
     internal = (".mf_", "metaflow/", "INFO", "CONFIG")
     return bool(mfc == [file for file in metaflow if not file[0].startswith(internal)])
 

@@ -1,4 +1,4 @@
-"""Where mfc is meant to answer otherwise about objects, lineage and triggers; the table is in `differences.py`."""
+"""Intended differences of objects, lineage and triggers; the table is in `differences.py`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Ask(Protocol):
     """Notes under a key what a question, called without arguments, answers."""
 
-    #: whether each question costs a request, so that of many equal ones only some are asked
+    #: whether each question costs a request, so that only some of many equal ones are asked
     costly: bool
 
     def __call__(self, key: str, question: Callable[..., Value]) -> None:
@@ -35,20 +35,20 @@ OF_TASK = (
 LINEAGE = ("parent_tasks", "child_tasks", "parent_task_pathspecs", "child_task_pathspecs")
 OF_ARTIFACT = ("data", "sha", "size", "finished_at")
 LOGS = ("stdout", "stderr", "stdout_size", "stderr_size")
-#: artifacts that iteration leaves out
+#: artifacts that iteration omits
 INTERNAL = (
     "_transition", "_task_ok", "_success", "_exception", "_graph_info", "_foreach_stack", "_foreach_var",
     "_foreach_num_splits", "_foreach_values", "_iteration_stack", "_current_step", "_configs_processed",
     "_unbounded_foreach", "_parallel_ubf_iter", "_control_mapper_tasks", "_control_task_is_mapper_zero",
     "_catch_exception",
 )  # fmt: skip
-#: as many of them are asked for where questions are costly
+#: number of them to ask where questions are costly
 ALWAYS = 2
-#: the flow of which each run is of another kind
+#: the flow whose runs are all of different kinds
 UNALIKE = "ResumableFlow"
-#: flows whose runs differ in what started them, and not below
+#: flows whose runs differ in their triggers, and not below
 ALIKE = ("SingleFlow", "ProjectFlow")
-#: every this many-th artifact of a task is asked for all that it shares with other objects
+#: of every so many artifacts of a task, one is asked for all that it shares with other objects
 SHARED_EVERY = 7
 
 

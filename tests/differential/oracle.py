@@ -1,9 +1,9 @@
-"""What real Metaflow recorded and answered: kept in `recorded.tar.xz`, made anew by `make oracle`.
+"""Recordings and answers of real Metaflow: kept in `recorded.tar.xz`, made anew by `make oracle`.
 
     MFC_METAFLOW_PYTHON=… python -m tests.differential.oracle
 
-Paths are part of what Metaflow records, so that a recording is unpacked where it was made: in a folder of `/tmp` with
-a name of its own. It is unpacked once, and read only.
+Metaflow's records contain paths, so a recording is unpacked where it was made: in a folder of
+`/tmp` with a name of its own. It is unpacked once, and read only.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ARCHIVE = HERE / "recorded.tar.xz"
 #: Where recordings are made and unpacked; part of the paths that Metaflow records.
 PARENT = pathlib.Path("/tmp")
 PREFIX = "mfc-differential-"
-#: In a recording: the digest of each file that decides what is recorded and asked.
+#: In a recording: the digest of each file that determines the recordings and the questions.
 SOURCES = "sources.json"
 _DECIDE = ("commands.py", "record.py", "aged.py", "services.py", "released.py", "asking.py")
 _ASK = ("canonical.py", "objects.py", "scenarios.py", "tag_changes.py", "walk.py")
@@ -80,7 +80,7 @@ def _only(folder: pathlib.Path) -> pathlib.Path:
 
 
 def sources() -> dict[str, str]:
-    """Return the digests of the files that decide what is recorded and asked.
+    """Return the digests of the files that determine the recordings and the questions.
 
     Lines that are comments or empty do not count.
     """
@@ -126,7 +126,7 @@ def unpacked() -> Oracle:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Let no other process unpack the same recording meanwhile."""
+    """Keep other processes from unpacking the same recording meanwhile."""
     with (PARENT / f"{name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -137,7 +137,7 @@ def make(python: str, postgres: Cluster | None) -> pathlib.Path:
 
     Args:
         python: the interpreter that has Metaflow.
-        postgres: None where it is not installed; Metaflow then writes to SQLite alone.
+        postgres: None where it is not installed; Metaflow then writes only to SQLite.
     """
     tag = hashlib.sha256(os.urandom(16)).hexdigest()[:12]
     oracle = Oracle(PARENT / f"{PREFIX}{tag}")
@@ -164,7 +164,7 @@ def make(python: str, postgres: Cluster | None) -> pathlib.Path:
 def kinds(
     folder: pathlib.Path, postgres: Cluster | None
 ) -> Iterator[tuple[str, Callable[[pathlib.Path], str]]]:
-    """Yield kinds of databases, each with what makes a new one with the rows of a file."""
+    """Yield kinds of databases, each with a function that makes a new one with the rows of a file."""
     numbers = itertools.count()
     yield (
         "sqlite",

@@ -1,4 +1,4 @@
-"""Where the clients are asked: recorded directories, or services on a database.
+"""Places to read: recorded directories, or services on a database.
 
 A root has a name (`main`, `tagged`, …), and an address that a client's `metadata()` takes.
 """
@@ -26,7 +26,7 @@ class Directories:
 
     @property
     def prefix(self) -> str:
-        """What the address of each root begins with."""
+        """The beginning of each root's address."""
         return f"{self.place}/"
 
     def at(self, root: str) -> str:
@@ -54,11 +54,11 @@ class Services:
 
     @property
     def prefix(self) -> str:
-        """What the address of each root begins with."""
+        """The beginning of each root's address."""
         return f"http://127.0.0.1:{self.hub.port}/{self.kind}-"
 
     def __post_init__(self) -> None:
-        """Serve every root: a client may go from one to another."""
+        """Serve every root, because a client may go from one to another."""
         for root in ROOTS:
             self._serve(root, root)
 

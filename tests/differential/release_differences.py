@@ -1,4 +1,4 @@
-"""Where mfc is meant to answer otherwise about what old releases recorded; the table is in `differences.py`."""
+"""Intended differences about results of old releases; the table is in `differences.py`."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from .expectations import fewer, found, not_raising, raised_name
 from .released import RELEASES
 
 ALL = tuple(f"released {release}" for release in RELEASES)
-#: The graph is recorded since 2.4, and the place in a foreach since one of 2.13's.
+#: The graph is recorded since 2.4, and the place in a foreach since a 2.13 release.
 _NUMBERS = {name: tuple(map(int, name.split()[1].split(".")[:2])) for name in ALL}
 WITHOUT_GRAPH = tuple(name for name in ALL if _NUMBERS[name] < (2, 4))
 WITHOUT_PLACE = tuple(name for name in ALL if (2, 4) <= _NUMBERS[name] < (2, 13))
-#: what Metaflow makes of a log that is not there
+#: Metaflow's answers for a missing log
 NOTHING = ("", "\n", 0, {"iterator": []}, {"iterator": [{"tuple": [None, ""]}]})
-#: walks whose differences are those of results of any release
+#: walks with the same differences as results of any release
 LIKE = ("objects", "aged objects", "attempts", "aged attempts", "logs", "aged logs")
 
 
 def told(metaflow: Answer, mfc: Answer) -> bool:
-    """Tell whether mfc has an answer where Metaflow misses the graph; that it is right is another test."""
+    """Tell whether mfc has an answer where Metaflow lacks the graph; another test checks it."""
     return raised_name(metaflow) == "KeyError" and isinstance(mfc, dict) and "raises" not in mfc
 
 
 def of_releases(table: Iterable[Difference]) -> tuple[Difference, ...]:
-    """Return the entries that hold for old results as for today's, where they show."""
+    """Return the entries that hold for old results as for current ones, where they show."""
     return tuple(
         replace(entry, scenarios=ALL, certain=False)
         for entry in table

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from .aged import ALIASES
 
 FOLDER = pathlib.Path(__file__).parent / "releases"
-#: where the releases wrote, in what they recorded
+#: the folder of the releases, as their records name it
 RECORDED = "/recorded"
 RELEASES = tuple(
     sorted(

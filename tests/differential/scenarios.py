@@ -42,10 +42,10 @@ Scenario: TypeAlias = Callable[[Value, str, Ask], None]
 
 ATTEMPTS = (0, 5, 1)
 SAMPLE = "ResumableFlow"
-#: The flows of old releases. The second keeps objects of its release's client, and is not asked for them: newer
-#: clients read them in their own ways.
+#: The flows of old releases. The second keeps objects of its release's client, and is left out:
+#: newer clients read them in their own ways.
 BRANCHES, KEEPER = "BranchesFlow", "KeeperFlow"
-#: steps of the first of which a task is asked for all
+#: steps of the first flow of which one task is asked for everything
 TELLING = ("start", "second", "left", "end")
 
 
@@ -501,5 +501,5 @@ SCENARIOS: dict[str, Scenario] = {
     "code": code,
     "null_tags": null_tags,
 }
-#: those that change results
+#: scenarios that change results
 CHANGING = ("tags",)

@@ -29,9 +29,9 @@ SERVER = pathlib.Path(__file__).parents[2] / "contrib/mfc-server/src/mfc_server"
 #: roots of the recorded directories that are imported
 IMPORTED = ("tagged", "aged")
 ROOTS = ("main", "null", *IMPORTED)
-#: The number of the first run: ids are found in answers by their text, and short ones would be found anywhere.
+#: The number of the first run, which is long because ids are found in answers by their text.
 FIRST_RUN = 1_987_654_001
-#: Metaflow mostly waits for the database here
+#: commands at once; they mostly wait for the database
 SIDE_BY_SIDE = 4
 
 

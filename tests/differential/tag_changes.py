@@ -15,9 +15,9 @@ Change: TypeAlias = Callable[[Value], Value]
 
 FEW = ["one", "two", "three"]
 LONG = "x" * 500
-#: as many as a client lets a run have
+#: the most tags that a client allows for a run
 FULL = [f"tag {number}" for number in range(50)]
-#: more than a client lets a run have, as old versions of Metaflow did
+#: more than a client allows for a run, as from old versions of Metaflow
 OVERFULL = [f"tag {number}" for number in range(60)]
 
 ONE_TAG: dict[str, Change] = {

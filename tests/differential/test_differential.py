@@ -1,8 +1,8 @@
-"""Real Metaflow and mfc are asked the same questions about the same results, and have to give the same answers.
+"""Real Metaflow and mfc answer the same questions about the same results in the same way.
 
-What Metaflow recorded and answered is kept in `recorded.tar.xz`; `make oracle` has real Metaflow record and answer
-anew. `walk.py` asks one client everything, in a process of its own. A difference that is meant is in
-`differences.py`, with its reason and with what mfc says instead.
+Metaflow's recordings and answers are kept in `recorded.tar.xz`; `make oracle` has real Metaflow record and answer
+anew. `walk.py` asks one client everything, in a process of its own. Intended differences are in `differences.py`,
+with the reason and mfc's answer.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def long(kind: str, scenario: Scenario) -> tuple[pytest.MarkDecorator, ...]:
 
 @pytest.fixture(scope="session")
 def oracle() -> Oracle:
-    """Return what Metaflow recorded and answered."""
+    """Return Metaflow's recording with its answers."""
     return unpacked()
 
 
@@ -76,7 +76,7 @@ def service(request: pytest.FixtureRequest, oracle: Oracle, services: Hub) -> Se
 
 
 def test_the_recording_is_of_these_flows_and_questions() -> None:
-    """What decides about flows and questions has not changed since `make oracle`."""
+    """The sources of flows and questions are unchanged since `make oracle`."""
     assert changed() == []
 
 
@@ -84,7 +84,7 @@ def test_the_recording_is_of_these_flows_and_questions() -> None:
     "scenario", [pytest.param(s, id=s.name, marks=group(s)) for s in SCENARIOS]
 )
 def test_mfc_answers_as_metaflow(scenario: Scenario, place: Directories, oracle: Oracle) -> None:
-    """What Metaflow says is what mfc says, but for the differences that are listed."""
+    """mfc answers as Metaflow does, except for the listed differences."""
     ask_both(scenario, place, oracle)
 
 
@@ -92,7 +92,7 @@ def test_mfc_answers_as_metaflow(scenario: Scenario, place: Directories, oracle:
 def test_mfc_answers_as_metaflow_about_old_releases(
     scenario: Scenario, request: pytest.FixtureRequest, oracle: Oracle
 ) -> None:
-    """What Metaflow says of what its old releases recorded is what mfc says, but for the differences listed."""
+    """mfc answers as Metaflow does about results of old releases, except for the listed differences."""
     cache = request.config.cache
     assert cache is not None
     with unpacking(cache.mkdir("differential-releases")) as place:
@@ -111,12 +111,12 @@ def test_mfc_answers_as_metaflow_about_old_releases(
 def test_mfc_answers_as_metaflow_by_service(
     scenario: Scenario, service: Services, oracle: Oracle
 ) -> None:
-    """What Metaflow says about what a service has is what mfc says, but for the differences that are listed."""
+    """mfc answers as Metaflow does about results in a service, except for the listed differences."""
     ask_both(scenario, service, oracle)
 
 
 def ask_both(scenario: Scenario, place: Place, oracle: Oracle) -> None:
-    """Fail with what differs, and with the differences that are listed and not seen."""
+    """Fail with the differences, and with listed differences that do not show."""
     metaflow = oracle.answers(scenario, place.kind)
     mfc = mfc_answers(scenario, place)
     report = compare(scenario.name, metaflow, mfc, DIFFERENCES)
@@ -146,7 +146,7 @@ def test_resumed_tasks_have_the_neighbours_of_their_origins(
 @pytest.mark.xdist_group("objects")
 @pytest.mark.parametrize("label", ["switch", "switch_failed", "switch_resumed"])
 def test_iterations_of_a_recursive_step_follow_each_other(place: Directories, label: str) -> None:
-    """The artifact `count` says which iteration a task was, whatever its id and its time."""
+    """The artifact `count` gives the iteration of a task, whatever its id and its time."""
     mfc = mfc_answers(SCENARIOS[0], place)
     step = f"SwitchFlow/<{label}>/again"
     counts = {
@@ -161,12 +161,12 @@ def test_iterations_of_a_recursive_step_follow_each_other(place: Directories, la
 
 
 def test_each_difference_names_known_scenarios() -> None:
-    """An entry of the table that names no scenario would never be asserted."""
+    """An entry of the table without a known scenario would never be asserted."""
     known = {scenario.name for scenario in (*SCENARIOS, *RELEASE_SCENARIOS, *SERVICE_SCENARIOS)}
     assert [entry for entry in DIFFERENCES if not set(entry.scenarios) <= known] == []
 
 
 @functools.cache
 def mfc_answers(scenario: Scenario, place: Place) -> dict[str, Answer]:
-    """Return mfc's answers, asked once in a session."""
+    """Return mfc's answers, computed once in a session."""
     return walk("mfc", sys.executable, scenario, scenario.root, place)

@@ -1,4 +1,4 @@
-"""The log of a task of real Metaflow is followed while it prints, fails, and is tried again."""
+"""The log of a task of real Metaflow is followed while it prints, fails, and is retried."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mfc import Client, Task
 FLOW = pathlib.Path(__file__).parent / "flows/followed.py"
 #: seconds that the flow may take to start, and to end once all its lines were seen
 PATIENCE = 120
-#: what Metaflow's own client says of both attempts, once they are over
+#: answers of Metaflow's own client about both attempts, once they are over
 ASKED = """
 import json, sys
 from metaflow import Task, namespace
@@ -42,7 +42,7 @@ def python() -> str:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Metaflow does not run on Windows")
 def test_lines_come_while_metaflow_prints_them(python: str, tmp_path: pathlib.Path) -> None:
-    """The flow goes on only when its last line was seen."""
+    """The flow continues only after its last line was seen."""
     seen = tmp_path / "seen"
     for folder in (seen, tmp_path / ".metaflow"):
         folder.mkdir()
@@ -73,7 +73,7 @@ def test_lines_come_while_metaflow_prints_them(python: str, tmp_path: pathlib.Pa
 def running(
     python: str, home: pathlib.Path, seen: pathlib.Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the flow; it ends by itself where nobody sees its lines."""
+    """Run the flow; it ends by itself if its lines stay unseen."""
     command = [python, str(FLOW), "--no-pylint", "--quiet", "run", "--seen", str(seen)]
     with (home / "output").open("wb") as output:
         process = subprocess.Popen(
@@ -92,7 +92,7 @@ def environment(home: pathlib.Path) -> dict[str, str]:
 
 
 def started(home: pathlib.Path, process: subprocess.Popen[bytes]) -> Task:
-    """Return the task of step start, as soon as there is one."""
+    """Return the task of step start, as soon as it exists."""
     client, deadline = Client(str(home), namespace=None), time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         steps = (step for flow in client.flows() for run in flow for step in run)

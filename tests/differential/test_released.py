@@ -1,4 +1,4 @@
-"""What old releases recorded, where Metaflow's own client cannot be the judge: lineage, statuses, and other providers."""
+"""Results of old releases, where Metaflow's own client is no reference: lineage, statuses, and other providers."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ NEIGHBOURS = {
     "right": (1, 1),
 }
 TASKS = {"outer": 2, "first": 4, "second": 4, "join_letters": 2, "between": 2}
-#: one that records no graph, one that records no place in a foreach, one that records both
+#: a release that records no graph, one without the place in a foreach, one that records both
 KINDS = ("2.3.6", "2.9.15", "2.18.13")
 
 
 @pytest.fixture(scope="session")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], pathlib.Path]:
-    """Give a function that returns where a release's tree is."""
+    """Give a function that returns the location of a release's tree."""
 
     @functools.cache
     def folder(release: str) -> pathlib.Path:
@@ -52,13 +52,13 @@ def tree(unpacked: Callable[[str], pathlib.Path], request: pytest.FixtureRequest
 
 
 def runs(client: Client) -> tuple[Any, Any]:
-    """Return the run that failed, and the one that resumed it."""
+    """Return the failed run, and the one that resumed it."""
     second, first = client.flow("BranchesFlow")
     return first, second
 
 
 @pytest.mark.parametrize("tree", RELEASES, indirect=True)
-def test_each_task_has_its_neighbours_and_is_theirs(tree: Client) -> None:
+def test_parents_and_children_of_each_task_agree(tree: Client) -> None:
     for run in runs(tree)[1:]:  # the one with clones
         parents, children = {}, {}
         for task in (task for step in run for task in step):
@@ -77,7 +77,7 @@ def test_each_task_has_its_neighbours_and_is_theirs(tree: Client) -> None:
 
 @pytest.mark.parametrize("tree", RELEASES, indirect=True)
 def test_letters_go_with_their_tasks(tree: Client) -> None:
-    """The artifact `letter` says in which branch a task stands, whatever its position."""
+    """The artifact `letter` gives the branch of a task, whatever its position."""
     for run in runs(tree)[:1]:
         for task in run["second"]:
             assert [parent.data.letter for parent in task.parent_tasks] == [task.data.letter]
@@ -96,7 +96,7 @@ def test_steps_have_their_neighbours(tree: Client) -> None:
 
 
 @pytest.mark.parametrize("tree", RELEASES, indirect=True)
-def test_runs_and_tasks_stand_as_they_ended(tree: Client) -> None:
+def test_runs_and_tasks_have_their_final_status(tree: Client) -> None:
     first, second = runs(tree)
     assert (first.status, second.status) == ("failed", "completed")
     assert "RuntimeError: stop here" in first.status.reason
@@ -120,7 +120,7 @@ def test_the_only_attempt_of_a_clone_is_the_clone(tree: Client) -> None:
 
 @pytest.mark.filterwarnings("ignore:An object of:mfc.MfcWarning")  # they moved, see below
 @pytest.mark.parametrize("tree", RELEASES, indirect=True)
-def test_what_a_flow_kept_of_the_client_is_what_it_was(tree: Client) -> None:
+def test_client_objects_kept_by_a_flow_are_restored(tree: Client) -> None:
     run = tree.flow("KeeperFlow").latest_run
     with tree:
         kept = {artifact.id: artifact.data for artifact in run.end_task}
@@ -136,8 +136,8 @@ def test_what_a_flow_kept_of_the_client_is_what_it_was(tree: Client) -> None:
     assert (type(kept["kept_absence"]), str(kept["kept_absence"])) == (MetaflowNotFound, "kept")
 
 
-def test_what_moved_with_its_results_is_found_where_they_are(tmp_path: pathlib.Path) -> None:
-    for name, content in files("2.18.13"):  # with the addresses of where it was recorded
+def test_moved_results_are_found_at_their_new_place(tmp_path: pathlib.Path) -> None:
+    for name, content in files("2.18.13"):  # with the addresses of the recording
         place = tmp_path / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
@@ -160,7 +160,7 @@ def test_an_included_file_is_opened(tree: Client) -> None:
 
 
 @pytest.mark.parametrize("release", ["2.0.5", "2.3.6"])
-def test_lineage_is_refused_where_nothing_is_recorded(release: str, tmp_path: pathlib.Path) -> None:
+def test_lineage_is_refused_without_records_of_it(release: str, tmp_path: pathlib.Path) -> None:
     unpack(release, tmp_path)
     run, _ = runs(Client(f"local@{tmp_path}", namespace=None))
     for path in (tmp_path / ".metaflow" / run.pathspec).rglob("*_artifact__transition.json"):
@@ -172,7 +172,7 @@ def test_lineage_is_refused_where_nothing_is_recorded(release: str, tmp_path: pa
 
 
 def places(release: str, folder: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[Place]:
-    """Yield other places with what a release recorded."""
+    """Yield other providers with a release's results."""
     for name in ("memory", "service"):
         below = folder / name
         hub = request.getfixturevalue("services") if name == "service" else None
@@ -184,7 +184,7 @@ def places(release: str, folder: pathlib.Path, request: pytest.FixtureRequest) -
 
 
 @pytest.mark.parametrize("tree", KINDS, indirect=True)
-def test_other_providers_say_the_same(
+def test_other_providers_answer_the_same(
     tree: Client, tmp_path: pathlib.Path, request: pytest.FixtureRequest
 ) -> None:
     release = request.node.callspec.params["tree"]
@@ -194,7 +194,7 @@ def test_other_providers_say_the_same(
 
 
 def answers(client: Client) -> dict[str, Any]:
-    """Return what a client says of statuses and lineage."""
+    """Return a client's answers about statuses and lineage."""
     found: dict[str, Any] = {}
     for run in client.flow("BranchesFlow"):
         found[run.pathspec] = repr(run.status)

@@ -2,9 +2,10 @@
 
     python tests/fuzz/pickles.py [libfuzzer's arguments]
 
-Every input is tried as a pickle, as a program of the grammar, or mixed into a recorded pickle. A crash, an exception
-that is not mfc's, a load of more than 2 s of CPU time, one that needs more than 64 MB and 8 times its size beyond what
-the process ever had, or a process of more than 1 GB ends the run.
+Every input is tried as a pickle, as a program of the grammar, or mixed into a recorded pickle. A
+crash, an exception that is not mfc's, a load of more than 2 s of CPU time, one that needs more than
+64 MB and 8 times its size beyond what the process ever had, or a process of more than 1 GB ends the
+run.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ SECONDS = 2.0
 MEMORY = 64 * 1024
 #: Small recorded pickles of one pandas, for mutations.
 RECORDED = [case.pickled for case in cases(["python3_11_pandas3_1"]) if len(case.pickled) < 2000]
-#: Without their frames, whose lengths a mutation would make wrong before it reaches anything else.
+#: Without their frames, whose lengths a mutation would invalidate before it reaches anything else.
 SEEDS = [seed[:2] + seed[11:] if seed[2:3] == b"\x95" else seed for seed in RECORDED]
 warnings.simplefilter("ignore")
 
 
 def peak() -> int:
-    """Return the most kilobytes that this process had."""
+    """Return the peak memory of this process in kilobytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

@@ -1,4 +1,4 @@
-"""Filesystems that are wrong in one way each, and the right one they are made of."""
+"""Filesystems with one fault each, and the right one that they are made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Providers that list, select or find wrongly, in one way each, as real backends do."""
+"""Providers that list, select or find wrongly, with one fault each, as real backends have."""
 
 from __future__ import annotations
 

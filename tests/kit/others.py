@@ -1,4 +1,4 @@
-"""Policies, trigger decoders and artifact decoders that are wrong in one way each."""
+"""Policies, trigger decoders and artifact decoders with one fault each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOCKED = [("user:ada", RUN)]
 
 
 class Policy:
-    """Metaflow's rules, but nobody changes tags in another's name."""
+    """Metaflow's rules, but only owners may change tags."""
 
     def __init__(self):
         self.tags = metaflow_namespaces.TagNamespaces(Config({"USER": "ada"}))
@@ -205,7 +205,7 @@ class Decoder:
 
 
 class ReadsFiles(Decoder):
-    """Right, too."""
+    """Also right."""
 
     def decode_file(self, file, artifact, trust):
         return pickles.PickleDecoder().decode_file(file, artifact, trust)

@@ -1,11 +1,11 @@
-"""The wrong providers, and what the kit has to say of each."""
+"""The faulty providers, and the clauses that must fail for each."""
 
 from __future__ import annotations
 
 from . import listings, sharing, tasks
 
 QUERY = frozenset({"query-limit", "query-combined", "listing-many", "listing-ties"})
-#: What is wrong, and the clauses that have to say so, perhaps among others.
+#: Faults with the clauses that must fail, possibly among others.
 BROKEN = [
     (listings.OldestFirst, {"listing-order"}),
     (listings.OrderByName, {"listing-order"}),

@@ -1,4 +1,4 @@
-"""The right provider, of which the wrong ones are made, and what they are made with."""
+"""The right provider, from which the faulty ones are made, and its fixtures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FULL = Capabilities(
 
 
 class Right(MemoryProvider):
-    """Does everything itself, counts its reads, and reads no more than is asked for."""
+    """Does everything itself, counts its reads, and reads only as much as necessary."""
 
     meter = None
     shared: dict
@@ -49,7 +49,7 @@ class Right(MemoryProvider):
 
 
 class Place(MemoryBackend):
-    """A backend of one kind of provider; `shared` is what several of them may wrongly share."""
+    """A backend of one kind of provider; `shared` holds state that faulty ones share."""
 
     def __init__(self, kind, shared):
         super().__init__(kind(capabilities=kind.declared))

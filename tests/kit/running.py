@@ -1,4 +1,4 @@
-"""Run a class of the kit on one implementation, without pytest around: which clauses fail?"""
+"""Run a class of the kit on one implementation, without pytest, and return the failing clauses."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def broken_clauses(
     leave_out: frozenset[str] = frozenset(),
     only: Collection[str] = (),
 ) -> dict[str, ClauseBroken]:
-    """Return the clauses that do not hold, each with its failure; those not asked for hold.
+    """Return the failing clauses, each with its failure; clauses that are left out count as holding.
 
     Args:
         tests: the class of the kit.
-        fixtures: what makes its fixtures.
-        leave_out: clauses that are not asked.
-        only: clauses that alone are asked, if there are any.
+        fixtures: functions that make its fixtures.
+        leave_out: clauses that are not run.
+        only: the only clauses to run, if there are any.
     """
     found = {}
     for name, test in clauses(tests).items():

@@ -1,4 +1,4 @@
-"""Providers that are wrong among writers, threads, processes or addresses, in one way each."""
+"""Providers with one fault each concerning writers, threads, processes or addresses."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class RetagReturnsAll(Right):
 
 
 class StaleTags(Right):
-    """Keeps what it has got of a run; who changes tags through it is the only one to see."""
+    """Caches a run: a change of tags shows only to the provider that made it."""
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -111,7 +111,7 @@ class StaleTags(Right):
 
 
 class SharedByPlaces(Right):
-    """A cache that is never wrong in one place, and knows nothing of there being two."""
+    """A cache that is right for one place, and mixes up two."""
 
     def children(self, path, query):
         if query.parts():

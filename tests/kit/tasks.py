@@ -1,4 +1,4 @@
-"""Providers that are wrong about attempts, artifacts or metadata, in one way each."""
+"""Providers with one fault each concerning attempts, artifacts or metadata."""
 
 from __future__ import annotations
 

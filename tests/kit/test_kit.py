@@ -60,17 +60,19 @@ def test_a_contract_test_may_not_be_overridden(tmp_path: Path, value: str) -> No
 
 
 def test_a_gap_must_be_a_clause_and_have_a_reason() -> None:
-    with pytest.raises(TypeError, match="names 'query-tag', which is no clause; these are: addr"):
+    with pytest.raises(
+        TypeError, match="names 'query-tag', which is not a clause; these are: addr"
+    ):
         type("Mine", (ProviderTests,), {"known_gaps": {"query-tag": "why"}})
     with pytest.raises(TypeError, match="gives no reason"):
         type("Mine", (ProviderTests,), {"known_gaps": {"query-tags": " "}})
 
 
-def test_the_table_says_clause_by_clause_what_became_of_it(tmp_path: Path) -> None:
+def test_the_table_has_the_outcome_of_each_clause(tmp_path: Path) -> None:
     gap = "    known_gaps = {'listing-order': 'the backend cannot sort'}\n"
     code = f"class TestRight(Kit):\n    pass\n{OLDEST_FIRST}{gap}"
     shown = run(tmp_path, code)
-    assert shown.returncode == 1, shown.stdout  # random histories find the order too
+    assert shown.returncode == 1, shown.stdout  # random histories find the order as well
     lines = [line.split() for line in shown.stdout.splitlines()]
     assert ["ProviderTests", "TestBackwards", "TestRight"] in lines
     assert ["listing-order", "declared", "passed"] in lines
@@ -78,7 +80,7 @@ def test_the_table_says_clause_by_clause_what_became_of_it(tmp_path: Path) -> No
     assert "TestBackwards, listing-order: declared, the backend cannot sort" in shown.stdout
 
 
-def test_a_gap_that_is_none_fails(tmp_path: Path) -> None:
+def test_a_gap_that_holds_fails(tmp_path: Path) -> None:
     code = "class TestRight(Kit):\n    known_gaps = {'query-tags': 'no tags'}\n"
     shown = run(tmp_path, code, "-k", "test_tags", "-q")
     assert shown.returncode == 1
@@ -87,14 +89,14 @@ def test_a_gap_that_is_none_fails(tmp_path: Path) -> None:
     )
 
 
-def test_a_failure_says_clause_given_and_expected(tmp_path: Path) -> None:
+def test_a_failure_names_the_clause_the_call_and_the_expected_answer(tmp_path: Path) -> None:
     shown = run(tmp_path, OLDEST_FIRST, "-k", "newest_first")
     assert "clause listing-order: With order, children of every level come newest" in shown.stdout
     for part in ("given:    times of children('')", "expected: [17000", "got:      [17000"):
         assert part in shown.stdout
 
 
-def test_clauses_have_ids_and_say_what_holds() -> None:
+def test_clauses_have_ids_and_texts() -> None:
     found = clauses(ProviderTests)
     assert len(found) > 60
     for name, test in found.items():
@@ -116,7 +118,7 @@ def test_clauses_have_ids_and_say_what_holds() -> None:
         listings.TagsOfTheRunOnly,
     ],
 )
-def test_random_histories_find_what_is_wrong(kind: type[right.Right]) -> None:
+def test_random_histories_find_faults(kind: type[right.Right]) -> None:
     class Many(ProviderTests):
         examples = 150
 

@@ -1,4 +1,4 @@
-"""What the measure found once it finds again: each faulty plugin at its clause, right ones nowhere."""
+"""Faulty plugins are found again at the clause that the measure recorded, and right ones pass."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 
 from .faulty.measure import CASES, RIGHT, Case, broken
 
-#: What is async by mistake is never awaited.
+#: Coroutines of faulty async methods are never awaited.
 pytestmark = pytest.mark.filterwarnings("ignore")
-#: The clause that finds each, as the measure tells it.
+#: The clause that finds each, as the measure reports it.
 FOUND: dict[str, str] = json.loads(
     (Path(__file__).parent / "faulty" / "found.json").read_text(encoding="utf-8")
 )
-#: Clauses that take long, and those that go by chance.
+#: Slow clauses, and random ones.
 SLOW = ("random-histories", "threads", "retag-processes", "names-many")
-#: Right plugins in memory, which are asked everything in no time.
+#: Right plugins in memory, on which all clauses run fast.
 LIGHT = [
     name for name, case in RIGHT.items() if case[0].__name__ not in ("Quick", "FilesystemTests")
 ]

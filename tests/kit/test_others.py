@@ -35,7 +35,9 @@ def broken_filesystem(kind: type[filesystems.Right], only: Any) -> dict[str, Any
     [(filesystems.Right, set()), *filesystems.BROKEN],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_filesystems(kind: type[filesystems.Right], clauses: set[str]) -> None:
+def test_faulty_filesystems_fail_at_their_clauses(
+    kind: type[filesystems.Right], clauses: set[str]
+) -> None:
     check(broken_filesystem(kind, clauses), clauses)
 
 
@@ -44,7 +46,9 @@ def test_filesystems(kind: type[filesystems.Right], clauses: set[str]) -> None:
     [(others.Policy, set()), (others.NobodyIsUnknown, set()), *others.POLICIES],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_policies(kind: type[others.Policy], clauses: set[str]) -> None:
+def test_faulty_policies_fail_at_their_clauses(
+    kind: type[others.Policy], clauses: set[str]
+) -> None:
     fixtures = {
         "policy": kind,
         "visible": lambda: others.VISIBLE,
@@ -55,7 +59,7 @@ def test_policies(kind: type[others.Policy], clauses: set[str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["right", *others.TRIGGERS])
-def test_triggers(name: str) -> None:
+def test_faulty_trigger_decoders_fail_at_their_clauses(name: str) -> None:
     decode, clauses = {"right": (others._right, set()), **others.TRIGGERS}[name]
     fixtures = {
         "plugin": lambda: others.trigger(decode),
@@ -65,7 +69,7 @@ def test_triggers(name: str) -> None:
     check(broken_clauses(TriggerDecoderTests, fixtures, only=clauses), clauses)
 
 
-#: A pickle ends at its stop: bytes behind it are read past, as Metaflow does.
+#: A pickle ends at its stop: bytes behind it are ignored, as by Metaflow.
 OF_PICKLES = frozenset({"decoder-trailing"})
 
 
@@ -88,16 +92,18 @@ def broken_decoder(kind: Any, only: Any = (), **options: Any) -> dict[str, Any]:
     [(others.Decoder, set()), *others.DECODERS],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_decoders(kind: type[others.Decoder], clauses: set[str]) -> None:
+def test_faulty_decoders_fail_at_their_clauses(
+    kind: type[others.Decoder], clauses: set[str]
+) -> None:
     check(broken_decoder(kind, clauses), clauses)
 
 
 @pytest.mark.parametrize(
     "wanted", [lambda encoding: True, lambda encoding: encoding.startswith("pickle-v4")]
 )
-def test_a_decoder_that_claims_too_much(wanted: Any) -> None:
+def test_a_decoder_that_claims_other_encodings_fails(wanted: Any) -> None:
     check(broken_decoder(others.Decoder, wanted=wanted), {"decoder-others"})
 
 
-def test_an_encoding_that_is_not_claimed() -> None:
+def test_an_encoding_that_is_not_claimed_fails() -> None:
     check(broken_decoder(others.Decoder, wanted=lambda _: False), {"decoder-own"})

@@ -22,16 +22,16 @@ def broken(kind: type[Right], only: Collection[str] = ()) -> dict[str, Any]:
         shared: dict[Any, Any] = {}
         return lambda: Place(kind, shared)
 
-    # Random histories find most of what is wrong here, and cannot tell what it is.
+    # Random histories find most of these faults, but cannot name them.
     return broken_clauses(Quick, {"new_backend": fixture}, frozenset({"random-histories"}), only)
 
 
-def test_the_right_one_passes() -> None:
+def test_the_right_provider_passes() -> None:
     assert broken(Right) == {}
 
 
 @pytest.mark.parametrize(("kind", "clauses"), BROKEN, ids=[kind.__name__ for kind, _ in BROKEN])
-def test_what_is_wrong_fails_at_its_clauses(kind: type[Right], clauses: set[str]) -> None:
+def test_faulty_providers_fail_at_their_clauses(kind: type[Right], clauses: set[str]) -> None:
     found = broken(kind, clauses)
     shown = "\n".join(str(failure) for failure in found.values())
     assert set(clauses) <= set(found), f"{kind.__name__}\n{shown}"

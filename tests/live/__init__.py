@@ -1,1 +1,1 @@
-"""Readers beside writers: what must hold at every moment, in small steps and in a soak."""
+"""Readers beside writers: invariants at every moment, in small steps and in a soak."""

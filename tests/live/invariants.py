@@ -1,4 +1,4 @@
-"""What must hold of everything that is read while it is written, from one look to the next."""
+"""Invariants of everything that is read while it is written, from one look to the next."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ from typing import Any
 
 import attrs
 
-#: Statuses that nothing follows but another attempt.
+#: Statuses that only another attempt follows.
 FINAL = ("completed", "failed")
-#: What a local run's recorded time is off its id, which counts once Metaflow has written over it.
+#: Most difference of a local run's recorded time from its id, which counts once Metaflow has
+#: written over it.
 ROUNDED = timedelta(milliseconds=50)
 
 
 @attrs.frozen
 class Look:
-    """What was seen of a run or a task at one moment."""
+    """The observed state of a run or a task at one moment."""
 
-    #: Which one.
+    #: Of the run or task.
     pathspec: str
     status: str
     reason: str
     created_at: datetime
-    #: When it ended, and which attempt that was of; None if it has not.
+    #: End of its latest finished attempt; None while unfinished.
     finished_at: datetime | None
     #: The attempt that started last; of a run, always 0.
     attempt: int = 0
-    #: Names of its artifacts; None if they were not asked for.
+    #: Names of its artifacts; None if they were not read.
     artifacts: frozenset[str] | None = None
     tags: frozenset[str] = frozenset()
 
 
 @attrs.define
 class Watch:
-    """The looks at everything so far, and what was wrong with them."""
+    """The looks at everything so far, and the violations."""
 
     violations: list[str] = attrs.field(factory=list)
     looks: int = 0
@@ -49,7 +50,7 @@ class Watch:
         Args:
             look: the new one.
             complete: names of the artifacts that it has once it is completed.
-            tagged: tags that were there before it was looked at, and were not taken away.
+            tagged: tags that existed before the look, and were not removed.
         """
         self.looks += 1
         before = self._last.get(look.pathspec)
@@ -71,11 +72,11 @@ class Watch:
             self._wrong(look, f"finished_at moved from {before.finished_at} to {look.finished_at}")
 
     def lines(self, pathspec: str, given: list[str], attempts: list[list[str]]) -> None:
-        """Compare the lines of a log that were given with those that were written.
+        """Compare the lines that a followed log gave with those that were written.
 
         Args:
             pathspec: the task.
-            given: by following it from the attempt that was the latest then.
+            given: the lines, from the attempt that was the latest at the start.
             attempts: all lines of each attempt.
         """
         self.looks += 1
@@ -91,13 +92,13 @@ class Watch:
 
 
 def look_at_task(task: Any, *, artifacts: bool = True) -> Look:
-    """Look at a task; artifacts after the status, which says that they are there."""
+    """Look at a task: its status first, then its artifacts, which the status promises."""
     attempt = task.current_attempt
     status = task.status
     names = frozenset(artifact.id for artifact in task) if artifacts else None
     finished_at = task.finished_at
     if task.current_attempt != attempt:
-        return look_at_task(task, artifacts=artifacts)  # it was another one meanwhile
+        return look_at_task(task, artifacts=artifacts)  # the status changed in between
     return Look(
         task.pathspec,
         str(status),

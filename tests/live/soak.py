@@ -1,9 +1,9 @@
-"""Let real Metaflow write for some minutes while readers look, and count what is wrong.
+"""Let real Metaflow write for some minutes while readers look, and count violations.
 
     MFC_METAFLOW_PYTHON=… python -m tests.live.soak [--minutes 15]
 
-Results go into a directory and through `mfc-server`, which is killed meanwhile. What must hold is in `invariants.py`.
-The exit status is 1 if anything did not.
+Results go into a directory and through `mfc-server`, which is killed meanwhile. The invariants are
+in `invariants.py`. The exit status is 1 after a violation.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ TOLERATED = (MetaflowNotFound, UnreadableRecord)
 
 @attrs.define
 class Tally:
-    """What the readers of one place saw."""
+    """The observations of one place's readers."""
 
     watch: Watch = attrs.field(factory=Watch)
     rounds: int = 0
     lines: int = 0
     logs: int = 0
-    #: Questions without an answer, while the server was away.
+    #: Queries without an answer, while the server was away.
     unanswered: int = 0
 
 
@@ -70,13 +70,13 @@ class Reader(threading.Thread):
                 self._round()
             except Unanswered:
                 self.tally.unanswered += 1
-            except Exception as error:  # every other one is a finding
+            except Exception as error:  # any other error is a finding
                 self.tally.watch.violations.append(f"a reader failed: {type(error)}: {error}")
             self.tally.rounds += 1
             time.sleep(0.05)
 
     def finish(self) -> None:
-        """Wait for the logs that are followed, but for those that were killed, which never end."""
+        """Wait for the followed logs, except those of killed tasks, which never end."""
         for thread in self._following:
             if not any(thread.name.startswith(f"{run}/") for run in self._writer.facts.killed):
                 thread.join(90)
@@ -147,7 +147,7 @@ class Reader(threading.Thread):
                     for attempt in range(client.task(task).current_attempt + 1)
                 ]
             )
-        except Exception as error:  # whatever it is, the log was not followed
+        except Exception as error:  # any error means that the log was not followed
             if "/".join(task.split("/")[:2]) not in self._writer.facts.deleted:
                 with self._lock:
                     self.tally.watch.violations.append(f"log of {task}: {type(error)}: {error}")
@@ -159,7 +159,7 @@ class Reader(threading.Thread):
 
     @staticmethod
     def _followed(client: Client, task: str) -> list[str]:
-        """Return the lines that come; only what is followed already has to bear an outage."""
+        """Yield the lines that come; only a log that is followed already has to survive an outage."""
         while True:
             lines = patiently(lambda: client.task(task)).loglines("stdout", follow=True)
             given: list[str] = []
@@ -174,7 +174,7 @@ class Reader(threading.Thread):
 
 
 def patiently(ask: Callable[[], Answered]) -> Answered:
-    """Return an answer, asking again while the server is away."""
+    """Return an answer, repeating the query while the server is away."""
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -218,7 +218,7 @@ class Server(threading.Thread):
 
 
 def main() -> int:
-    """Write and read for the time wanted; print what was seen."""
+    """Write and read for the given time; print the observations."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=15)
     options = parser.parse_args()
@@ -271,7 +271,7 @@ def _soak(python: str, folder: Path, seconds: float) -> tuple[dict[str, Tally], 
         writer.stopped.set()
     for writer in writers.values():
         writer.join(180)
-    time.sleep(5)  # the ends of the last runs are looked at, too
+    time.sleep(5)  # the ends of the last runs are also looked at
     for reader in readers.values():
         reader.stopped.set()
         reader.join(60)

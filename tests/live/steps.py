@@ -18,10 +18,10 @@ META = "_meta"
 
 
 class Place(Protocol):
-    """Where records are written to, and read from."""
+    """The place that records are written to, and read from."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Write one file of a recorded tree, or what it means."""
+        """Write one file of a recorded tree, or its meaning."""
 
     def client(self) -> Client:
         """Return a client that reads there."""
@@ -77,13 +77,13 @@ def service(folder: Path, hub: Any) -> Records:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     backend = module.Service(*hub.new())
-    # Rows may come before those that the kit wants to be there: artifacts before `attempt-done`.
+    # Rows may come before those that the kit requires first: artifacts before `attempt-done`.
     backend.recordable = lambda history: history
     return Records(folder, backend.put, lambda: f"service@{backend.url}")
 
 
 def meaning(name: str, content: bytes) -> History | None:
-    """Return what a file says to a metadata provider; None for files of the datastore."""
+    """Return the meaning of a file for a metadata provider; None for files of the datastore."""
     *above, file = name.removeprefix(".metaflow/").split("/")
     if not above or above[-1] != META:
         return None

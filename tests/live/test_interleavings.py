@@ -1,4 +1,4 @@
-"""A writer that is stopped after each of its writes: what readers are told then is right."""
+"""A writer that is stopped after each of its writes: readers get right answers at each point."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WRITTEN = (
 
 
 def writes(release: str, folder: Path) -> Iterator[tuple[str, bytes, float]]:
-    """Yield the writes of a release's runs, and when each came."""
+    """Yield the writes of a release's runs, with their times."""
     with tarfile.open(FOLDER / f"{release}.tar.xz") as archive:
         times = {member.name: member.mtime for member in archive.getmembers()}
     for name, content in files(release):
@@ -52,7 +52,7 @@ class Replay:
     """Recorded writes, and a reader that looks after each of them.
 
     Args:
-        place: where they are written.
+        place: the place that is written to.
         clock: set to the time of each write.
         about: names of the steps after whose writes to look; none means all.
     """
@@ -66,7 +66,7 @@ class Replay:
         self._attempts: dict[str, int] = {}
 
     def step(self, name: str, content: bytes, moment: float) -> None:
-        """Do a write, and look at what it is about."""
+        """Do a write, and look at the object that it concerns."""
         self._place.write(name, content)
         self._clock.now = moment + 0.01
         parts = name.removeprefix(".metaflow/").split("/")
@@ -82,7 +82,7 @@ class Replay:
         if self._about and parts[2] not in self._about:
             return
         if "_artifact_" in name or "attempt" in name or ".runtime" in parts[-1]:
-            # A run stands where its tasks do, so it need not be looked at after each artifact.
+            # A run's status follows from its tasks, so artifacts need no look at it.
             marks = "attempt-done" in name or "__task_ok" in name or ".runtime" in parts[-1]
             self._look(task, with_run=marks and "/_parameters/" not in task)
 
@@ -133,7 +133,7 @@ def test_a_status_goes_one_way_while_the_run_is_written(
     assert (first.status, second.status) == ("failed", "completed")
     for path, statuses in replay.seen.items():
         this = client.run(path) if path.count("/") == 1 else client.task(path)
-        # Without a graph, what is retried is not known to be: it has failed until it runs again.
+        # Without a graph, a coming retry is unknown: the task has failed until it runs again.
         if release != OLDEST or not (path.count("/") == 1 or "/second/" in path):
             assert set(statuses) <= {"running", str(this.status)}, (path, statuses)
             assert sorted(statuses, key="running".__ne__) == statuses, path

@@ -33,7 +33,7 @@ for tag in sys.argv[2:]:
 
 @attrs.define
 class Facts:
-    """What was written, as far as it was acknowledged."""
+    """The acknowledged writes."""
 
     #: Tags that a run has for certain.
     tags: dict[str, set[str]] = attrs.field(factory=dict)
@@ -51,8 +51,8 @@ class Writer(threading.Thread):
 
     Args:
         python: the interpreter that has Metaflow.
-        folder: where it works; the datastore is there, too.
-        environment: where metadata goes.
+        folder: where it works, with the datastore.
+        environment: the destination of metadata.
         deletes: whether to delete old runs, which only a directory allows.
     """
 
@@ -131,7 +131,7 @@ class Writer(threading.Thread):
         return f"{NAME}/{noted.read_text().strip()}" if noted.exists() else None
 
     def _tag(self, run: str, *tags: str) -> None:
-        """Let Metaflow's client add tags; those that it acknowledges are there."""
+        """Let Metaflow's client add tags; acknowledged ones must stay."""
         done = subprocess.run(
             [self._python, "-c", _TAGGING, run, *tags],
             cwd=self._folder,
@@ -150,7 +150,7 @@ class Writer(threading.Thread):
             shutil.rmtree(flow / number)
 
     def names(self, task: str, attempt: int) -> set[str]:
-        """Return the names of the artifacts that an attempt produced, by its datastore."""
+        """Return the names of the artifacts that an attempt produced, from its datastore."""
         path = self._folder / ".metaflow" / task / f"{attempt}.data.json"
         try:
             noted = json.loads(path.read_text())["objects"]

@@ -1,4 +1,4 @@
-"""What a value is, in words that no version of a library changes: to compare what was written with what is read.
+"""A description of values that no library version changes, to compare written with read ones.
 
 Runs with Python 3.7 and newer, with or without numpy, pandas and pyarrow.
 """
@@ -21,7 +21,7 @@ PLAIN = {
 
 
 def described(value):
-    """Return text, numbers and lists that tell a value."""
+    """Return text, numbers and lists that identify a value."""
     kind = type(value)
     if kind is str:
         return [

@@ -2,7 +2,7 @@
 
     python reading.py [NAME ...]
 
-Needs mfc-core; prints what differs, and ends with 1 if more than one in a hundred does.
+Needs mfc-core; prints the differences, and ends with 1 if more than one value in a hundred differs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RECORDED = Path(__file__).parent / "recorded"
 
 
 class Case(NamedTuple):
-    """One pickle, and what was in it."""
+    """One pickle, and the description of its value."""
 
     writer: str
     name: str
@@ -53,7 +53,7 @@ def cases(names: list[str] | None = None) -> Iterator[Case]:
 
 
 def read(case: Case, trust: str) -> str:
-    """Return `equal`, `refused` with a sentence that names what is missing, or what is wrong."""
+    """Return `equal`, `refused` with a sentence that names the missing class, or the difference."""
     try:
         value = unpickle(case.pickled, trust=trust)  # type: ignore[arg-type]
     except UntrustedValue as error:
@@ -67,7 +67,7 @@ def read(case: Case, trust: str) -> str:
 
 
 def compared(case: Case, value: object) -> str:
-    """Return `equal`, or how a value differs from what was written."""
+    """Return `equal`, or the difference of a value from the written one."""
     found = json.loads(json.dumps(described(value)))
     return "equal" if found == case.described else f"differs: {difference(case.described, found)}"
 
@@ -80,7 +80,7 @@ def difference(one: Any, other: Any) -> str:
 
 
 def plainly(case: Case) -> str:
-    """Return what pickle itself makes of a case."""
+    """Return the result of pickle itself for a case."""
     try:
         return compared(case, pickle.loads(case.pickled))
     except BaseException as error:
@@ -88,7 +88,7 @@ def plainly(case: Case) -> str:
 
 
 def main() -> int:
-    """Read everything, and print what differs."""
+    """Read everything, and print the differences."""
     warnings.simplefilter("ignore")
     counted: dict[str, Counter[str]] = {"safe": Counter(), "full": Counter()}
     worse = 0

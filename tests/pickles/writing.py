@@ -48,7 +48,7 @@ class Model:
         self.weights = [1.0, 2.0]
 
 
-#: Of the flow's own code: no builder knows them.
+#: Classes of the flow's own code, without builders.
 OWN = {
     "enum": Colour.RED,
     "dataclass": Basket("ada", [1]),
@@ -285,7 +285,7 @@ def main():
             for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
                 try:
                     written[protocol] = pickle.dumps(value, protocol).hex()
-                except Exception as error:  # the library's own fault, which a note tells
+                except Exception as error:  # the library's own fault, which a note reports
                     print(group, name, protocol, error)
             found.append(
                 {"name": group + "/" + name, "described": described(value), "pickles": written}

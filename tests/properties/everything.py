@@ -1,4 +1,4 @@
-"""Ask every object that a client reaches for all that it has, and let nothing but our errors pass."""
+"""Read every attribute of every object that a client reaches, and let only errors of mfc pass."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mfc import Client, DataArtifact, Flow, MfcWarning, Run, Step, Task
 from mfc._objects import Metaflow, MetaflowArtifacts, MetaflowCode, MetaflowData, Trigger
 from mfc.errors import MetaflowException
 
-#: More than any question about a tree this small can answer; without an end, it hangs.
+#: More answers than any listing of this small tree has; beyond, it is endless.
 MANY = 2_000
-#: What asks nothing: it needs arguments of its own, or changes the store.
+#: Methods that the walk leaves out: they need arguments of their own, or change the store.
 CHANGES = {
     name
     for verb in ("add", "remove", "replace")
     for name in (f"{verb}_tag", f"{verb}_tags")
 }  # fmt: skip
-#: Where downloads go.
+#: Destination of downloads.
 _DOWNLOADS = TemporaryDirectory()
 #: Methods by name, each with the arguments to try.
 CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
@@ -40,19 +40,19 @@ CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
 }
 KINDS = (Metaflow, Flow, Run, Step, Task, DataArtifact, MetaflowData, MetaflowArtifacts)
 DEEP = (*KINDS, MetaflowCode, Trigger)
-#: Artifacts that iteration leaves out.
+#: Artifacts that iteration omits.
 INTERNAL = ("_success", "_task_ok", "_exception", "_graph_info", "_foreach_stack", "_transition")
 
 
 class Walk:
-    """One walk through everything; `said` is every error of ours, by the question."""
+    """One walk through everything; `said` has every error of mfc, by the query."""
 
     def __init__(self) -> None:
         self.said: dict[str, MetaflowException] = {}
         self._seen: set[str] = set()
 
     def ask(self, question: str, answer: Callable[[], Any]) -> Any:
-        """Return the answer, None if it is an error of ours; any other is a failure."""
+        """Return the answer, None if it is an error of mfc; any other error is a failure."""
         try:
             found = answer()
             if isinstance(found, io.IOBase):
@@ -67,7 +67,7 @@ class Walk:
         return found
 
     def through(self, thing: Any, name: str) -> None:
-        """Ask `thing` for everything, and everything that it answers with."""
+        """Read every attribute of `thing`, and of the answers."""
         if isinstance(thing, (list, tuple)) and not isinstance(thing, DEEP):
             for number, item in enumerate(thing):
                 self.through(item, f"{name}[{number}]")
@@ -132,7 +132,7 @@ class Walk:
 
 
 def vars_of(kind: type) -> dict[str, Any]:
-    """Return what a class and its own bases define, by its public name."""
+    """Return the members of a class and its own bases, by public name."""
     return {
         name: value
         for base in reversed(kind.__mro__)
@@ -143,7 +143,7 @@ def vars_of(kind: type) -> dict[str, Any]:
 
 
 def walk(client: Client) -> Walk:
-    """Return the walk through all that `client` reaches, attempts and code packages included."""
+    """Return the walk through all that `client` reaches, including attempts and code packages."""
     made = Walk()
     with client, warnings.catch_warnings():
         warnings.simplefilter("ignore", MfcWarning)

@@ -1,4 +1,4 @@
-"""A small tree of results as Metaflow writes it, and whatever may stand in its files instead."""
+"""A small tree of results as Metaflow writes it, and arbitrary content for its files."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Hostile:
         return self.root / path / name
 
     def metadata(self, task: str, name: str, value: Any) -> Path:
-        """Write a field of metadata, whatever the value."""
+        """Write a metadata field with any value."""
         fields = {"field_name": name, "value": value, "type": name, "ts_epoch": MOMENT}
         file = self.root / task / f"_meta/sysmeta_{name}_{MOMENT}.json"
         file.write_text(json.dumps({**fields, "tags": ["attempt_id:0"]}))
@@ -141,11 +141,11 @@ class Hostile:
         return Hostile(Path(home))
 
     def client(self, **options: Any) -> Client:
-        """Return a client of its own; what the store holds runs no code in it."""
+        """Return a new client; at its trust, content of the store runs no code."""
         return Client(f"local@{self.home}", **{"namespace": None, "trust": "safe", **options})
 
 
-#: Names and texts that are trouble somewhere.
+#: Names and texts that cause trouble somewhere.
 TEXTS = st.one_of(
     st.text(max_size=8),
     st.sampled_from(
@@ -165,7 +165,7 @@ NUMBERS = st.one_of(
     st.floats(),
     st.sampled_from([10**400, -(10**30), 1e308, 2**63, -1, 5e18, 253402300800000, float("inf")]),
 )
-#: Names of fields and keys that somebody asks for.
+#: Names of fields and keys that mfc reads.
 KEYS = st.sampled_from(
     [
         "steps", "next", "type", "start_step", "end_step", "matching_join", "info", "size", "ts_epoch",
@@ -182,7 +182,7 @@ JSON = st.recursive(
     ),
     max_leaves=8,
 )
-#: Bytes that are no JSON, or more of it than anybody can take.
+#: Bytes that are not JSON, or JSON beyond every limit.
 BYTES = st.one_of(
     st.binary(max_size=40),
     st.sampled_from(
@@ -195,7 +195,7 @@ BYTES = st.one_of(
         ]
     ),
 )  # fmt: skip
-#: What a pickle may hold that a safe load builds.
+#: Values in pickles that a safe load builds.
 VALUES = st.one_of(
     JSON,
     st.binary(max_size=5),

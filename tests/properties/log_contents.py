@@ -1,4 +1,4 @@
-"""Logs as Metaflow writes them, and as nobody does."""
+"""Logs as Metaflow writes them, and arbitrary ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 START = datetime(2026, 11, 23, 8, 39)
 
-#: Text of a line: anything but its end, and now and then what looks like a header.
+#: Text of a line without line ends, sometimes resembling a header.
 MESSAGES = st.one_of(
     st.binary(max_size=12).map(lambda raw: raw.replace(b"\n", b"")),
     st.sampled_from([b"", b"\r", b"[MFLOG|0|", b"[![MFLOG|0|2026-1-1T1:1:1.1Z|a|b]c", b"\xe2\x82"]),

@@ -1,14 +1,14 @@
-"""Pickles made from bytes: a grammar that turns any bytes into opcodes, so that few are no pickle.
+"""Pickles made from bytes: a grammar that turns any bytes into opcodes, so that most are valid pickles.
 
-Used by the fuzzers; `python -m pytest tests/properties/test_pickle_programs.py` runs it for a moment, `make
-fuzz` for long.
+Used by the fuzzers; `python -m pytest tests/properties/test_pickle_programs.py` runs it for a moment, `make fuzz` for
+long.
 """
 
 from __future__ import annotations
 
 import struct
 
-#: Names that builders know, and some that none does.
+#: Names that builders know, and some unknown ones.
 NAMES = [
     name.split()
     for name in [

@@ -1,4 +1,4 @@
-"""Whatever an archive holds: reading fails with our error only, and nothing gets out."""
+"""Arbitrary archives: reading fails with mfc's error only, and nothing is written outside the directory."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def packed(members: list[Member], marker: list[tuple[str, bytes]], layout: int) 
 
 
 def seen(directory: Path) -> dict[str, bytes | None]:
-    """Return everything below a directory, without following links; None is no file."""
+    """Return everything below a directory, without following links; None is a non-file."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         if path.is_file() and not path.is_symlink()
@@ -73,7 +73,7 @@ def seen(directory: Path) -> dict[str, bytes | None]:
 
 
 def extracted(blob: bytes, *, everything: bool) -> dict[str, bytes] | None:
-    """Extract next to a secret, prove that nothing but the directory changed; None if refused."""
+    """Extract next to a secret, prove that only the directory changed; None if refused."""
     with tempfile.TemporaryDirectory() as name:
         world = Path(name)
         (world / "outside").mkdir()
@@ -112,7 +112,7 @@ def test_nothing_escapes(
 
 
 @given(st.lists(PLAIN, max_size=5), MARKERS, FORMATS)
-def test_what_is_written_is_the_last_of_each_name(
+def test_the_last_member_of_each_name_is_written(
     members: list[Member], marker: list[tuple[str, bytes]], layout: int
 ) -> None:
     files = extracted(packed(members, marker, layout), everything=False)
@@ -134,17 +134,17 @@ def test_plain_files_are_all_written(
 
 
 @given(st.lists(PLAIN, max_size=3), FORMATS, st.data())
-def test_damage_is_bad_code_package_or_nothing(
+def test_damage_is_bad_code_package_or_harmless(
     members: list[Member], layout: int, data: st.DataObject
 ) -> None:
-    """Damage below the compression, where no checksum of gzip's catches it."""
+    """Damage below the compression, where gzip's checksum does not catch it."""
     import gzip
 
     raw = bytearray(gzip.decompress(packed(members, [], layout)))
     places = st.integers(0, len(raw) - 1)
     for place in data.draw(st.lists(places, max_size=4), label="places"):
         raw[place] = data.draw(st.integers(0, 255))
-    # With the checksum set right, damage gets past the first check of each header.
+    # With a corrected checksum, damage gets past the first check of each header.
     for start in data.draw(st.lists(st.sampled_from(range(0, len(raw), 512)), max_size=3)):
         header = bytes(raw[start : start + 148]) + b" " * 8 + bytes(raw[start + 156 : start + 512])
         raw[start + 148 : start + 156] = b"%06o\0 " % sum(header)

@@ -75,7 +75,7 @@ def histories(draw: st.DrawFn) -> MemoryProvider:
 
 
 class Shown(Walk):
-    """A walk through everything that notes all that a person may see of it."""
+    """A walk through everything that notes all text that a user may see."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class Shown(Walk):
 
 @settings(max_examples=60, deadline=None)
 @given(histories())
-def test_text_of_a_store_gives_no_commands(provider: MemoryProvider) -> None:
+def test_text_of_a_store_sends_no_commands_to_the_terminal(provider: MemoryProvider) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         made, client = Shown(), Client(provider, namespace=None, trust="safe")

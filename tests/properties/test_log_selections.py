@@ -1,4 +1,4 @@
-"""What `tail`, `since` and `grep` select is what is left of the whole log, however it is read."""
+"""Selections by `tail`, `since` and `grep` equal those of the whole log, however it is read."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ROOT = "log-selections/root"
 TAILS = st.none() | st.integers(1, 3) | st.integers(0, 6)
 TIMES = st.none() | MOMENTS | MOMENTS.map(lambda moment: moment + timedelta(microseconds=1))
 PATTERNS = st.none() | st.sampled_from(["", "0", rb"[\x80-\xff]", "^.{3}$", "MFLOG", "\ufffd"])
-#: Bytes of the first step back; in most of them there is no line.
+#: Bytes of the first step back; most are too few for a line.
 STEPS = st.sampled_from([1, 2, 7, 30, 80, 200, 100_000])
-#: What is rare in a log has to be met.
+#: Enough examples to meet rare logs.
 MANY = settings(max_examples=400)
-#: A log of before mflog: lines of every end.
+#: A log from before mflog: lines with every line end.
 PLAIN = st.lists(st.sampled_from([b"a", b"0\xff", b"\n", b"\r", b"\r\n"]), min_size=2).map(b"".join)
 
 
@@ -68,7 +68,9 @@ def test_a_selection_is_that_of_the_whole_log(
 
 @MANY
 @given(PLAIN, TAILS, PATTERNS, st.integers(1, 5))
-def test_so_it_is_before_mflog(content: bytes, tail: int | None, grep: Any, step: int) -> None:
+def test_a_selection_before_mflog_is_that_of_the_whole_log(
+    content: bytes, tail: int | None, grep: Any, step: int
+) -> None:
     put("0.stdout.log", content)
     noted = {"ds_type": "memory", "location": f"{ROOT}/{PATH}/0.stdout.log", "attempt": 0}
     known = {"log_location_stdout": json.dumps(noted)}
@@ -87,7 +89,7 @@ def selected(found: list[Any], tail: int | None, grep: Any) -> list[Any]:
 
 
 def test_stamps_in_order_are_selected_one_by_one() -> None:
-    """In a log whose clock goes forward, `since` is about each line alone."""
+    """In a log whose clock goes forward, `since` decides on each line alone."""
     stamps = [START + timedelta(seconds=n) for n in range(9)]
     content = [f"[MFLOG|0|{stamp.isoformat()}.000000Z|t|i]x\n".encode() for stamp in stamps]
     put("0.runtime_stdout.log", b"".join(content[::2]))

@@ -1,4 +1,4 @@
-"""What holds for every log, also for one that no Metaflow wrote."""
+"""Properties of every log, including arbitrary bytes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_any_bytes_are_a_log(sources: list[bytes]) -> None:
 
 @given(st.lists(SOURCES, max_size=3))
 def test_every_source_keeps_its_order(sources: list[bytes]) -> None:
-    """Seen through marks: what is left of one source's lines is what it gives alone."""
+    """Each line carries a mark of its source: the lines of one source come as it gives them alone."""
     alone = [list(merged([source])) for source in sources]
     together = list(merged(sources))
     assert sorted(together) == sorted(line for lines in alone for line in lines)
@@ -69,7 +69,7 @@ def test_sources_merge_by_the_earliest_stamp_to_come(
 
 @given(st.lists(st.tuples(SOURCES, st.integers(0, 9)), max_size=3))
 def test_the_ends_of_sources_tell_the_last_lines(sources: list[tuple[bytes, int]]) -> None:
-    """From any line on; what is read further in the end is everything."""
+    """From any line on, reading to the end gives everything."""
     everything = [(stamp, text) for stamp, text in merged([source for source, _ in sources])]
     starts = [_starts(source)[-1 - at :][:1] for source, at in sources]
     offsets = [start[0] if start else 0 for start in starts]

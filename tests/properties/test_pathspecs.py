@@ -1,4 +1,4 @@
-"""Any text is a pathspec or is refused; a pathspec is its text again."""
+"""Any text is a pathspec or is refused; a pathspec converts back to its text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mfc.errors import MetaflowException, MetaflowInvalidPathspec
 from mfc.model import Level, Pathspec, is_name
 
 LEVELS = st.sampled_from([level for level in Level if level is not Level.ROOT])
-#: Text of every kind, half surrogates included, and what is trouble for a file system.
+#: Text of every kind, including half surrogates and names that trouble a file system.
 ANY = st.one_of(
     st.text(),
     st.text(alphabet=st.characters(), max_size=4),
@@ -38,7 +38,7 @@ def test_names_joined_are_a_pathspec_and_come_back(names: list[str]) -> None:
 
 
 @given(st.one_of(PATHS, st.integers(), st.binary(), st.none(), st.lists(st.text())), LEVELS)
-def test_what_is_no_pathspec_is_refused(text: Any, level: Level) -> None:
+def test_invalid_pathspecs_are_refused(text: Any, level: Level) -> None:
     try:
         path = Pathspec.parse(text, level)
     except MetaflowInvalidPathspec:

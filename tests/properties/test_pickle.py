@@ -1,4 +1,4 @@
-"""Whatever a store holds: the value, an error of ours, and never its code."""
+"""Arbitrary content of a store: the value or an error of mfc, and its code never runs."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_arrays_come_back(data: st.DataObject, protocol: int) -> None:
     assert np.shares_memory(got, want) is False
 
 
-#: Callables whose effect shows; each is called with the path of a file or a name.
+#: Callables with a visible effect; each is called with the path of a file or a name.
 GADGETS = [
     ("os", "system"), ("posix", "system"), ("nt", "system"), ("os", "mkdir"), ("os", "popen"),
     ("builtins", "eval"), ("builtins", "exec"), ("__builtin__", "eval"), ("builtins", "open"),
@@ -121,12 +121,12 @@ ALLOWED = [
     ("pandas._libs.arrays", "__pyx_unpickle_NDArrayBacked"), ("pandas.arrays", "IntegerArray"),
 ]  # fmt: skip
 
-#: What an attack would leave behind.
+#: Traces of an attack.
 fired: list[str] = []
 
 
 class Fire:
-    """Shows every way of being used."""
+    """Records every way of being used."""
 
     def __new__(cls, *args: object, **kwargs: object) -> Any:
         fired.append("new")
@@ -138,7 +138,7 @@ class Fire:
 
 @pytest.fixture(autouse=True, scope="module")
 def gadget() -> Any:
-    """Offer a module whose every use is noticed."""
+    """Offer a module that records its every use."""
     module = types.ModuleType("mfc_gadget")
     vars(module).update(Fire=Fire, fire=lambda *args: fired.append("called"))
     sys.modules["mfc_gadget"] = module
@@ -222,7 +222,7 @@ def test_no_code_runs(tmp_path_factory: pytest.TempPathFactory, program: bytes) 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
-def test_any_bytes(blob: bytes) -> None:
+def test_any_bytes_are_a_value_or_an_error_of_mfc(blob: bytes) -> None:
     said = "F/1/s/2/x: "
     try:
         loads(blob, SAFE, subject="F/1/s/2/x")
@@ -235,14 +235,16 @@ def test_any_bytes(blob: bytes) -> None:
 @given(
     st.text("cos()R.VISTtb}]0123\n\x00", max_size=60).map(lambda t: t.encode("latin1")),
 )
-def test_any_bytes_in_full(blob: bytes) -> None:
+def test_any_bytes_at_full_trust(blob: bytes) -> None:
     with contextlib.suppress(MetaflowException):
         loads(blob, FULL)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(values, st.integers(2, 5), st.data())
-def test_damaged_pickles(value: Any, protocol: int, data: st.DataObject) -> None:
+def test_damaged_pickles_are_a_value_or_an_error_of_mfc(
+    value: Any, protocol: int, data: st.DataObject
+) -> None:
     blob = bytearray(pickle.dumps(value, protocol))
     for _ in range(data.draw(st.integers(1, 4))):
         blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
@@ -254,7 +256,7 @@ def test_damaged_pickles(value: Any, protocol: int, data: st.DataObject) -> None
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data(), st.sampled_from([2, 4, 5]))
-def test_damaged_tables(data: st.DataObject, protocol: int) -> None:
+def test_damaged_tables_are_sound_or_refused(data: st.DataObject, protocol: int) -> None:
     pd = pytest.importorskip("pandas")
     np = pytest.importorskip("numpy")
     value = data.draw(
@@ -277,7 +279,7 @@ def test_damaged_tables(data: st.DataObject, protocol: int) -> None:
             got = loads(bytes(blob), SAFE)
         except MetaflowException:
             return
-        # What was let through must be sound memory: looking at it may fail, not crash.
+        # Accepted memory must be sound: looking at it may fail, not crash.
         try:
             repr(got)
             got.take([0, -1])  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Programs of the grammar that the long fuzzer uses, for a moment: nothing but mfc's errors, in bounded time."""
+"""Programs of the long fuzzer's grammar, for a moment: only mfc's errors, in bounded time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .pickle_programs import program
 
 @settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(min_size=4, max_size=120), st.sampled_from([Trust.safe(), Trust.plain()]))
-def test_programs_end_in_a_value_or_in_an_error_of_ours(data: bytes, trust: Trust) -> None:
+def test_programs_end_in_a_value_or_an_error_of_mfc(data: bytes, trust: Trust) -> None:
     with warnings.catch_warnings(), contextlib.suppress(UntrustedValue, UndecodableArtifact):
         warnings.simplefilter("ignore")
         loads(program(data), trust)

@@ -1,4 +1,4 @@
-"""Whatever stands in a store: every question gets an answer or an error of ours, and ends."""
+"""Arbitrary content of a store: every query ends with an answer or an error of mfc."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from .everything import Walk, walk
 from .hostile import BYTES, JSON, OTHER, RUN, VALUES, Hostile
 
-#: A walk asks some thousand questions; what takes as long as this, hangs.
+#: A walk runs some thousand queries; beyond this time it counts as hung.
 SETTINGS = settings(
     max_examples=12,
-    phases=[Phase.explicit, Phase.generate],  # to shrink takes minutes of walks
+    phases=[Phase.explicit, Phase.generate],  # shrinking takes minutes of walks
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -54,7 +54,7 @@ def below(tree: Hostile, pattern: str) -> list[Path]:
     return sorted((tree.root / RUN).glob(pattern))
 
 
-def test_the_tree_itself_has_no_faults(whole: Hostile) -> None:
+def test_the_unchanged_tree_is_valid(whole: Hostile) -> None:
     made = walk(whole.client())
     allowed = ("no child", "no artifact", "no attempt", "does not exist", "expected")
     faults = {q: e for q, e in made.said.items() if not any(text in str(e) for text in allowed)}

@@ -1,4 +1,4 @@
-"""Record `answers.json`: what real Metaflow says of the sample.
+"""Record `answers.json`: real Metaflow's answers about the sample.
 
     .venv-metaflow/bin/python tests/sample/answer.py
 
@@ -27,7 +27,7 @@ def main() -> None:
         with tarfile.open(HERE / "sample.tgz") as tar:
             tar.extractall(directory, filter="data")
         os.environ["METAFLOW_DATASTORE_SYSROOT_LOCAL"] = directory
-        # Records name the root at which the flows ran; Metaflow looks nowhere else.
+        # Records name the original root; Metaflow looks only there.
         place = Path("/tmp/mfc-sample/flows")
         place.mkdir(parents=True)
         (place / ".metaflow").symlink_to(f"{directory}/.metaflow")

@@ -2,9 +2,9 @@
 
     MFC_METAFLOW_PYTHON=.venv-metaflow/bin/python python tests/sample/record.py
 
-Metaflow writes absolute paths into what it records. So everything runs in a directory of its own
-whose name says nothing, Metaflow's environment included, and the archive is searched for what
-should not be in it: the checkout, the environment, the home directory, host and user name.
+Metaflow's records contain absolute paths. So everything, including Metaflow's environment, runs in
+a directory with a neutral name, and the archive is searched for text that should not be in it: the
+checkout, the environment, the home directory, host and user name.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def run(user: str, script: str, options: list[str], *, successful: bool) -> None
 
 
 def pack(tree: Path, archive: Path) -> None:
-    """Write the tree's files in order, owned by nobody, readable for everybody."""
+    """Write the tree's files in order, without an owner, readable for all users."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path in sorted(tree.rglob("*")):
@@ -83,7 +83,7 @@ def pack(tree: Path, archive: Path) -> None:
 
 
 def check(archive: Path, strangers: list[str]) -> None:
-    """Search every file, also what is compressed in it, for what belongs to this machine alone."""
+    """Search every file, including compressed ones, for traces of this machine."""
     if getpass.getuser() != "root":  # the word is part of every second path
         strangers = [*strangers, getpass.getuser()]
     with tarfile.open(archive) as tar:

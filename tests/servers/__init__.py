@@ -1,1 +1,1 @@
-"""Real servers for the tests: started when they are needed, waited for, stopped."""
+"""Real servers for the tests, started on demand and stopped at the end."""

@@ -1,4 +1,4 @@
-"""New buckets of real servers, written to behind the back of mfc, by each cloud's own means."""
+"""New buckets of real servers, written by each cloud's own means, without mfc."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Bucket:
         self.root = f"s3://{self.name}/some/root"
 
     def settings(self, url: str) -> dict[str, Any]:
-        """Return what a client is told to reach it at `url`."""
+        """Return a client's settings for reaching it at `url`."""
         return {"S3_ENDPOINT_URL": url, "DATATOOLS_CLIENT_PARAMS": AMAZON}
 
     def filesystem(self) -> Filesystem:
@@ -52,7 +52,7 @@ class Bucket:
         self._client.put_object(Bucket=self.name, Key=f"some/root/{path}", Body=content)
 
     def open(self, path: str) -> None:
-        """Let everybody read a file."""
+        """Make a file public."""
         self._client.put_object_acl(Bucket=self.name, Key=f"some/root/{path}", ACL="public-read")
 
 
@@ -72,7 +72,7 @@ class GoogleBucket:
         self.root = f"gs://{self.name}/some/root"
 
     def settings(self, url: str) -> dict[str, Any]:
-        """Return what a client is told to reach it at `url`."""
+        """Return a client's settings for reaching it at `url`."""
         return {"MFC_GS_OPTIONS": {"base_url": url}}
 
     def filesystem(self) -> Filesystem:
@@ -104,7 +104,7 @@ class Container:
         self.root = f"{self.name}/some/root"
 
     def settings(self, url: str) -> dict[str, Any]:
-        """Return what a client is told to reach it at `url`."""
+        """Return a client's settings for reaching it at `url`."""
         return {
             "AZURE_STORAGE_BLOB_SERVICE_ENDPOINT": url,
             "MFC_AZURE_OPTIONS": {"account_key": KEY},

@@ -1,4 +1,4 @@
-"""Certificates of the tests' own, made with openssl: an authority, and what it signs."""
+"""Certificates of the tests' own, made with openssl: an authority and its signed certificates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Authority:
-    """A folder with `ca.pem`, and `NAME.pem` and `NAME.key` of each name that it signed for."""
+    """A folder with `ca.pem`, and `NAME.pem` and `NAME.key` of each signed name."""
 
     folder: Path
 
@@ -28,7 +28,7 @@ class Authority:
                  "-out", self.path(f"{name}.pem"))  # fmt: skip
 
     def context(self, name: str, *, asks: bool = False) -> ssl.SSLContext:
-        """Return what a server shows; `asks`: it wants to see a certificate of this authority."""
+        """Return a server's TLS context; with `asks`, it requires a certificate of this authority."""
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         made.load_cert_chain(self.path(f"{name}.pem"), self.path(f"{name}.key"))
         if asks:

@@ -1,4 +1,4 @@
-"""Servers as fixtures: of a whole test session, each started when a test first asks for it."""
+"""Servers as fixtures of the whole test session, each started when a test first uses it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 #: Rows of a real service.
 RECORDED = Path(__file__).parents[1] / "service-recordings/dataset"
-#: Where they say that their datastore is.
+#: The location of the datastore in these rows.
 RECORDED_ROOT = "/srv/data/.metaflow"
 
 
@@ -46,7 +46,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 
 @pytest.fixture(scope="session")
 def recorded(services: object, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URL of a service with the recorded rows, whose datastore is there, too."""
+    """The URL of a service with the recorded rows and their datastore."""
     from mfc_server.testing import load_rows  # likewise
 
     folder = tmp_path_factory.mktemp("recorded")

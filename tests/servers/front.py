@@ -1,4 +1,4 @@
-"""A small HTTP server whose answers a test decides; it notes what it was asked, and over which connections."""
+"""A small HTTP server with scripted answers; it notes requests, and their connections."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-#: Headers that belong to one connection, not to what is passed on.
+#: Headers of a single connection, which are not passed on.
 OF_CONNECTIONS = {"connection", "transfer-encoding", "content-length", "host", "accept-encoding"}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it arrived; `target` is what its first line says."""
+    """A request as it arrived; `target` is from its first line."""
 
     method: str
     target: str
@@ -50,7 +50,7 @@ class Reply:
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
 
-#: What decides: a reply, or None to hang up without a word.
+#: The script: a reply, or None to hang up without a word.
 Answer = Callable[[Asked], Reply | None]
 
 
@@ -58,9 +58,9 @@ class Front:
     """The running server.
 
     Attributes:
-        url: where it answers.
+        url: the server's URL.
         asked: the requests so far.
-        connections: how many were opened so far; `most`: how many were open at once.
+        connections: number opened so far; `most`: number open at once.
     """
 
     def __init__(self, answer: Answer, host: str, context: ssl.SSLContext | None) -> None:
@@ -73,12 +73,12 @@ class Front:
         self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.server.server_port}"
 
     def targets(self, since: int = 0) -> list[str]:
-        """Return what was asked, from the request number `since` on."""
+        """Return the requested targets, from the request number `since` on."""
         return [asked.target for asked in self.asked[since:]]
 
 
 def passed(asked: Asked, url: str, **changed: Any) -> Reply:
-    """Return what the server at `url` answers to a request."""
+    """Return the answer of the server at `url` to a request."""
     there = urlsplit(url)
     link = http.client.HTTPConnection(there.hostname or "", there.port, timeout=60)
     target = changed.get("target", asked.target)
@@ -122,7 +122,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, 0), _Connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients that go away are part of the tests."""
+        """Ignore clients that go away, which are part of the tests."""
 
 
 class _Connection(BaseHTTPRequestHandler):
@@ -174,7 +174,7 @@ class _Connection(BaseHTTPRequestHandler):
     do_GET = do_PATCH = do_POST = do_HEAD = do_OPTIONS = do_PUT = do_DELETE = _answer  # noqa: N815
 
     def do_CONNECT(self) -> None:
-        """Tunnel to where a client of a proxy wants to go."""
+        """Tunnel to the host that a client of a proxy names."""
         owner = self.server.owner
         with owner.lock:
             owner.asked.append(Asked("CONNECT", self.path, dict(self.headers), b"", self.number))

@@ -1,8 +1,8 @@
-"""An HTTP gateway in front of a real server that misbehaves as it is told, request by request.
+"""A scripted HTTP gateway in front of a real server, which misbehaves request by request.
 
-A rule of `gateway.script` is for the next request, `gateway.always` for all others; without either, the server answers.
-A rule is a `Reply`, or is called with what was asked and a way to the server's own answer (to another path, if one is
-given), and returns one:
+A rule of `gateway.script` is for the next request, `gateway.always` for all others; without either,
+the server answers. A rule is a `Reply`, or a function that returns one; it is called with the
+request, and with a function for the server's own answer (to another path, if one is given):
 
     gateway.script += [Reply(503), lambda asked, ask: replace(ask(), length=7)]
 """
@@ -21,7 +21,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-#: Headers that belong to one connection, not to the answer.
+#: Headers of a single connection, which are not passed on.
 _HOP = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive"})
 
 
@@ -33,7 +33,7 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     body: bytes
-    #: Seconds of a clock that only grows.
+    #: Time on a monotonic clock, in seconds.
     at: float = field(default_factory=time.monotonic)
 
 
@@ -45,7 +45,7 @@ class Reply:
         status: of the answer.
         body: its bytes.
         headers: in any order; the length is not among them.
-        length: what the answer says of its length; None: the truth.
+        length: the declared length; None: the true one.
     """
 
     status: int = 200
@@ -58,7 +58,7 @@ Rule = Reply | Callable[[Asked, Callable[..., Reply]], Reply]
 
 
 class Gateway:
-    """What is scripted, and what was asked."""
+    """The script, and the requests."""
 
     def __init__(self, target: str) -> None:
         host, _, prefix = target.removeprefix("http://").partition("/")
@@ -70,7 +70,7 @@ class Gateway:
         self._lock = threading.Lock()
 
     def answer(self, asked: Asked) -> Reply:
-        """Return what a request is answered with."""
+        """Return the answer to a request."""
         with self._lock:
             self.asked.append(asked)
             rule = self.script.popleft() if self.script else self.always
@@ -109,16 +109,16 @@ class _Exchange(BaseHTTPRequestHandler):
             length = len(reply.body) if reply.length is None else reply.length
             lines.append(f"Content-Length: {length}")
         self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + reply.body)
-        # More was promised than comes: without an end, nobody would know.
+        # More was declared than comes: only closing the connection ends the answer.
         self.close_connection = reply.length is not None and reply.length > len(reply.body)
 
     do_GET = do_PATCH = do_POST = _answer  # noqa: N815, as the class is asked
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Write nothing to the terminal."""
 
     def finish(self) -> None:
-        # Who asked may be gone.
+        # The client may be gone.
         with contextlib.suppress(OSError):
             super().finish()
 
@@ -128,7 +128,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, *_: Any) -> None:
-        """Say nothing: clients that go away are part of the tests."""
+        """Ignore clients that go away, which are part of the tests."""
 
     def get_request(self) -> tuple[socket.socket, Any]:
         there, address = super().get_request()

@@ -1,4 +1,4 @@
-"""What the clouds' clients want besides a store: tokens, and a certificate."""
+"""Needs of the clouds' clients besides a store: tokens, and a certificate."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LIFE = 3600
 
 @dataclass
 class Tokens:
-    """A server that gives tokens to everybody, in the forms of Google, Azure and Amazon."""
+    """A server that gives tokens to any client, in the forms of Google, Azure and Amazon."""
 
     url: str = ""
     #: Method and path of each request.
     asked: list[str] = field(default_factory=list)
 
     def answer(self, path: str) -> Any:
-        """Return what a path gives, None if it gives nothing."""
+        """Return the answer for a path, None for other paths."""
         expires = int(time.time()) + LIFE
         google = {"access_token": "token", "expires_in": LIFE, "token_type": "Bearer"}
         soon = dt.datetime.fromtimestamp(expires, dt.timezone.utc)
@@ -65,7 +65,7 @@ class Tokens:
 
 
 def _unsigned(expires: int) -> str:
-    """Return a token of Azure's form; azurite looks at what it says, not at who signed it."""
+    """Return a token of Azure's form; azurite checks its content, not its signature."""
     claims = {
         "aud": "https://storage.azure.com",
         "iss": "https://sts.windows.net/ab1f708d-50f6-404c-a006-d71b2ac7a606/",
@@ -100,7 +100,7 @@ def tokens() -> Iterator[Tokens]:
         do_GET = do_POST = do_PUT = _answer  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Write nothing to the terminal."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made.url = f"http://127.0.0.1:{server.server_port}"
@@ -129,7 +129,7 @@ def pem(key: rsa.RSAPrivateKey) -> bytes:
 
 
 def certificate(folder: Path, *, is_authority: bool = False) -> tuple[Path, Path]:
-    """Write a certificate of 127.0.0.1, signed by itself, and its key; return their files."""
+    """Write a self-signed certificate of 127.0.0.1, and its key; return their files."""
     key, now = private_key(), dt.datetime.now(dt.timezone.utc)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))

@@ -1,4 +1,4 @@
-"""Many small metadata services in one process: each a database of its own behind a path of one server."""
+"""Many small metadata services in one process: each has a database behind a path of one server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfc_server._database import Database
 
 
 class Hub:
-    """A server with as many services as are asked for."""
+    """A server with any number of services."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._numbers = folder, itertools.count()

@@ -1,4 +1,4 @@
-"""A relay of HTTP in front of a store that breaks what it relays, as often as it is told to."""
+"""A relay of HTTP in front of a store that breaks a set number of exchanges."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-#: Breaks one exchange: is given it, and answers in its own way.
+#: Breaks one exchange: receives it, and answers in its own way.
 Fault = Callable[["Exchange"], None]
-#: More often than anybody asks.
+#: More often than any test reads.
 ALWAYS = 10**9
 
 
@@ -42,14 +42,14 @@ class Exchange:
         handler.wfile.flush()
 
     def hold(self) -> None:
-        """Say nothing more until the relay ends."""
+        """Send nothing more until the relay ends."""
         self.closing.wait(300)
         self.handler.close_connection = True
 
 
 @dataclass
 class Relay:
-    """Where to send requests to, and what will go wrong."""
+    """The target of requests, and the coming faults."""
 
     url: str = ""
     #: Method and path of each request.
@@ -63,7 +63,7 @@ class Relay:
         self._fault, self._times = fault, times
 
     def next(self) -> Fault | None:
-        """Return what goes wrong now."""
+        """Return the next fault."""
         with self._lock:
             if self._times <= 0:
                 return None
@@ -72,7 +72,7 @@ class Relay:
 
 
 def answer(status: int, code: str, message: str = "Told to fail.", **headers: str) -> Fault:
-    """Return the fault of a store that refuses, in the XML that all three speak."""
+    """Return the fault of a store that refuses, in the XML of all three."""
     text = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
 
     def refuse(exchange: Exchange) -> None:
@@ -132,7 +132,7 @@ def slow(seconds: float) -> Fault:
 def relay(target: str, certificate: tuple[Path, Path] | None = None) -> Iterator[Relay]:
     """Run a relay to a server until the end of the block; with a certificate it speaks TLS.
 
-    The server hears its own name, for fake-gcs-server knows no other.
+    The server receives its own name as host, because fake-gcs-server rejects others.
     """
     made, closing, parts = Relay(), threading.Event(), urlsplit(target)
 
@@ -161,13 +161,13 @@ def relay(target: str, certificate: tuple[Path, Path] | None = None) -> Iterator
         do_GET = do_HEAD = do_POST = do_PUT = _pass_on  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Write nothing to the terminal."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, *_: Any) -> None:
-            """Say nothing: clients that give up are what is tested."""
+            """Ignore clients that give up, which is tested."""
 
     server = Server(("127.0.0.1", 0), Handler)
     if certificate:

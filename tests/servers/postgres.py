@@ -20,11 +20,11 @@ from pathlib import Path
 import psycopg
 from tests.servers.ports import free_port
 
-#: Why a test that needs PostgreSQL does not run; where it has to, this fails.
+#: Why a test that needs PostgreSQL is skipped; where it must run, this fails it.
 MISSING = "PostgreSQL is not installed: neither on PATH nor in /usr/lib/postgresql"
 #: Seconds until a new cluster answers.
 PATIENCE = 60
-#: Who runs the server where the tests are root's, which PostgreSQL refuses.
+#: Users to run the server when the tests run as root, which PostgreSQL refuses.
 SERVANTS = ("postgres", "nobody")
 
 
@@ -55,7 +55,7 @@ def binary(name: str) -> str | None:
 
 @contextlib.contextmanager
 def cluster() -> Iterator[Cluster]:
-    """Run a server until the end of the block. There has to be a `binary("initdb")`."""
+    """Run a server until the end of the block. `binary("initdb")` has to exist."""
     initdb, server = binary("initdb"), binary("postgres")
     if initdb is None or server is None:
         raise FileNotFoundError(MISSING)
@@ -80,7 +80,7 @@ def cluster() -> Iterator[Cluster]:
                 _wait(found, process, Path(folder, "log"))
                 yield found
             finally:
-                # At SIGTERM it would wait for whoever is connected still.
+                # At SIGTERM it would wait for connected clients.
                 process.send_signal(signal.SIGINT)
                 process.wait(30)
 

@@ -1,8 +1,8 @@
-"""A TCP proxy that counts what passes, and does to it what networks do, while it runs.
+"""A TCP proxy that counts bytes and simulates network faults, while it runs.
 
-It knows no protocol. What it does, it does per turn: the bytes of the client up to the answer, and the answer; in HTTP
-without TLS, a request. `proxy.faults` are for the next turns, one each, on whatever connection they come, None for
-none; `proxy.always` is for all others.
+It knows no protocol. It acts per turn: the bytes of the client up to the answer, and the answer; in HTTP without TLS,
+a request. `proxy.faults` are for the next turns, one each, on any connection, None for none; `proxy.always` is for
+all others.
 
     with running(("127.0.0.1", 8080)) as proxy:
         proxy.faults.extend([Hole(), Cut(100)])
@@ -68,14 +68,14 @@ class Proxy:
 
     Args:
         target: host and port of the server.
-        delay: seconds by which each direction is late, as it is on a long way: late, not slow.
+        delay: latency of each direction in seconds, at full bandwidth.
     """
 
     def __init__(self, target: tuple[str, int], delay: float = 0) -> None:
         self.target, self.delay, self.port = target, delay, 0
         self.faults: deque[Fault | None] = deque()
         self.always: Fault | None = None
-        #: What passed: connections, turns, and bytes that came from clients and from the server.
+        #: Counts: connections, turns, and bytes that came from clients and from the server.
         self.counts = {"connections": 0, "turns": 0, "up": 0, "down": 0}
         self._links: set[_Link] = set()
         self._server: asyncio.Server | None = None
@@ -86,12 +86,12 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Listen no more; connections that there are stay."""
+        """Stop listening; open connections stay."""
         assert self._server
         self._server.close()
 
     async def drop(self, *, reset: bool = False) -> None:
-        """End all connections that there are."""
+        """End all open connections."""
         for link in list(self._links):
             link.end(reset=reset)
 
@@ -100,7 +100,7 @@ class Proxy:
         self.counts[way] += len(chunk)
 
     def next_fault(self, *, first: bool) -> Fault | None:
-        """Return what happens to the turn that begins, the first of its connection or not."""
+        """Return the fault for the turn that begins, the first of its connection or not."""
         self.counts["turns"] += 1
         fault = self.faults[0] if self.faults else self.always
         if isinstance(fault, Cut) and fault.reused and first:
@@ -143,7 +143,7 @@ class _Link:
         """End both connections."""
         for writer in filter(None, (self._client, self._server)):
             if reset:
-                # Who lingers for no time at all sends RST.
+                # Without lingering, closing sends RST.
                 linger = struct.pack("ii", 1, 0)
                 with contextlib.suppress(OSError):
                     there = writer.get_extra_info("socket")
@@ -210,13 +210,13 @@ class _Link:
             await sink.drain()
         self._sent += len(chunk)
         if isinstance(fault, Cut) and self._sent >= fault.after:
-            # What was written has to be on its way before a reset forgets it.
+            # Written bytes have to be sent before a reset discards them.
             await asyncio.sleep(0.05 if fault.reset and fault.after else 0)
             self.end(reset=fault.reset)
 
 
 class Running(Proxy):
-    """A proxy in a thread of its own, to be told from any other."""
+    """A proxy in a thread of its own, controlled from other threads."""
 
     def __init__(self, target: tuple[str, int], delay: float = 0) -> None:
         super().__init__(target, delay)
@@ -227,7 +227,7 @@ class Running(Proxy):
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:
-        """Refuse connections until the end of the block, and end those that there are."""
+        """Refuse connections until the end of the block, and end the open ones."""
         self._told(self.stop())
         self._told(self.drop(reset=True))
         try:
@@ -236,7 +236,7 @@ class Running(Proxy):
             self._told(self.start())
 
     def drop_all(self, *, reset: bool = False) -> None:
-        """End all connections that there are, as what stands between does to idle ones."""
+        """End all open connections, as proxies and routers do to idle ones."""
         self._told(self.drop(reset=reset))
 
     def close(self) -> None:
@@ -249,7 +249,7 @@ class Running(Proxy):
 
     async def _finished(self) -> None:
         await self.drop(reset=True)
-        # Without their connections, all that is under way comes to its end.
+        # Without their connections, all tasks in flight end.
         if others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others, timeout=_PATIENCE)
 

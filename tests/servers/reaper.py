@@ -1,9 +1,10 @@
-"""Ends what a test process started once that process is gone, however it ended.
+"""Ends the servers of a test process once that process is gone, however it ended.
 
-A fixture stops its server, also after Ctrl-C. A test run that is killed, or told to end by SIGTERM, runs no
-fixtures: its servers would stay. So every test process marks its environment, which its children inherit, and
-starts a reaper, which waits for the end of a pipe from it, then ends every process that has the mark. Linux alone
-shows the environment of others; elsewhere there is no reaper.
+A fixture stops its server, also after Ctrl-C. A test run that is killed, or told to end by SIGTERM,
+runs no fixtures: its servers would stay. So every test process marks its environment, which its
+children inherit, and starts a reaper, which waits for the end of a pipe from it, then ends every
+process that has the mark. Only Linux shows the environment of other processes; elsewhere the reaper
+is left out.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def marked(mark: str) -> list[int]:
     """Return the processes that have a mark."""
     wanted, found = f"{MARK}={mark}".encode(), []
     for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):  # it has ended, or is of another user
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
             if folder.name.isdecimal() and wanted in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
     return found

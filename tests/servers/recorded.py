@@ -1,4 +1,4 @@
-"""A server that answers what the real service was recorded to answer, in one of its versions."""
+"""A server with the recorded answers of one version of the real service."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from urllib.parse import unquote
 from tests.servers.front import Asked, Front, Reply, front, passed
 from tests.servers.recordings import Exchange
 
-#: The status of what was never recorded; no client takes it for an answer.
+#: The status of an unrecorded request; clients accept it as no answer.
 UNKNOWN = 599
-#: In which versions what came, see the protocol's history.
+#: Versions that introduced these features, see the protocol's history.
 ATTEMPTS, ALWAYS_STORED, FILTERED_TASKS = (2, 0, 6), (2, 2, 0), (2, 5, 0)
 NO_ROUTE = Reply(b"404: Not Found", 404)
 
@@ -23,23 +23,23 @@ def replied(exchange: Exchange) -> Reply:
     """Return the recorded answer: its status, its headers, the bytes of its body."""
     text = exchange.get("text")
     body = (json.dumps(exchange.get("body")) if text is None else text).encode()
-    # Sizes are of the bodies as they were before roots were renamed and tracebacks cut out.
+    # Sizes are of the original bodies, before roots were renamed and tracebacks cut out.
     headers = {k: v for k, v in exchange["headers"].items() if k != "Content-Length"}
     return Reply(body, exchange["status"], headers)
 
 
 class Replay:
-    """Answers what was recorded, and nothing else.
+    """Answers with recordings only.
 
     Args:
-        exchanges: what was recorded; of two answers to the same request the first counts.
-        whole: whether parameters that no recording has are ignored, as by a service that knows none.
+        exchanges: the recorded exchanges; of two answers to the same request the first counts.
+        whole: whether unrecorded parameters are ignored, as by a service without parameters.
     """
 
     def __init__(self, exchanges: Iterable[Exchange], *, whole: bool = False) -> None:
         self._known: dict[tuple[str, str], Exchange] = {}
         self._whole = whole
-        #: What was asked and never recorded.
+        #: Requests that were never recorded.
         self.unknown: list[str] = []
         for exchange in exchanges:
             self._known.setdefault((exchange["method"], exchange["target"]), exchange)
@@ -66,14 +66,14 @@ class Replay:
 class Old(Replay):
     """A version of the service without pages and filters, on the rows of the recordings.
 
-    What was recorded of it comes as recorded, whatever the parameters. Lists that the recording cuts
-    short are completed, and what it does not have is answered, with the rows that a service of today
-    has, in the way of that version.
+    Recorded requests get the recorded answer, whatever their parameters. Lists that the recording
+    cuts short are completed, and other requests are answered in the way of that version, with the
+    rows of a current service.
 
     Args:
-        version: as it announces itself.
+        version: the version that it announces.
         exchanges: the recording of that version.
-        rows: URL of a service of today on the same rows.
+        rows: URL of a current service on the same rows.
     """
 
     def __init__(self, version: str, exchanges: list[Exchange], rows: str) -> None:
@@ -112,7 +112,7 @@ class Old(Replay):
         if path.endswith("/filtered_tasks"):
             return passed(asked, self._rows)
         if self._number < ALWAYS_STORED and parts[-2] == "artifacts":
-            # The newest attempt that has this one, of whatever the last attempt was.
+            # The newest attempt with this artifact, whatever the last attempt was.
             each = (f"{path}/attempt/{attempt}" for attempt in range(5, -1, -1))
             found = (passed(asked, self._rows, target=target) for target in each)
             return next((r for r in found if r.status == http.HTTPStatus.OK), Reply({}, 404))
@@ -132,14 +132,14 @@ class Old(Replay):
         if path.endswith("/artifacts") and self._number < (2, 0, 5):
             highest = max((row["attempt_id"] for row in rows), default=0)
             return [row for row in rows if row["attempt_id"] == highest]
-        return rows[::-1]  # there is no order, so it may be the worst
+        return rows[::-1]  # unordered, so it may be the worst order
 
     def _completed(self, found: Exchange, rows: list[Any]) -> list[Any]:
         kept, total = found["body"], found["body_truncated"]["items_total"]
         known = {_identity(row) for row in kept}
         rest = [row for row in rows if _identity(row) not in known]
         complete = [*rest, *kept]
-        # Flows were left out of the tables.
+        # The tables leave flows out.
         if len(complete) != total and "/runs" in found["target"]:
             self.unknown.append(f"{unquote(found['target'])}: {len(complete)} rows, not {total}")
         return complete
@@ -152,7 +152,7 @@ def _identity(row: dict[str, Any]) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def replaying(replay: Replay) -> Iterator[Front]:
-    """Run a server that replays until the end of the block, which fails if it was asked more."""
+    """Run a replaying server until the end of the block; unrecorded requests fail it."""
     with front(replay) as server:
         yield server
     assert not replay.unknown, f"never recorded: {replay.unknown}"

@@ -1,4 +1,4 @@
-"""A recording server for any host: a proxy that answers itself, over TLS with an authority of its own."""
+"""A recording server for any host: a proxy that answers itself, over TLS with its own authority."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 #: Seconds that a token is good for.
 LIFE = 3600
-#: What every object holds.
+#: Content of every object.
 CONTENT = b"it"
 
 
@@ -33,7 +33,7 @@ class Seen:
 
     method: str
     scheme: str
-    #: Host, with a port that is not usual.
+    #: Host, with a port that is not the default.
     host: str
     #: Path and query.
     target: str
@@ -71,7 +71,7 @@ class Recorder:
     Attributes:
         url: of the proxy.
         authority: file with the certificate to trust.
-        seen: what came since it was last emptied.
+        seen: requests since it was last emptied.
         answer: decides before the usual answers; None leaves it to those.
     """
 
@@ -101,7 +101,7 @@ class Recorder:
         return made.public_bytes(serialization.Encoding.PEM)
 
     def context(self, host: str) -> ssl.SSLContext:
-        """Return what a server of that name shows."""
+        """Return the TLS context of a server of that name."""
         with self._lock:
             if host not in self._contexts:
                 file = self._folder / f"{hashlib.sha1(host.encode()).hexdigest()}.pem"
@@ -145,7 +145,7 @@ def _keys(name: str) -> dict[str, str]:
 
 
 def amazon(seen: Seen) -> Said | None:
-    """Answer for Amazon's token services and metadata servers; keys tell of what was asked."""
+    """Answer for Amazon's token services and metadata servers; keys contain the request's identity."""
     if seen.host.startswith("sts.") or ".sts." in seen.host or "sts" in seen.host.split(".")[0]:
         asked = parse_qs(seen.body)
         action = asked["Action"][0]
@@ -185,7 +185,7 @@ def amazon(seen: Seen) -> Said | None:
 
 
 def google(seen: Seen) -> Said | None:
-    """Answer for Google's token services; tokens tell of what was asked."""
+    """Answer for Google's token services; tokens contain the request's identity."""
     if seen.method == "POST" and seen.path.endswith(("token", ":generateAccessToken")):
         if "login.microsoftonline" in seen.host or "/oauth2/" in seen.path:
             return None
@@ -208,7 +208,7 @@ def google(seen: Seen) -> Said | None:
 
 
 def azure(seen: Seen) -> Said | None:
-    """Answer for Azure's token services; tokens tell of what was asked."""
+    """Answer for Azure's token services; tokens contain the request's identity."""
     if "/.well-known/openid-configuration" in seen.path or "/discovery/instance" in seen.path:
         base = f"{seen.scheme}://{seen.host}/{seen.path.split('/')[1]}"
         tokens = {"token_endpoint": f"{base}/oauth2/v2.0/token", "issuer": f"{base}/v2.0"}
@@ -289,13 +289,13 @@ def recorder(folder: Path) -> Iterator[Recorder]:
             self.connection.close()
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Write nothing to the terminal."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, *_: Any) -> None:
-            """Say nothing: clients that close connections are usual."""
+            """Ignore clients that close connections, which is usual."""
 
     server = Server(("127.0.0.1", 0), Handler)
     made.url = f"http://127.0.0.1:{server.server_port}"

@@ -1,4 +1,4 @@
-"""The recorded exchanges, and when an answer is the same as one of them."""
+"""The recorded exchanges, and the comparison of answers with them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Exchange = dict[str, Any]
 FOLDER = Path(__file__).parents[1] / "service-recordings"
 DATASET = FOLDER / "dataset"
 HEADERS = ("X-Limit", "X-Next-Cursor", "METADATA_SERVICE_VERSION", "Content-Type", "Allow")
-#: What differs between two answers to the same question: times of the server, orders of sets.
+#: Fields that vary between equal answers: times of the server, orders of sets.
 VOLATILE = ("ts_epoch", "last_heartbeat_ts")
 
 
@@ -24,7 +24,7 @@ def exchanges(number: str, *, exact: bool = False) -> list[Exchange]:
 def reads() -> Iterator[tuple[str, Exchange]]:
     """Yield every recorded read of the newest service, with the number of its file.
 
-    Those among recorded writes (26, 29) are asked again with them.
+    Reads among recorded writes (26, 29) are repeated with those.
     """
     for number in (*range(1, 26), 30):
         for exchange in exchanges(f"{number:02}"):
@@ -34,7 +34,7 @@ def reads() -> Iterator[tuple[str, Exchange]]:
 
 
 def normal(value: Any, without: tuple[str, ...] = ()) -> Any:
-    """Return an answer's body with what has no order in order, and without some fields."""
+    """Return an answer's body with unordered parts sorted, and without some fields."""
     if isinstance(value, dict):
         return {
             key: sorted(part) if key in ("tags", "system_tags") and part else normal(part, without)
@@ -47,9 +47,9 @@ def normal(value: Any, without: tuple[str, ...] = ()) -> Any:
 
 
 def same_body(exchange: Exchange, body: Any, text: str, without: tuple[str, ...] = ()) -> bool:
-    """Tell whether an answer is the recorded one."""
+    """Tell whether an answer equals the recorded one."""
     if "text" in exchange:
-        # The version in a text of HTTP's own is aiohttp's business.
+        # The version in a text of HTTP's own belongs to aiohttp.
         return text == exchange["text"]
     if exchange.get("body") is None:
         return not text or exchange["method"] == "HEAD"

@@ -36,7 +36,7 @@ class Place:
         return Config({**told, "MFC_READ_TIMEOUT": 3, **settings})
 
     def based(self, url: str) -> dict[str, str]:
-        """Return the options that say where it is; only Google's do."""
+        """Return the options with its location; only Google's store needs any."""
         return {"base_url": url} if self.bucket.ds_type == "gs" else {}
 
     def files(self, url: str | None = None, **settings: Any) -> Filesystem:
@@ -45,7 +45,7 @@ class Place:
 
 
 def filesystem(ds_type: str, config: Config) -> Filesystem:
-    """Return what the plugin for a datastore type answers."""
+    """Return the filesystem of the plugin for a datastore type."""
     import mfc_azure
     import mfc_gcs
     import mfc_s3
@@ -76,7 +76,7 @@ def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
 
 @pytest.fixture
 def kept_environment() -> Iterator[None]:
-    """Give the process its environment back."""
+    """Restore the process's environment afterwards."""
     kept = dict(os.environ)
     yield
     os.environ.clear()

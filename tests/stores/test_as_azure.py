@@ -1,4 +1,4 @@
-"""Who reads from Azure, and where: in each environment as azure-identity and azure-storage-blob would."""
+"""Credentials and endpoint for Azure in each environment: as azure-identity and azure-storage-blob choose them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CLI = json.dumps(
 
 
 def application(**given: str) -> dict[str, str]:
-    """Return the variables of an application; an empty value takes one away."""
+    """Return the variables of an application; an empty value removes one."""
     usual = {
         "AZURE_CLIENT_ID": "application",
         "AZURE_TENANT_ID": TENANT,
@@ -161,7 +161,7 @@ CONNECTED = [
 
 
 def chosen(name: str, settings: dict[str, Any] | None = None, **variables: str) -> Environment:
-    """Return an environment that names a credential by means that Metaflow has not."""
+    """Return an environment with a credential that Metaflow's own settings cannot express."""
     return E(name, {}, variables, {**PLACE, **(settings or {})})
 
 
@@ -190,13 +190,13 @@ KEYS = {"ours": KEY, "other": OTHER_KEY, "emulator": EMULATOR}
 
 
 def told(seen: Seen) -> tuple[str, ...]:
-    """Return where a request went, and who asked."""
+    """Return the target of a request, and its identity."""
     authorization = seen.headers.get("authorization", "")
     if authorization.startswith("SharedKey "):
         authorization = f"SharedKey {authorization[10:].partition(':')[0]} {signed_by(seen)}"
     query = sorted((name, value) for name, value in seen.query.items() if name != "timeout")
     if any(name == "sig" for name, _ in query):
-        authorization = ""  # Metaflow sends a token besides, which Azure does not look at
+        authorization = ""  # Metaflow also sends a token, which Azure ignores
     return f"{seen.scheme}://{seen.host}{seen.path}", authorization, str(query)
 
 
@@ -284,7 +284,7 @@ def test_a_chosen_credential_is_used(
     tmp_path: Path,
     kept_environment: None,
 ) -> None:
-    """As Azure's library does with that key or signature."""
+    """The credential is used as Azure's library uses that key or signature."""
     entered(environment, recorder, tmp_path)
 
     def given() -> None:
@@ -301,7 +301,7 @@ def test_a_chosen_credential_is_used(
 
 
 @pytest.mark.parametrize("environment", LEFT_ASIDE, ids=[case.name for case in LEFT_ASIDE])
-def test_what_is_of_another_account_is_left_aside(
+def test_credentials_of_another_account_are_ignored(
     recorder: Recorder, environment: Environment, tmp_path: Path, kept_environment: None
 ) -> None:
     entered(environment, recorder, tmp_path)

@@ -1,4 +1,4 @@
-"""Who reads from S3, and where: in each environment as boto3 would."""
+"""Credentials and endpoint for S3 in each environment: as boto3 chooses them."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ WHO = [
 def where(
     name: str, settings: dict[str, Any] | None = None, config: str = "", **given: str
 ) -> Environment:
-    """Return what says where to read; `config` is of the default profile."""
+    """Return the settings of the endpoint; `config` is of the default profile."""
     files = {CONFIG: f"[default]\n{config}"} if config else {}
     return E(name, files, given, settings or {})
 
@@ -244,7 +244,7 @@ def _remembered(original: Any) -> Any:
 
 
 def told(seen: Seen) -> tuple[str, ...]:
-    """Return where a request went, and who signed it for what."""
+    """Return the target of a request, and its signer and scope."""
     signature = seen.headers.get("authorization", "")
     scope = signature.partition("Credential=")[2].partition(",")[0].split("/")
     return (

@@ -1,4 +1,4 @@
-"""Who reads from Google Cloud Storage, and where: in each environment as its own library would."""
+"""Credentials and endpoint for Google Cloud Storage in each environment: as its own library chooses them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
 def account(**given: Any) -> dict[str, Any]:
-    """Return the file of a service account; None takes a field away."""
+    """Return the file of a service account; None removes a field."""
     usual = {
         "type": "service_account",
         "project_id": "tests",
@@ -35,13 +35,13 @@ def account(**given: Any) -> dict[str, Any]:
 
 
 def user(**given: Any) -> dict[str, Any]:
-    """Return the file that gcloud writes of a user."""
+    """Return gcloud's file of a user."""
     usual = {"type": "authorized_user", "client_id": "id", "client_secret": "a-secret"}
     return {**usual, "refresh_token": "refresh", **given}
 
 
 def federated(source: dict[str, Any], **given: Any) -> dict[str, Any]:
-    """Return the file of an identity that another place vouches for."""
+    """Return the file of a federated identity."""
     usual = {
         "type": "external_account",
         "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
@@ -167,7 +167,7 @@ CASES = [
 
 
 def told(seen: Seen) -> tuple[str, ...]:
-    """Return where a request went, for whom, and who pays."""
+    """Return the target of a request, its identity, and the billed project."""
     return (
         f"{seen.scheme}://{seen.host}",
         seen.headers.get("authorization", "unsigned"),

@@ -1,4 +1,4 @@
-"""Many values while a store misbehaves: each error is of its own value, the others come, and nothing wrong is cached."""
+"""Many values while a store misbehaves: errors stay with their values, and faults are never cached."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .conftest import Place
 
 NUMBER = 48
 STEP = Pathspec(("Train", "2", "fit"))
-#: Seconds within which 48 reads of a store that is gone end, on a busy machine; three are allowed for one.
+#: Seconds within which 48 reads of a dead store end, on a busy machine; each may take three.
 BOUND = 75
 
 FAULTS: dict[str, tuple[Fault, type[DatastoreError]]] = {
@@ -68,7 +68,7 @@ class Values:
         return Client(self.provider, namespace=None, config=config)
 
     def breaks(self, fault: Fault, keys: Iterable[str]) -> None:
-        """Break what is asked of some of them."""
+        """Break the requests for some of them."""
         these = set(keys)
 
         def some(exchange: Exchange) -> None:
@@ -133,7 +133,7 @@ WAYS = [*((name, loaded) for name in FAULTS), *((name, looped) for name in LOOPE
 
 
 @pytest.mark.parametrize(("name", "read"), WAYS)
-def test_some_fail(
+def test_some_failing_values_leave_the_others_right(
     values: Values, name: str, read: Callable[[list[Task]], list[Any]], tmp_path: Path
 ) -> None:
     fault, kind = FAULTS[name]
@@ -159,10 +159,10 @@ def test_some_fail(
 
 @pytest.mark.parametrize("read", [loaded, looped])
 @pytest.mark.parametrize("name", ["403", "corrupt", "silence"])
-def test_all_fail(
+def test_a_dead_store_fails_in_bounded_time(
     values: Values, name: str, read: Callable[[list[Task]], list[Any]], tmp_path: Path
 ) -> None:
-    """Not after as many deadlines as there are values."""
+    """In far less time than one deadline per value."""
     fault, kind = FAULTS[name]
     values.breaks(fault, values.keys)
     client = values.client(tmp_path / "cache")
@@ -178,7 +178,7 @@ def test_all_fail(
         assert "it was not tried" in str(found[-1])
 
 
-def test_the_first_error_is_raised_in_its_turn(values: Values, tmp_path: Path) -> None:
+def test_the_first_error_is_raised_in_order(values: Values, tmp_path: Path) -> None:
     values.breaks(answer(403, "AccessDenied"), values.keys[3:4])
     step = values.client(tmp_path / "cache").step(str(STEP))
     ids = [int(task.id) for task in step]
@@ -209,7 +209,7 @@ def another_object(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize("fault", [corrupt, another_object, truncate])
 @pytest.mark.parametrize("read", [loaded, looped])
-def test_what_is_wrong_once_is_fetched_again(
+def test_a_wrong_answer_is_fetched_again(
     values: Values, fault: Fault, read: Callable[[list[Task]], list[Any]], tmp_path: Path
 ) -> None:
     spoiled: set[str] = set()

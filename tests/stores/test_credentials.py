@@ -1,4 +1,4 @@
-"""Who reads: where credentials are looked for, in which order, and what is said where there are none."""
+"""Credentials: the places searched, their order, and the messages without any."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from mfc.errors import BadSetting
 from .conftest import filesystem
 
 SERVICE = "AZURE_STORAGE_BLOB_SERVICE_ENDPOINT"
-#: Variables of the machine that runs the tests that decide nothing.
+#: Variables of this machine that affect no test.
 KEPT = ("PATH", "TMPDIR", "SSL_CERT_FILE", "PYTHONPATH")
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Start as a user who has configured nothing, on a machine of nobody's."""
+    """Start as a user without configuration, on a machine without an identity."""
     for name in os.environ:
         if name not in KEPT and not name.startswith(("COV", "PYTEST")):
             monkeypatch.delenv(name)
@@ -46,7 +46,7 @@ def identity() -> Iterator[Tokens]:
 
 
 class Amazon:
-    """A bucket with a file, behind a relay that notes who signs what."""
+    """A bucket with a file, behind a relay that notes the signer of each request."""
 
     def __init__(self, bucket: Bucket, made: Relay) -> None:
         self.bucket, self.relay = bucket, made
@@ -64,7 +64,7 @@ class Amazon:
         exchange.send()
 
     def read(self, **settings: Any) -> str | None:
-        """Read the file; return whose key signed the request."""
+        """Read the file; return the key that signed the request."""
         told = {"S3_ENDPOINT_URL": self.relay.url, "MFC_READ_TIMEOUT": 5, **settings}
         assert filesystem("s3", Config(told)).cat_file(self.path) == b"it"
         return self.signed[-1]
@@ -85,12 +85,14 @@ def write(path: Path, text: str) -> None:
 
 
 class TestAmazon:
-    def test_the_environment(self, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_keys_of_the_environment_are_used(
+        self, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "environment")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         assert amazon.read() == "environment"
 
-    def test_parameters_of_one_client_win(
+    def test_client_parameters_take_precedence(
         self, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "environment")
@@ -100,7 +102,7 @@ class TestAmazon:
         monkeypatch.setenv("METAFLOW_DATATOOLS_CLIENT_PARAMS", json.dumps(keys))
         assert amazon.read() == "given"
 
-    def test_the_shared_file(
+    def test_the_shared_file_is_used(
         self, amazon: Amazon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         keys = "aws_access_key_id = {}\naws_secret_access_key = secret\n"
@@ -113,7 +115,7 @@ class TestAmazon:
         with pytest.raises(PermissionError, match="AWS_PROFILE is 'absent'"):
             amazon.read()
 
-    def test_a_profile_with_a_program(self, amazon: Amazon, tmp_path: Path) -> None:
+    def test_a_profile_with_a_program_is_used(self, amazon: Amazon, tmp_path: Path) -> None:
         keys = {"Version": 1, "AccessKeyId": "program", "SecretAccessKey": "secret"}
         write(tmp_path / "keys.json", json.dumps(keys))
         write(
@@ -121,7 +123,7 @@ class TestAmazon:
         )
         assert amazon.read() == "program"
 
-    def test_a_profile_with_a_role(
+    def test_a_profile_with_a_role_is_used(
         self, amazon: Amazon, moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", moto)
@@ -134,23 +136,23 @@ class TestAmazon:
         )
         signed = amazon.read()
         assert signed is not None
-        assert signed.startswith("ASIA")  # what moto's token service gives
+        assert signed.startswith("ASIA")  # from moto's token service
         assert "/eu-west-1/s3/" in amazon.headers[-1]["authorization"]
 
-    def test_session_variables(self, amazon: Amazon, tmp_path: Path) -> None:
+    def test_session_variables_are_used(self, amazon: Amazon, tmp_path: Path) -> None:
         keys = "aws_access_key_id = session\naws_secret_access_key = secret\n"
         write(tmp_path / ".aws/credentials", f"[other]\n{keys}")
         variables = {"profile": [None, None, "other", None]}
         assert amazon.read(DATATOOLS_SESSION_VARS=variables) == "session"
 
-    def test_the_role_of_a_machine(
+    def test_the_role_of_a_machine_is_used(
         self, amazon: Amazon, identity: Tokens, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", identity.url)
         assert amazon.read() == "ASIAROLE"
         assert amazon.headers[-1]["x-amz-security-token"] == "session"
 
-    def test_the_role_of_a_container(
+    def test_the_role_of_a_container_is_used(
         self, amazon: Amazon, identity: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write(tmp_path / "token", "token")
@@ -158,7 +160,7 @@ class TestAmazon:
         monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "token"))
         assert amazon.read() == "ASIAROLE"
 
-    def test_web_identity(
+    def test_a_web_identity_is_used(
         self, amazon: Amazon, ministack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write(tmp_path / "token", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.")
@@ -167,25 +169,29 @@ class TestAmazon:
         monkeypatch.setenv("AWS_ROLE_SESSION_NAME", "tests")
         files = certificate(tmp_path)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(files[0]))
-        with relay(ministack, files) as secure:  # obstore asks for tokens over TLS alone
+        with relay(ministack, files) as secure:  # obstore requests tokens only over TLS
             monkeypatch.setenv("AWS_ENDPOINT_URL_STS", secure.url)
             signed = amazon.read()
         assert signed is not None
         assert signed.startswith("ASIA")
 
-    def test_unsigned_requests(self, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_requests_can_be_unsigned(
+        self, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         assert amazon.read(MFC_S3_OPTIONS={"skip_signature": True}) is None
         unsigned = {"config": {"signature_version": "unsigned"}}
         assert amazon.read(DATATOOLS_CLIENT_PARAMS=unsigned) is None
-        monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")  # obstore's own, which says nothing here
+        monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")  # obstore's own, ignored here
         with pytest.raises(PermissionError, match="No credentials for S3"):
             amazon.read()
 
-    def test_no_credentials_get_a_sentence(self, amazon: Amazon) -> None:
+    def test_missing_credentials_are_reported(self, amazon: Amazon) -> None:
         with pytest.raises(PermissionError, match="No credentials for S3: neither in METAFLOW_"):
             amazon.read()
 
-    def test_the_requester_pays(self, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_requester_pays_option_is_sent(
+        self, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "environment")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         amazon.read(MFC_S3_OPTIONS={"request_payer": True})
@@ -196,13 +202,13 @@ class TestAmazon:
         with pytest.raises(PermissionError, match="cannot be opened as it is configured.*nonsense"):
             amazon.read(MFC_S3_OPTIONS=options)
 
-    def test_an_endpoint_that_is_none(self, amazon: Amazon) -> None:
+    def test_an_invalid_endpoint_is_reported(self, amazon: Amazon) -> None:
         with pytest.raises(BadSetting, match="METAFLOW_S3_ENDPOINT_URL is 'minio:9000'"):
             amazon.read(S3_ENDPOINT_URL="minio:9000")
 
     @pytest.mark.parametrize("code", ["AuthorizationHeaderMalformed", "PermanentRedirect", ""])
-    def test_a_bucket_in_another_region(self, amazon: Amazon, code: str) -> None:
-        """As Amazon answers: 400 with the region to who signs for another, its name in a header."""
+    def test_a_bucket_in_another_region_is_read(self, amazon: Amazon, code: str) -> None:
+        """As Amazon answers: 400 with the region to a signer for another one, whose name is in a header."""
         region = "<Region>eu-central-1</Region>" if code == "AuthorizationHeaderMalformed" else ""
         status = 301 if code == "PermanentRedirect" else 400
         wrong = answer(
@@ -222,7 +228,7 @@ class TestAmazon:
 
 class TestGoogle:
     def read(self, url: str, bucket: GoogleBucket) -> list[str | None]:
-        """Read a file; return what proved who reads."""
+        """Read a file; return the credential of the request."""
         seen: list[str | None] = []
 
         def note(exchange: Exchange) -> None:
@@ -237,7 +243,7 @@ class TestGoogle:
             assert files.cat_file(f"{bucket.name}/some/root/file") == b"it"
         return seen
 
-    def test_a_service_account(
+    def test_a_service_account_is_used(
         self, fake_gcs: str, identity: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         account = service_account(tmp_path, identity.url)
@@ -245,21 +251,21 @@ class TestGoogle:
         read = self.read(fake_gcs, GoogleBucket(fake_gcs))
         assert str(read[-1]).startswith("Bearer ")
 
-    def test_an_emulator(self, fake_gcs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_emulator_is_used(self, fake_gcs: str, monkeypatch: pytest.MonkeyPatch) -> None:
         bucket = GoogleBucket(fake_gcs)
         bucket.put("file", b"it")
         for host in (fake_gcs, fake_gcs.removeprefix("http://")):
             monkeypatch.setenv("STORAGE_EMULATOR_HOST", host)
             assert filesystem("gs", Config()).size(f"{bucket.name}/some/root/file") == 2
 
-    def test_no_credentials_get_a_sentence(self) -> None:
+    def test_missing_credentials_are_reported(self) -> None:
         with pytest.raises(
             PermissionError, match="No credentials for Google Cloud Storage .*not found"
         ):
             filesystem("gs", Config()).cat_file("bucket/file")
 
     @pytest.mark.parametrize("text", ["{", "{}", "[]"])
-    def test_a_file_that_is_none(
+    def test_an_invalid_file_is_reported(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
     ) -> None:
         write(tmp_path / "account.json", text)
@@ -282,7 +288,7 @@ class TestAzure:
         path = f"{container.name}/some/root/file"
         assert filesystem("azure", config).cat_file(path) == b"it"
 
-    def test_a_connection_string(
+    def test_a_connection_string_is_used(
         self, container: Container, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         text = f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={container.url};"
@@ -294,12 +300,14 @@ class TestAzure:
             self.read(container)
 
     @pytest.mark.parametrize("name", ["AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY"])
-    def test_a_key(self, container: Container, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def test_a_key_is_used(
+        self, container: Container, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
         monkeypatch.setenv(name, KEY)
         self.read(container, AZURE_STORAGE_BLOB_SERVICE_ENDPOINT=container.url)
 
     @pytest.mark.parametrize("mark", ["", "?"])
-    def test_a_signature(
+    def test_a_signature_is_used(
         self, container: Container, monkeypatch: pytest.MonkeyPatch, mark: str
     ) -> None:
         signature = signed(container)
@@ -313,7 +321,7 @@ class TestAzure:
         monkeypatch.delenv("AZURE_STORAGE_SAS_TOKEN")
         self.read(container, AZURE_STORAGE_BLOB_SERVICE_ENDPOINT=f"{container.url}/?{signature}")
 
-    def test_a_managed_identity_through_azure_identity(
+    def test_a_managed_identity_is_used_through_azure_identity(
         self, identity: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if not AZURITE.exists():
@@ -328,20 +336,20 @@ class TestAzure:
                 store.cat_file("absent/file")
         assert [asked for asked in identity.asked if "/msi" in asked]
 
-    def test_no_credentials_get_a_sentence(self) -> None:
+    def test_missing_credentials_are_reported(self) -> None:
         endpoint = "https://account.blob.core.windows.net"
         with pytest.raises(
             PermissionError, match="No credentials for Azure, neither AZURE_STORAGE"
         ):
             filesystem("azure", Config({SERVICE: endpoint})).cat_file("container/file")
 
-    def test_tokens_travel_over_tls_alone(self, container: Container) -> None:
+    def test_tokens_are_sent_over_tls_only(self, container: Container) -> None:
         with pytest.raises(PermissionError, match="over https:// alone"):
             self.read(container, AZURE_STORAGE_BLOB_SERVICE_ENDPOINT=container.url)
         with pytest.raises(PermissionError, match="over https:// alone"):
             self.read(container, **{SERVICE: container.url, "MFC_AZURE_OPTIONS": {"token": "t"}})
 
-    def test_no_account_gets_a_sentence(self, container: Container) -> None:
+    def test_a_missing_account_is_reported(self, container: Container) -> None:
         with pytest.raises(PermissionError, match="No account of Azure: set METAFLOW_AZURE_"):
             self.read(container)
         with pytest.raises(BadSetting, match="expected a URL, https://HOST"):

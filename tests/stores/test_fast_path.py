@@ -1,4 +1,4 @@
-"""Where plain keys make botocore's answer certain, it is not asked, and says the same."""
+"""Where plain keys make botocore's answer certain, botocore is not used, and would answer the same."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ KEYS: tuple[dict[str, str], ...] = (variables("KEY"), variables("KEY", "token"))
 def bare(
     recorder: Recorder, tmp_path: Path, kept_environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Start as a user who has set nothing."""
+    """Start as a user without settings."""
     E("").enter(tmp_path, recorder)
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
         del os.environ[name]
@@ -72,7 +72,7 @@ def bare(
 @pytest.mark.parametrize("keys", KEYS, ids=["keys", "keys and token"])
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("name", BUCKETS)
-def test_what_is_certain_is_what_botocore_says(
+def test_certain_answers_equal_those_of_botocore(
     name: str, endpoint: str | None, keys: dict[str, str]
 ) -> None:
     os.environ.update(keys)

@@ -1,4 +1,4 @@
-"""Whatever a store or the way to it does: the right bytes, or an error that says why, in time."""
+"""Faults of a store and of the network: the right bytes, or an error with the reason, in time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mfc_testing import MemoryProvider
 
 from .conftest import Place
 
-#: Seconds within which a read that is allowed three has to end, on a busy machine.
+#: Seconds within which a read that may take three has to end, on a busy machine.
 BOUND = 30
 
 PASSING: dict[str, tuple[Fault, int]] = {
@@ -45,14 +45,14 @@ PASSING: dict[str, tuple[Fault, int]] = {
 
 
 @pytest.mark.parametrize("name", PASSING)
-def test_what_passes_is_borne(place: Place, name: str) -> None:
+def test_passing_faults_are_retried(place: Place, name: str) -> None:
     place.relay.breaks(*PASSING[name])
     files = place.files()
     assert files.cat_file(place.path) == place.content
     assert files.cat_file(place.path, 1000, 90_000) == place.content[1000:90_000]
 
 
-#: What stays broken: the error, and words of its text.
+#: Lasting faults: the error, and words of its text.
 LASTING: dict[str, tuple[Fault, type[OSError], str]] = {
     "403": (answer(403, "AccessDenied"), PermissionError, "may not read it"),
     "401": (answer(401, ""), PermissionError, "credentials"),
@@ -74,7 +74,7 @@ LASTING: dict[str, tuple[Fault, type[OSError], str]] = {
 
 
 @pytest.mark.parametrize("name", LASTING)
-def test_what_lasts_is_an_error_that_says_why(place: Place, name: str) -> None:
+def test_lasting_faults_are_an_error_with_the_reason(place: Place, name: str) -> None:
     fault, kind, words = LASTING[name]
     place.relay.breaks(fault)
     files = place.files()
@@ -88,8 +88,8 @@ def test_what_lasts_is_an_error_that_says_why(place: Place, name: str) -> None:
     assert "Debug source" not in text
 
 
-def test_nobody_gets_a_byte_that_was_changed(place: Place) -> None:
-    """A filesystem hands out what comes; the client looks at its hash."""
+def test_changed_bytes_are_detected(place: Place) -> None:
+    """A filesystem returns changed bytes; the client checks their hash."""
     blob = pickle.dumps(list(range(1000)), protocol=4)
     sha = hashlib.sha1(blob).hexdigest()
     place.bucket.put(f"Train/data/{sha[:2]}/{sha}", gzip.compress(blob))
@@ -120,19 +120,19 @@ def test_a_missing_bucket_is_named(place: Place) -> None:
         place.files().cat_file(path)
 
 
-def test_nobody_listens(place: Place) -> None:
+def test_a_closed_port_is_reported(place: Place) -> None:
     url = place.relay.url.replace(place.relay.url.split(":")[2].split("/")[0], str(free_port()))
     with pytest.raises(OSError, match="nothing listens at the endpoint"):
         place.files(url).cat_file(place.path)
 
 
-def test_the_name_is_not_known(place: Place) -> None:
+def test_an_unknown_host_is_reported(place: Place) -> None:
     url = place.relay.url.replace("127.0.0.1", "store.invalid")
     with pytest.raises(OSError, match="name is not known"):
         place.files(url).cat_file(place.path)
 
 
-def test_a_certificate_that_is_not_trusted(
+def test_an_untrusted_certificate_is_reported(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with relay(place.bucket.url, certificate(tmp_path)) as secure:
@@ -143,10 +143,10 @@ def test_a_certificate_that_is_not_trusted(
         assert place.files(secure.url).cat_file(place.path) == place.content
 
 
-def test_an_authoritys_certificate_shown_by_a_server(
+def test_an_authoritys_certificate_as_a_servers_is_reported(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The TLS library refuses it as a server's even where it is trusted; the reason is said."""
+    """The TLS library refuses it as a server's even where it is trusted; the message gives the reason."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
     with relay(place.bucket.url, certificate(tmp_path, is_authority=True)) as secure:
@@ -159,10 +159,10 @@ def test_an_authoritys_certificate_shown_by_a_server(
 
 
 @pytest.mark.parametrize("seconds", [0, -1, "soon"])
-def test_a_deadline_that_is_none(place: Place, seconds: object) -> None:
+def test_an_invalid_deadline_is_reported(place: Place, seconds: object) -> None:
     with pytest.raises(BadSetting, match="MFC_READ_TIMEOUT"):
         place.files(MFC_READ_TIMEOUT=seconds)
 
 
-def test_no_deadline(place: Place) -> None:
+def test_an_infinite_deadline_is_accepted(place: Place) -> None:
     assert place.files(MFC_READ_TIMEOUT="inf").size(place.path) == len(place.content)

@@ -1,4 +1,4 @@
-"""The same stores through other filesystems, by settings alone: any protocol of fsspec is one."""
+"""The same stores through other filesystems, by settings only: any protocol of fsspec is supported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mfc_testing import FilesystemTests, MemoryProvider, Store, sample
 
 
 def client(ds_type: str, root: str, options: dict[str, Any]) -> Client:
-    """Return a client of the sample whose values are of a type that fsspec shall serve."""
+    """Return a client of the sample whose values are of a type that fsspec serves."""
     recorded = sample.history(ds_type, root)
     provider = MemoryProvider(recorded.records, recorded.artifacts, recorded.metadata)
     config = {f"FSSPEC_{ds_type.upper()}": options}
@@ -31,7 +31,7 @@ def client(ds_type: str, root: str, options: dict[str, Any]) -> Client:
 
 
 def wrong(asked: Client) -> list[str]:
-    """Return the questions about values that are answered otherwise than by Metaflow."""
+    """Return the queries for values with other answers than Metaflow's."""
     got = sample.asked(asked, "data")
     return [key for key, answer in sample.answers("data").items() if got.get(key) != answer]
 
@@ -62,7 +62,7 @@ def s3fs_options(url: str) -> dict[str, Any]:
     return {**keys, "client_kwargs": {"endpoint_url": url, "region_name": "us-east-1"}}
 
 
-def test_s3_through_s3fs(moto: str) -> None:
+def test_s3_is_read_through_s3fs(moto: str) -> None:
     bucket = Bucket(moto)
     for name, content in sample.datastore().items():
         bucket.put(name, content)
@@ -71,7 +71,7 @@ def test_s3_through_s3fs(moto: str) -> None:
 
 
 @pytest.mark.parametrize(("ds_type", "mark"), [("s3", "s3://"), ("gs", "gs://"), ("azure", "")])
-def test_a_store_that_was_copied_to_a_disk(tmp_path: Path, ds_type: str, mark: str) -> None:
+def test_a_store_copied_to_a_disk_is_read(tmp_path: Path, ds_type: str, mark: str) -> None:
     for name, content in sample.datastore().items():
         file = tmp_path / "copies/bucket/prefix" / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def test_a_store_that_was_copied_to_a_disk(tmp_path: Path, ds_type: str, mark: s
     assert wrong(asked) == []
 
 
-# fsspec leaves the files of a block cache to the collector of garbage.
+# fsspec leaves the files of a block cache to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("wrapper", ["simplecache", "filecache", "blockcache"])
 def test_a_wrapper_around_a_store_is_remote(
@@ -97,7 +97,7 @@ def test_a_wrapper_around_a_store_is_remote(
         "cache_storage": str(tmp_path / "copies"),
     }
     made = any_fsspec.mfc_filesystem("s3", Config({"FSSPEC_S3": options}))
-    assert getattr(made, "local_file") is False  # noqa: B009 - the contract asks in this way
+    assert getattr(made, "local_file") is False  # noqa: B009 - as the client checks it
     monkeypatch.setenv("METAFLOW_CLIENT_CACHE_PATH", str(tmp_path / "cache"))
     asked = client("s3", bucket.root, options)
     assert wrong(asked) == []
@@ -107,7 +107,7 @@ def test_a_wrapper_around_a_store_is_remote(
 
 
 class OneLine(MemoryFileSystem):
-    """A filesystem with one connection: two calls at once are garbage."""
+    """A filesystem with one connection: two concurrent calls give garbage."""
 
     protocol = "oneline"
     busy = threading.Lock()

@@ -1,4 +1,4 @@
-"""Where the cache is: at home, wherever that is, and nowhere without one."""
+"""The place of the cache: in the user's home, if there is one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ print([str(one.message) for one in warned])
 
 
 def reads(folder: Path, prefix: str = "", **variables: str) -> list[str]:
-    """Return what a process says that reads a value and has a home only if it is told so."""
+    """Return the output of a process that reads a value and has a home only if it is given one."""
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     made = subprocess.run(
         [sys.executable, "-c", f"{prefix}{READS}"],
@@ -46,7 +46,7 @@ def reads(folder: Path, prefix: str = "", **variables: str) -> list[str]:
     return made.stdout.splitlines()
 
 
-#: No entry in the list of users, as in a container with a number for a user.
+#: A user without an entry, as in a container with a numeric user.
 NO_ENTRY = """
 import pwd
 def absent(*_):
@@ -55,7 +55,7 @@ pwd.getpwuid = pwd.getpwnam = absent
 """
 
 
-def test_without_a_home_nothing_is_cached_and_the_value_comes(tmp_path: Path) -> None:
+def test_without_a_home_values_are_read_uncached(tmp_path: Path) -> None:
     *values, directory, warned = reads(tmp_path, NO_ENTRY)
     assert values == ["a value"] * 3
     assert directory == "None"

@@ -1,4 +1,4 @@
-"""Results that are in another bucket than the one where they were recorded."""
+"""Results in another bucket than the recorded one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .conftest import filesystem
     ("ds_type", "root"),
     [("s3", "s3://copies/of/results"), ("gs", "gs://copies/of/results"), ("azure", "copies/of")],
 )
-def test_they_are_looked_for_where_the_settings_say(ds_type: str, root: str) -> None:
+def test_moved_results_are_found_by_the_settings(ds_type: str, root: str) -> None:
     settings = {f"DATASTORE_SYSROOT_{ds_type.upper()}": root}
     assert filesystem(ds_type, Config(settings, environment={})).usual_root == root
     assert filesystem(ds_type, Config({}, environment={})).usual_root is None

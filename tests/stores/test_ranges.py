@@ -1,4 +1,4 @@
-"""Parts of objects, as bytes of them are."""
+"""Ranges of objects, compared with slices of bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_a_range_is_a_slice(place: Place, start: int | None) -> None:
         assert files.cat_file(place.path, start, end) == place.content[start:end], (start, end)
 
 
-def test_nothing_has_no_parts(place: Place) -> None:
+def test_an_empty_object_has_empty_ranges(place: Place) -> None:
     place.bucket.put("empty", b"")
     path = place.path.replace("/file", "/empty")
     for start, end in ((None, None), (0, 10), (0, 1 << 22), (5, 10), (5, None)):
@@ -25,7 +25,7 @@ def test_nothing_has_no_parts(place: Place) -> None:
         assert file.read() == b""
 
 
-def test_a_missing_object_has_none_either(place: Place) -> None:
+def test_a_missing_object_has_no_ranges(place: Place) -> None:
     for start, end in ((0, 10), (5, None)):
         with pytest.raises(FileNotFoundError):
             place.files().cat_file(f"{place.path}-absent", start, end)
@@ -40,12 +40,12 @@ def test_an_open_file_is_read_in_parts(place: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "/", "bucket", "bucket/", "bucket/folder/"])
-def test_what_names_no_object(place: Place, name: str) -> None:
+def test_a_path_without_an_object_is_refused(place: Place, name: str) -> None:
     with pytest.raises(FileNotFoundError, match="names no object"):
         place.files().cat_file(name)
 
 
 @pytest.mark.parametrize("name", ["a//b", "a/../b", "a/\ttab", "\ud800"])
-def test_a_key_that_obstore_does_not_take(place: Place, name: str) -> None:
+def test_a_key_that_obstore_rejects_is_reported(place: Place, name: str) -> None:
     with pytest.raises(OSError, match="obstore takes no keys with empty parts"):
         place.files().cat_file(f"{place.bucket.name}/{name}")

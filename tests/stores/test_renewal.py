@@ -1,4 +1,4 @@
-"""Credentials that are renewed while a process reads: found anew, once for all threads, and nothing is lost."""
+"""Credentials renewed while a process reads: found anew, once for all threads, without lost reads."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ EXPIRED = "<Error><Code>ExpiredToken</Code><Message>Told to fail.</Message></Err
 
 @dataclass(frozen=True)
 class Renewal:
-    """Credentials of one kind, and how they are renewed in a running process."""
+    """Credentials of one kind, and their renewal in a running process."""
 
     ds_type: str
     environment: Environment
-    #: Makes new ones, given the home.
+    #: Makes new credentials, given the home.
     renew: Callable[[Path], None]
     settings: dict[str, object]
 
@@ -46,7 +46,7 @@ def _write(path: str, text: str) -> Callable[[Path], None]:
 
 
 def _nothing(home: Path) -> None:
-    """Leave it to the token server, which gives another token each time."""
+    """Leave the renewal to the token server, which gives another token each time."""
 
 
 PROGRAM = "[default]\ncredential_process = cat {home}/keys\n"
@@ -115,7 +115,7 @@ RENEWALS = {
 
 
 def who(seen: Seen) -> str:
-    """Return what says who asks: a key, a token, a signature."""
+    """Return the credential of a request: a key, a token, a signature."""
     signature = seen.headers.get("authorization", "")
     if "Credential=" in signature:
         return signature.partition("Credential=")[2].partition("/")[0]
@@ -125,12 +125,12 @@ def who(seen: Seen) -> str:
 
 
 class Store:
-    """A store that refuses those who have expired, and a token server that gives no token twice."""
+    """A store that refuses expired credentials, and a token server that gives each token once."""
 
     def __init__(self, recorder: Recorder, renewal: Renewal, home: Path) -> None:
         self.recorder, self.renewal, self.home = recorder, renewal, home
         self.expired: set[str] = set()
-        #: How objects are refused.
+        #: The store's refusal.
         self.refusal = Said(EXPIRED, 400 if renewal.ds_type == "s3" else 401)
         self.lookups = 0
         self._lock = threading.Lock()
@@ -154,7 +154,7 @@ class Store:
         return self.files.cat_file(f"bucket/an-object-{number}")
 
     def expire(self) -> None:
-        """Let those who have read be refused from now on."""
+        """Refuse the credentials used so far."""
         self.expired |= {who(seen) for seen in self.recorder.objects}
         self.recorder.seen.clear()
 
@@ -183,7 +183,7 @@ def test_new_credentials_are_found_by_the_next_read(store: Store) -> None:
     assert len(store.recorder.objects) == 2
 
 
-def test_they_are_found_after_reads_that_failed(store: Store) -> None:
+def test_new_credentials_are_found_after_failed_reads(store: Store) -> None:
     assert store.read() == b"it"
     store.expire()
     if not store.lookups:  # a token server gives another token at once
@@ -195,7 +195,7 @@ def test_they_are_found_after_reads_that_failed(store: Store) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_whatever_the_refusal_says(store: Store, status: int) -> None:
+def test_every_kind_of_refusal_renews_the_credentials(store: Store, status: int) -> None:
     store.refusal = Said("", status)
     assert store.read() == b"it"
     store.expire()
@@ -203,7 +203,7 @@ def test_whatever_the_refusal_says(store: Store, status: int) -> None:
     assert store.read(1) == b"it"
 
 
-def test_once_for_all_threads(store: Store) -> None:
+def test_credentials_are_renewed_once_for_all_threads(store: Store) -> None:
     assert store.read() == b"it"
     lookups = store.lookups
     store.expire()
@@ -212,11 +212,11 @@ def test_once_for_all_threads(store: Store) -> None:
         assert set(pool.map(store.read, range(200))) == {b"it"}
     assert store.lookups - lookups <= 1
     refused = len(store.recorder.objects) - 200
-    assert refused <= 16  # those that were on their way
+    assert refused <= 16  # requests in flight
 
 
-def test_half_way_through(store: Store) -> None:
-    """Reading goes on while credentials expire again and again."""
+def test_credentials_may_expire_half_way_through(store: Store) -> None:
+    """Reading continues while credentials expire again and again."""
 
     def read(number: int) -> bytes:
         if number in (50, 100, 150) and store.renewal.renew is _nothing:
@@ -233,8 +233,8 @@ def test_half_way_through(store: Store) -> None:
             assert {*first, *pool.map(store.read, range(100, 200))} == {b"it"}
 
 
-def test_a_refusal_that_is_meant_costs_little(store: Store) -> None:
-    """Who may not read one object reads the others, and is told of it."""
+def test_a_lasting_refusal_costs_few_requests(store: Store) -> None:
+    """A caller without permission for one object gets an error for it, and reads the others."""
     store.refusal = Said("<Error><Code>AccessDenied</Code><Message>No.</Message></Error>", 403)
     assert store.read() == b"it"
     usual = store.answer

@@ -1,4 +1,4 @@
-"""At trust `none`, records lead no reader out of the datastore; at any other, they are followed."""
+"""At trust `none`, records never lead a reader out of the datastore; at other levels, they are followed."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def usual(tmp_path: Path) -> Path:
     return tmp_path / "results/.metaflow"
 
 
-def test_what_is_in_the_root_is_read(usual: Path) -> None:
+def test_content_of_the_root_is_read(usual: Path) -> None:
     blob_in(usual)
     assert client(usual, usual, "none").artifact(str(PATH)).raw == BLOB
 
 
-def test_a_record_that_leads_to_another_root(tmp_path: Path, usual: Path) -> None:
+def test_a_record_of_another_root_is_refused_at_trust_none(tmp_path: Path, usual: Path) -> None:
     blob_in(tmp_path / "elsewhere")
     usual.mkdir(parents=True)
     artifact = client(tmp_path / "elsewhere", usual, "none").artifact(str(PATH))
@@ -60,7 +60,9 @@ def test_a_record_that_leads_to_another_root(tmp_path: Path, usual: Path) -> Non
 
 
 @pytest.mark.parametrize("level", ["file", "shard", "flow"])
-def test_a_link_out_of_the_root(tmp_path: Path, usual: Path, level: str) -> None:
+def test_a_link_out_of_the_root_is_refused_at_trust_none(
+    tmp_path: Path, usual: Path, level: str
+) -> None:
     file = blob_in(tmp_path / "elsewhere")
     depth = {"file": 0, "shard": 1, "flow": 3}[level]
     target = [file, *file.parents][depth]

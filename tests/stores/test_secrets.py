@@ -1,4 +1,4 @@
-"""No secret leaves a store's plugin, whatever is malformed, and no panic of a library either."""
+"""Secrets never leave a store's plugin, whatever is malformed, and neither does a library's panic."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from .test_as_google import account, federated, user
 from .vendors import Environment
 
 E = Environment
-#: What is planted in every secret, and in the base64 of keys.
+#: A mark in every secret, and in the base64 of keys.
 MARK = "pLaNtEdSeCrEt"
 CODED = base64.b64encode(MARK.encode()).decode()
-#: What spoils a value.
+#: Insertions that invalidate a value.
 SPOILT = ("", "\n", "\r\n", " ", "\t", '"', "'", "\\n", "%", "%zz", "\x00", "é", "\u2028", ";", "&", "=", "?", "{", "\ud800")  # fmt: skip
 
 SETTINGS: dict[str, list[tuple[str, Environment]]] = {
@@ -103,7 +103,7 @@ SETTINGS: dict[str, list[tuple[str, Environment]]] = {
     ],
 }  # fmt: skip
 CASES = [(ds_type, name) for ds_type, cases in SETTINGS.items() for name, _ in cases]
-#: What a store answers: it may quote what it was sent.
+#: Answers of a store, which may quote the request.
 ANSWERS = {
     "objects": None,
     "403": Said("<Error><Code>AccessDenied</Code><Message>No.</Message></Error>", 403),
@@ -118,7 +118,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Stage:
-    """A server, a home, and whatever is said."""
+    """A server, a home, and all output."""
 
     recorder: Recorder
     home: Path
@@ -163,7 +163,7 @@ def walked(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def tried(ds_type: str, given: dict[str, Any]) -> BaseException | None:
-    """Read an object; return what was raised."""
+    """Read an object; return the exception."""
     try:
         files = filesystem(ds_type, Config({"MFC_READ_TIMEOUT": 3, "S3_RETRY_COUNT": 0, **given}))
         assert not leaks(f"{files!r} {vars(files)}")
@@ -198,7 +198,7 @@ def test_no_secret_leaves(stage: Stage, ds_type: str, name: str, answer: str) ->
         }
         usable = {key: spoilt(value, part) for key, value in environment.variables.items()}
         if any("\x00" in value or "\ud800" in value for value in usable.values()):
-            continue  # no variable of a process can be such
+            continue  # a process's variables cannot contain it
         place = (
             {SERVICE: "https://ours.blob.core.windows.net"}
             if ds_type == "azure" and "AZURE_STORAGE_CONNECTION_STRING" not in usable
@@ -234,10 +234,10 @@ ODD = st.text(st.sampled_from("aZ0:/@.[]%?#&=-_ \t\n\r\"'\\{}<>|^`~é\u2028"), m
     url=st.tuples(st.sampled_from(["http://", "https://", "HTTP://", "ftp://", ""]), ODD, ODD),
     other=ODD,
 )
-def test_no_setting_is_a_panic(
+def test_invalid_settings_do_not_panic(
     stage: Stage, ds_type: str, url: tuple[str, str, str], other: str
 ) -> None:
-    """Whatever stands in an endpoint, a region or a key: bytes, or an error of ours."""
+    """Any text in an endpoint, a region or a key gives bytes, or an error of mfc."""
     E("", {}, {"AWS_EC2_METADATA_DISABLED": "true"}).enter(stage.home, stage.recorder)
     place = f"{url[0]}{url[1]}127.0.0.1{url[2]}"
     given = {
@@ -252,7 +252,7 @@ def test_no_setting_is_a_panic(
 
 @pytest.mark.parametrize("blank", ["\n", " ", "\t", "\r\n"])
 @pytest.mark.parametrize("ds_type", ["s3", "gs", "azure"])
-def test_blanks_around_an_endpoint_are_no_part_of_it(
+def test_blanks_around_an_endpoint_are_stripped(
     recorder: Recorder, ds_type: str, blank: str, tmp_path: Path, kept_environment: None
 ) -> None:
     E("", {}, variables("key")).enter(tmp_path, recorder)

@@ -1,4 +1,4 @@
-"""Environments of a user and what reads in them: files and variables, a vendor's library, and mfc."""
+"""Environments of a user and their readers: files and variables, a vendor's library, and mfc."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mfc.config import Config
 
 from .conftest import filesystem
 
-#: Variables of the machine that runs the tests that decide nothing.
+#: Variables of this machine that affect no test.
 KEPT = ("PATH", "TMPDIR", "SSL_CERT_FILE", "PYTHONPATH")
 
 
@@ -36,7 +36,7 @@ class Environment:
         )
 
     def enter(self, home: Path, recorder: Recorder) -> None:
-        """Make it the environment of this process."""
+        """Set up the environment of this process."""
         for name in list(os.environ):
             if name not in KEPT and not name.startswith(("COV", "PYTEST")):
                 del os.environ[name]
@@ -65,7 +65,7 @@ UNSET = "<unset>"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was sent for one object; nothing where reading was refused."""
+    """The request for one object; empty where reading was refused."""
 
     requests: tuple[tuple[str, ...], ...]
     error: BaseException | None = field(default=None, compare=False)
@@ -74,7 +74,7 @@ class Outcome:
 def outcome(
     recorder: Recorder, read: Callable[[], Any], told: Callable[[Seen], tuple[str, ...]]
 ) -> Outcome:
-    """Return what a read sends."""
+    """Return the request of a read."""
     recorder.seen.clear()
     error: BaseException | None = None
     try:

@@ -1,4 +1,4 @@
-"""Caches in directories of tests, and what is in them."""
+"""Caches in directories of tests, and their content."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def everything(directory: Path) -> list[Path]:
 
 
 def rows(directory: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """Ask the database as any other program might."""
+    """Query the database as another program might."""
     database = sqlite3.connect(directory / "mfc-blobs-1" / "small", isolation_level=None)
     with contextlib.closing(database):
         return database.execute(statement, values).fetchall()

@@ -94,7 +94,7 @@ def client(provider: MemoryProvider) -> Client:
 
 
 class Site:
-    """A directory that looks as if distributions were installed in it, beside mfc-local alone."""
+    """A directory in the form of an installation with distributions, beside mfc-local alone."""
 
     def __init__(self, directory: Path) -> None:
         self.packages, self.work = directory / "site", directory / "work"
@@ -128,9 +128,9 @@ class Site:
         (folder / "entry_points.txt").write_text(f"[mfc]\n{entries}" if kinds else "")
 
     def module(self, name: str, source: str) -> None:
-        """Write a module; hooks are marked by `hookimpl`, which it has already.
+        """Write a module; `hookimpl`, which marks hooks, is already defined in it.
 
-        Its class `Anything` passes for a filesystem, and is a list.
+        Its class `Anything`, a list, passes for a filesystem.
         """
         text = f"{MODULE}{textwrap.dedent(source)}"
         (self.packages / f"{name}.py").write_text(text)
@@ -151,7 +151,7 @@ class Site:
         ours |= {"HOME": str(self.work), "METAFLOW_USER": "ada"}
         ours |= {"PYTHONPATH": os.pathsep.join(path)}
         return subprocess.run(
-            [sys.executable, "-S", *arguments],  # without what is installed for the tests
+            [sys.executable, "-S", *arguments],  # without the packages installed for the tests
             cwd=self.work,
             env=ours | environment,
             capture_output=True,
@@ -161,7 +161,7 @@ class Site:
         )
 
     def run(self, code: str, **environment: str) -> Any:
-        """Return what `code` gives to `show`; `said` gives the error of a call."""
+        """Return the output of `code`, which calls `show`; `said` gives the error of a call."""
         done = self.command("-c", PRELUDE + textwrap.dedent(code), **environment)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])

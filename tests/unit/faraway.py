@@ -1,4 +1,4 @@
-"""Results in a store far away: a filesystem that counts, may wait, and may hang for ever."""
+"""Results in a remote store: a filesystem that counts, may wait, and may hang."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc_testing import MemoryProvider
 from mfc_testing.memory import IN_MEMORY
 
-#: What a service far away can do.
+#: Capabilities of a remote service.
 REMOTE = attrs.evolve(
     IN_MEMORY,
     remote=Support.FULL,
@@ -33,30 +33,30 @@ REMOTE = attrs.evolve(
     names=Support.FULL,
     metadata=Support.FULL,
 )
-#: Seconds after which a test that waits has failed; none comes near.
+#: Seconds after which a waiting test has failed; tests need far less.
 PATIENCE = 60
 
 #: Settings without a cache.
 OFF = {"MFC_CACHE": "0"}
 
 
-#: Reads with which a loop begins: it reads few ahead at first.
+#: Reads with which a loop begins, while its prefetch window is small.
 _ALONE = 20
 
 
 class FarAway:
-    """Files behind a network that is slow, and perhaps hangs."""
+    """Files behind a slow network that may hang."""
 
     def __init__(self, wait: float = 0.0, together: int = 0) -> None:
         self.files: dict[str, bytes] = {}
         self.wait = wait
-        #: Reads that have to be under way at once before the later ones go on, however slow the
+        #: Reads that have to be in flight at once before the later ones go on, however slow the
         #: machine is.
         self.together = together
-        #: What was asked for: path, start, end.
+        #: Reads so far: path, start, end.
         self.asked: list[tuple[str, int | None, int | None]] = []
         self.sizes: list[str] = []
-        #: Paths that are never answered; and where those wait, until the test is over.
+        #: Paths whose reads hang until the test is over.
         self.hanging: set[str] = set()
         self.over = threading.Event()
         self.most = self._now = 0
@@ -93,7 +93,7 @@ class FarAway:
 
 
 class Asked(MemoryProvider):
-    """A provider that notes what it is asked."""
+    """A provider that notes its calls."""
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
@@ -117,7 +117,7 @@ class Asked(MemoryProvider):
 
 
 class Results:
-    """Runs of flow F with values in a store far away, to be filled by hand."""
+    """Runs of flow F with values in a remote store, to be filled by a test."""
 
     def __init__(self, store: FarAway | None = None) -> None:
         self.store = store or FarAway()
@@ -127,7 +127,7 @@ class Results:
         self._time = 1000
 
     def task(self, text: str, **values: Any) -> Pathspec:
-        """Add a task and what is above it."""
+        """Add a task and its parents."""
         path = Pathspec(tuple(text.split("/")))
         above = [path]
         while len(above[-1].components) > 1:
@@ -176,7 +176,7 @@ def plugin_of(store: Any, kind: str = "far") -> object:
 
 
 def step_of(number: int, value: Callable[[int], Any] = lambda i: i, **store: Any) -> Results:
-    """Return results with a step of so many tasks, each with artifacts `x` and `y`."""
+    """Return results with a step of that many tasks, each with artifacts `x` and `y`."""
     results = Results(FarAway(**store))
     for i in range(number):
         results.task(f"F/1/fit/{i}", x=value(i), y=-i)
@@ -192,7 +192,7 @@ from mfc import load
 
 
 def process(code: str, **options: Any) -> subprocess.Popen[str]:
-    """Start another interpreter, which has what is here."""
+    """Start another interpreter with access to these modules."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(code)],
         stdout=subprocess.PIPE,
@@ -203,7 +203,7 @@ def process(code: str, **options: Any) -> subprocess.Popen[str]:
 
 
 def output(code: str, **options: Any) -> str:
-    """Return what another interpreter prints."""
+    """Return the output of another interpreter."""
     with process(code, **options) as child:
         try:
             out, err = child.communicate(timeout=PATIENCE)
@@ -215,5 +215,5 @@ def output(code: str, **options: Any) -> str:
 
 
 def questions(provider: Asked, since: int = 0) -> Counter[str]:
-    """Return how often a provider was asked what."""
+    """Return the number of calls of a provider, by method."""
     return Counter(question for question, _ in provider.asked[since:])

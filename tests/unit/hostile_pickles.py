@@ -1,6 +1,7 @@
-"""Pickles made to harm: each stands for a kind. `python hostile_pickles.py NAME LEVEL` loads one, and tells what it cost.
+"""Pickles made to harm, one per kind. `python hostile_pickles.py NAME LEVEL` loads one, and prints its cost.
 
-Nothing but opcodes is used, so that they are the same with every version of the libraries they name.
+They are made of opcodes only, so that they are the same with every version of the libraries they
+name.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def counted(stop: int) -> bytes:
 
 
 def fields(entry: bytes, later: bytes, pointer: int) -> bytes:
-    """Return a record whose fields the pickle changes after they were given to numpy."""
+    """Return a record whose fields the pickle changes after passing them to numpy."""
     kept = P + I8 + put(1) + b"0" + O8 + put(2) + b"0}" + lit("a") + entry + b"s" + put(3) + b"0"
     record = (
         call("numpy", "dtype", lit("V8"), lit(False), lit(True))
@@ -196,14 +197,14 @@ PICKLES: dict[str, Callable[[], bytes]] = {
     "ordered-dict-of-items": lambda: P + call("copyreg", "_reconstructor", name("collections", "OrderedDict"), name("builtins", "dict"), lit({"a": 1})) + b".",
     "file-of-the-reader": lambda: P + name("metaflow.datatools.s3", "S3Object") + b")\x81" + pairs(("_path", lit("/etc/hostname")), ("_url", lit("s3://b/k"))) + b"b.",
 }  # fmt: skip
-#: Those that end in a value, which is harmless.
+#: Those that end in a harmless value.
 HARMLESS = {
     "nested-tuples-few", "memo-often", "ordered-dict-of-items", "file-of-the-reader", "config-twice",
 }  # fmt: skip
 
 
 def main() -> None:
-    """Load one, and print seconds, bytes of memory above the bound, and what became of it."""
+    """Load one, and print seconds, bytes of memory above the bound, and the outcome."""
     import resource
 
     from mfc import unpickle

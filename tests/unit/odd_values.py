@@ -1,4 +1,4 @@
-"""Values that callers pass by mistake, or that pretend to be others."""
+"""Values that callers pass by mistake, or that imitate others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 
 class Raising:
-    """Raises whatever is done with it."""
+    """Raises at any use."""
 
     def _fail(self, *_: object) -> Any:
         raise ZeroDivisionError("of the value's own")
@@ -24,7 +24,7 @@ class Raising:
 
 
 class Loose:
-    """Is equal to anything, and has the length of anything."""
+    """Equals anything, and has the length of anything."""
 
     def __eq__(self, other: object) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Artifacts of steps and runs, and loops over tasks: what is read ahead."""
+"""Prefetch: artifacts of steps and runs, and loops over tasks."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_artifacts_of_a_run() -> None:
         lambda step: [task["x"].data for task in step],
     ],
 )
-def test_a_loop_reads_ahead_what_it_asks_for_and_nothing_else(loop: Any) -> None:
+def test_a_loop_prefetches_only_the_artifact_it_reads(loop: Any) -> None:
     results = step_of(150, wait=0.005, together=9)
     assert loop(results.client(**OFF).step("F/1/fit")) == list(range(149, -1, -1))
     assert results.store.reads() == 150
@@ -66,7 +66,7 @@ def test_a_loop_reads_ahead_what_it_asks_for_and_nothing_else(loop: Any) -> None
 
 
 def runs(number: int, unfinished: Collection[int] = (), **store: Any) -> Results:
-    """Return results with so many runs, of which some have no end task."""
+    """Return results with that many runs, some of which have no end task."""
     results = Results(FarAway(**store))
     for i in range(number):
         results.task(f"F/{i}/start/0", x="not this")
@@ -84,7 +84,7 @@ LOOPS = {
 
 @pytest.mark.parametrize("remote", [False, True])
 @pytest.mark.parametrize("loop", sorted(LOOPS))
-def test_a_loop_over_runs_reads_the_next_ones_ahead(loop: str, remote: bool) -> None:
+def test_a_loop_over_runs_prefetches_the_next_ones(loop: str, remote: bool) -> None:
     unfinished = {3, 40, 41, 79}
     together = 0 if remote and loop != "data" else 5
     results = runs(80, unfinished, wait=0.005, together=together)
@@ -95,7 +95,7 @@ def test_a_loop_over_runs_reads_the_next_ones_ahead(loop: str, remote: bool) -> 
     assert together <= results.store.most <= 32
 
 
-def test_a_loop_over_runs_that_is_left_early_has_read_few() -> None:
+def test_a_loop_over_runs_left_early_has_read_few() -> None:
     results = runs(80, wait=0.005)
     for run in itertools.islice(results.client(**OFF).flow("F"), 3):
         assert run.data.x == int(run.id)
@@ -104,7 +104,7 @@ def test_a_loop_over_runs_that_is_left_early_has_read_few() -> None:
 
 
 def test_runs_that_end_differently_give_their_own_values() -> None:
-    """Of one, the record that was read ahead is not that of its newest end task."""
+    """The prefetched record of one run is not that of its newest end task."""
     results = runs(12, wait=0.005)
     for i in (2, 5, 6):
         results.task(f"F/{i}/end/2", x=f"newer {i}", z=1)
@@ -112,7 +112,7 @@ def test_runs_that_end_differently_give_their_own_values() -> None:
     assert loop == [f"newer {i}" if i in (2, 5, 6) else i for i in range(11, -1, -1)]
 
 
-def test_a_loop_over_several_artifacts_reads_each_ahead() -> None:
+def test_a_loop_over_several_artifacts_prefetches_each() -> None:
     results = step_of(100, wait=0.005)
     step = results.client(**OFF).step("F/1/fit")
     assert [a.data for a in step.artifacts("x", "y") if a.id == "x"] == list(range(99, -1, -1))
@@ -120,7 +120,7 @@ def test_a_loop_over_several_artifacts_reads_each_ahead() -> None:
     assert [(t.data.x, t.data.y) for t in step] == [(i, -i) for i in range(99, -1, -1)]
 
 
-def test_windows_grow_from_one() -> None:
+def test_the_prefetch_window_grows_from_one() -> None:
     results = step_of(100, wait=0.005)
     artifacts = results.client(**OFF).step("F/1/fit").artifacts("x")
     reads = []
@@ -134,8 +134,8 @@ def test_windows_grow_from_one() -> None:
     assert reads[4] <= 5 + 16
 
 
-def test_a_loop_without_haste_does_not_lose_its_place() -> None:
-    """Some are passed over, some asked again, some backwards."""
+def test_an_irregular_loop_keeps_its_place() -> None:
+    """Some tasks are skipped, some are read again, some backwards."""
     results = step_of(60)
     client = results.client(**OFF)
     artifacts = list(client.step("F/1/fit").artifacts("x"))
@@ -143,7 +143,7 @@ def test_a_loop_without_haste_does_not_lose_its_place() -> None:
     assert [artifacts[i].data for i in order] == [59 - i for i in order]
 
 
-def test_of_local_files_nothing_is_read_ahead() -> None:
+def test_local_files_are_not_prefetched() -> None:
     results = step_of(30)
     results.store.local_file = True
     step = results.client(**OFF).step("F/1/fit")
@@ -158,7 +158,7 @@ def test_of_local_files_nothing_is_read_ahead() -> None:
     assert results.store.most == 1
 
 
-def test_what_fails_for_one_task_fails_for_no_other() -> None:
+def test_a_failing_task_leaves_the_others_right() -> None:
     results = step_of(12, lambda i: f"value {i}")
     for path in [p for p, content in results.store.files.items() if len(content) % 2]:
         results.store.files[path] = b"damaged"
@@ -186,10 +186,10 @@ def test_what_fails_for_one_task_fails_for_no_other() -> None:
         lambda step: ((task["x"], "x") for task in step),
     ],
 )
-def test_a_listing_that_fails_does_so_at_its_end_and_is_not_cut_short(
+def test_a_failing_listing_fails_after_its_last_value(
     loop: Any, capabilities: Capabilities, whose: str
 ) -> None:
-    """Looking ahead hears of it first, while the values before it are still to come."""
+    """Prefetching meets the failure first, while the values before it are still to come."""
 
     class Fails(Asked):
         def children(self, path, query):
@@ -214,7 +214,7 @@ def test_a_listing_that_fails_does_so_at_its_end_and_is_not_cut_short(
     assert got == list(range(39, 20, -1)) or (len(got) == 40 and whose == "artifacts")
 
 
-def test_what_was_read_ahead_on_another_way_takes_no_memory_for_ever() -> None:
+def test_abandoned_prefetches_are_released() -> None:
     """From block to block backwards; each leaves answers beyond its end."""
     results = step_of(300, lambda i: bytes(2000) + b"%d" % i, wait=0.001)
     client = results.client(MFC_READS_MEMORY=0.05, **OFF)
@@ -227,8 +227,8 @@ def test_what_was_read_ahead_on_another_way_takes_no_memory_for_ever() -> None:
     assert len(row._reads._calls) <= 32
 
 
-def test_a_record_that_changed_meanwhile_has_its_own_value() -> None:
-    """What was read ahead was of the attempt that counted then."""
+def test_a_changed_record_has_its_own_value() -> None:
+    """The prefetched value was of the attempt that counted then."""
     results = step_of(3, lambda i: f"value {i}")
     first, second, _ = results.client(**OFF).step("F/1/fit").artifacts("x")
     row, position = first._row
@@ -239,7 +239,7 @@ def test_a_record_that_changed_meanwhile_has_its_own_value() -> None:
         assert pickle.loads(held.read()) == "value 1"
 
 
-def test_a_record_that_was_read_ahead_is_good_just_now(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prefetched_record_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     artifact = next(iter(step_of(3).client(**OFF).step("F/1/fit").artifacts("x")))
     row, position = artifact._row
     row._begin([(position, artifact._record)])
@@ -248,7 +248,7 @@ def test_a_record_that_was_read_ahead_is_good_just_now(monkeypatch: pytest.Monke
     assert row.recent(position) is None
 
 
-def test_from_many_threads() -> None:
+def test_many_threads_may_share_a_loop() -> None:
     client = step_of(60, wait=0.001).client()
     step = client.step("F/1/fit")
     _isolation.in_threads("load", lambda: list(load(step, "x", "y")))
@@ -256,7 +256,7 @@ def test_from_many_threads() -> None:
     _isolation.in_threads(".data of a listing", lambda: [artifact.data for artifact in shared])
 
 
-def test_the_sample_is_the_same_at_once_as_one_by_one() -> None:
+def test_the_sample_is_the_same_with_prefetch() -> None:
     store = FarAway()
     for name, content in sample.datastore().items():
         store.files[f"root/{name}"] = content
@@ -286,8 +286,8 @@ def test_mixed_stores_need_no_threads_where_they_are_local() -> None:
 
 
 @pytest.mark.parametrize("config", [{}, OFF])
-def test_notes_of_writers_are_read_side_by_side_too(config: dict[str, str]) -> None:
-    """An encoding that is no pickle may need what the writer left beside each task."""
+def test_notes_of_writers_are_prefetched(config: dict[str, str]) -> None:
+    """An encoding other than pickle may need the writer's note beside each task."""
 
     class Noted:
         @staticmethod
@@ -321,7 +321,7 @@ def test_notes_of_writers_are_read_side_by_side_too(config: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize("capabilities", [REMOTE, IN_MEMORY])
-def test_a_loop_reads_ahead_wherever_records_are(capabilities: Capabilities) -> None:
+def test_a_loop_prefetches_wherever_records_are(capabilities: Capabilities) -> None:
     results = step_of(100, wait=0.01)
     client = results.client(results.provider(capabilities=capabilities), MFC_CACHE="0")
     assert [task.data.x for task in client.step("F/1/fit")] == list(reversed(range(100)))

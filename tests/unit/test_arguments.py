@@ -1,4 +1,4 @@
-"""Every parameter of every public function takes what it should, and refuses the rest alike.
+"""Every parameter of every public function accepts valid values, and refuses all others alike.
 
 A new function or parameter without a row in `CALLS` fails the test.
 """
@@ -27,18 +27,18 @@ from mfc.trust import Trust
 from .faraway import step_of
 from .odd_values import odd_values
 
-#: Tells whether a value is of the kind that a parameter takes.
+#: Tells whether a value is valid for a parameter.
 Kind = Callable[[Any], bool]
 
 
 class Call(NamedTuple):
-    """How a parameter is given a value, and which values it takes."""
+    """How to pass a value for a parameter, and the values that it accepts."""
 
     function: str
     parameter: str
     kind: Kind
     give: Callable[[Client, Any], object]
-    #: How errors call it, where that is another name.
+    #: Its name in errors, where it differs.
     named: str = ""
 
 
@@ -143,7 +143,7 @@ def is_address(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-# How each is called
+# Calls
 
 ADDRESS = either(is_address, instance(os.PathLike), lambda value: hasattr(value, "address"))
 STREAM = "stdout"
@@ -310,7 +310,7 @@ def client() -> Client:
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.function}({call.parameter})")
 @pytest.mark.filterwarnings("ignore::mfc.MfcWarning")
-def test_argument_is_taken_or_refused_with_a_sentence(
+def test_argument_is_accepted_or_refused_with_a_message(
     call: Call, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -338,7 +338,7 @@ def test_argument_is_taken_or_refused_with_a_sentence(
 
 
 def members_of(value: Any) -> list[Any]:
-    """Return a value and what it consists of: an error may be about one of these."""
+    """Return a value and its members: an error may be about one of these."""
     try:
         return [value, *value]
     except Exception:
@@ -362,7 +362,7 @@ def public_parameters() -> Iterator[tuple[str, str]]:
 
 #: Classes whose methods take arguments of users.
 OF_USERS = (Client, Metaflow, Flow, Run, Step, Task, DataArtifact, MetaflowCode, Trigger, Trust)
-#: Methods that other tests hold to their arguments, or that are not for users.
+#: Methods whose arguments other tests check, or that are not for users.
 ELSEWHERE = {
     "Trust": "made by `of` and `safe`",
     "Trust.require_any": "for decoders",

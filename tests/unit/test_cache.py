@@ -1,4 +1,4 @@
-"""The cache of blobs: private, never trusted, and never in the way."""
+"""The cache of blobs: private, never trusted, and never an obstacle."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_value_is_fetched_once(tmp_path: Path) -> None:
     assert client.cache.info().blobs == 3
 
 
-def test_cached_values_after_others_are_found(tmp_path: Path) -> None:
+def test_cached_values_are_found_after_misses(tmp_path: Path) -> None:
     results = step_of(200)
     settings = {"CLIENT_CACHE_PATH": str(tmp_path)}
     cached = list(results.client(**settings).step("F/1/fit"))[100:]
@@ -40,12 +40,14 @@ def test_cached_values_after_others_are_found(tmp_path: Path) -> None:
     assert results.store.reads() == 100
     client = results.client(**settings)
     assert list(load(client.step("F/1/fit"), "x")) == list(reversed(range(200)))
-    # It is looked now and then where nothing was found, and a few more may be under way.
+    # An empty cache is checked now and then, and a few more reads may be in flight.
     assert 200 <= results.store.reads() < 220
     assert client.stats.cache_hits > 80
 
 
-def test_it_is_where_platforms_have_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_is_in_the_platforms_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME")
     directory = Cache(Config()).info().directory
@@ -54,7 +56,7 @@ def test_it_is_where_platforms_have_it(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such modes")
-def test_it_is_private(tmp_path: Path) -> None:
+def test_the_cache_is_private(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         cache = busy(cache_in(tmp_path / "root"))
@@ -76,7 +78,9 @@ def test_it_is_private(tmp_path: Path) -> None:
         ({"CLIENT_CACHE_MAX_SIZE": "0"}, "METAFLOW_CLIENT_CACHE_MAX_SIZE"),
     ],
 )
-def test_it_can_be_switched_off(tmp_path: Path, settings: dict[str, str], reason: str) -> None:
+def test_the_cache_can_be_switched_off(
+    tmp_path: Path, settings: dict[str, str], reason: str
+) -> None:
     results = step_of(1)
     for _ in range(2):
         client = results.client(CLIENT_CACHE_PATH=str(tmp_path), **settings)
@@ -86,7 +90,7 @@ def test_it_can_be_switched_off(tmp_path: Path, settings: dict[str, str], reason
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_size_that_is_none_is_told() -> None:
+def test_an_invalid_size_is_reported() -> None:
     with pytest.raises(BadSetting, match="CLIENT_CACHE_MAX_SIZE"):
         Cache(Config({"CLIENT_CACHE_MAX_SIZE": "much"})).info()
 
@@ -113,11 +117,11 @@ def test_info_and_clear(tmp_path: Path) -> None:
     assert all(cache.get(key) is None for key, _ in keys)
 
 
-# Nothing in it is trusted
+# Its content is never trusted
 
 
 @pytest.mark.parametrize("size", [SMALL + 1, LARGE])
-def test_a_file_that_is_another_is_thrown_away(tmp_path: Path, size: int) -> None:
+def test_a_file_with_other_content_is_removed(tmp_path: Path, size: int) -> None:
     cache = cache_in(tmp_path)
     key, content = entry(b"r" * size)
     cache.put(key, content)
@@ -127,8 +131,8 @@ def test_a_file_that_is_another_is_thrown_away(tmp_path: Path, size: int) -> Non
 
 
 @pytest.mark.parametrize("key", ["../victim", "g" * 40, "abc", "\0" * 40, "\u00e9" * 40, ""])
-def test_what_is_no_key_is_not_looked_for(tmp_path: Path, key: str) -> None:
-    """A recorded key may be anything; nothing but an entry is read by it, and none is removed."""
+def test_invalid_keys_are_not_looked_up(tmp_path: Path, key: str) -> None:
+    """A recorded key may be any text: it reads only its own entry, and removes none."""
     settings = {"CLIENT_CACHE_PATH": str(tmp_path / "cache")}
     good = step_of(3)
     assert list(load(good.client(**settings).step("F/1/fit"), "x")) == [2, 1, 0]
@@ -159,7 +163,7 @@ def test_a_damaged_file_is_fetched_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
-def test_links_and_pipes_are_no_entries(tmp_path: Path) -> None:
+def test_links_and_pipes_are_ignored(tmp_path: Path) -> None:
     cache = cache_in(tmp_path)
     key, content = own_file(b"content")
     elsewhere = tmp_path / "elsewhere"
@@ -179,7 +183,7 @@ def test_links_and_pipes_are_no_entries(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "sha", ["../root/theirs", "../../theirs", "..", "", "x" * 40, "AB" * 20, "\0" * 40, "é" * 40]
 )
-def test_a_key_leads_nowhere_else(tmp_path: Path, sha: str) -> None:
+def test_a_key_never_leads_out_of_the_cache(tmp_path: Path, sha: str) -> None:
     theirs = tmp_path / "root" / "theirs"
     results = step_of(3)
     results.artifacts[0] = attrs.evolve(results.artifacts[0], sha=sha)
@@ -213,7 +217,7 @@ def test_nothing_is_written_through_links(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no owners of that kind")
 @pytest.mark.parametrize("which", ["mfc-blobs-1", "."])
-def test_a_directory_of_somebody_else_is_not_used(
+def test_a_directory_of_another_user_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     root = tmp_path / "root"
@@ -236,7 +240,7 @@ def test_a_directory_of_somebody_else_is_not_used(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such modes")
-def test_a_directory_that_everybody_may_exchange_is_not_used(tmp_path: Path) -> None:
+def test_a_directory_that_other_users_may_replace_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     with pytest.warns(MfcWarning, match="everybody"):
@@ -245,10 +249,10 @@ def test_a_directory_that_everybody_may_exchange_is_not_used(tmp_path: Path) -> 
     assert cache_in(tmp_path / "open").info().directory
 
 
-# It is never in the way
+# It is never an obstacle
 
 
-def test_where_it_cannot_be_values_are_read(tmp_path: Path) -> None:
+def test_values_are_read_without_a_usable_cache(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     results = step_of(2)
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
@@ -260,7 +264,7 @@ def test_where_it_cannot_be_values_are_read(tmp_path: Path) -> None:
         client.cache.clear()
 
 
-def test_the_usual_place_is_missed_in_silence(
+def test_an_unusable_default_folder_gives_no_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -270,7 +274,7 @@ def test_the_usual_place_is_missed_in_silence(
     assert client.cache.info().off
 
 
-def test_it_may_vanish(tmp_path: Path) -> None:
+def test_the_cache_may_vanish(tmp_path: Path) -> None:
     cache = cache_in(tmp_path / "root")
     cache.put(*entry(b"one"))
     for path in sorted((tmp_path / "root").rglob("*"), reverse=True):
@@ -284,10 +288,8 @@ def test_it_may_vanish(tmp_path: Path) -> None:
     ("room", "size", "blobs"),
     [(1 << 20, 2_000_000, 1), (1 << 20, 20_000_000, 1), (0, 10, 0), (0, 20_000_000, 0)],
 )
-def test_a_full_disk_loses_nothing_but_the_entry(
-    tmp_path: Path, room: int, size: int, blobs: int
-) -> None:
-    """No file can grow beyond some size: as on a full disk, writing fails, at once or half-way."""
+def test_a_full_disk_loses_only_the_entry(tmp_path: Path, room: int, size: int, blobs: int) -> None:
+    """File size is limited: as on a full disk, writing fails, at once or half-way."""
     code = f"""
     import resource, signal
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -321,7 +323,7 @@ def test_a_full_disk_keeps_no_files_open(tmp_path: Path) -> None:
     assert output(code) == "1"
 
 
-def test_half_an_entry_is_none(tmp_path: Path) -> None:
+def test_a_truncated_entry_is_ignored(tmp_path: Path) -> None:
     cache = cache_in(tmp_path)
     key, content = entry(b"content")
     new = cache.new(key)
@@ -335,7 +337,7 @@ def test_half_an_entry_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are another matter there")
-def test_who_is_killed_leaves_no_wrong_entry(tmp_path: Path) -> None:
+def test_a_killed_writer_leaves_no_wrong_entry(tmp_path: Path) -> None:
     code = f"""
     results = step_of(400, lambda i: os.urandom(50_000))
     client = results.client(CLIENT_CACHE_PATH={str(tmp_path)!r})
@@ -359,7 +361,7 @@ def test_who_is_killed_leaves_no_wrong_entry(tmp_path: Path) -> None:
         assert cache.get(entry(b"after")[0]) == b"after"
 
 
-def test_ten_processes_share_it(tmp_path: Path) -> None:
+def test_ten_processes_share_the_cache(tmp_path: Path) -> None:
     code = f"""
     import json
     results = step_of(60, lambda i: bytes([i]) * 40_000)

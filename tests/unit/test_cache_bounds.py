@@ -1,4 +1,4 @@
-"""The cache is bounded, whoever writes to it."""
+"""The cache is bounded, whichever processes write to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .caches import aged, busy, cache_in, entry, everything, own_file, place, ro
 from .faraway import Results, step_of
 
 
-def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
+def test_the_least_recently_used_file_is_evicted_first(tmp_path: Path) -> None:
     cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.5)
     entries = [entry(bytes([i]) * 100_000) for i in range(5)]
     for hours, (key, content) in enumerate(entries[:4]):
@@ -27,7 +27,7 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     assert left == [True, False, True, True, True]
 
 
-def test_small_entries_that_were_not_used_for_longest_go_first(tmp_path: Path) -> None:
+def test_the_least_recently_used_small_entry_is_evicted_first(tmp_path: Path) -> None:
     cache = busy(cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.86))
     entries = [entry(os.urandom(8_000)) for _ in range(98)]
     for key, content in entries:
@@ -45,7 +45,7 @@ def test_small_entries_that_were_not_used_for_longest_go_first(tmp_path: Path) -
 
 
 def test_many_small_entries_are_bounded(tmp_path: Path) -> None:
-    """All of one minute; and files are no exception."""
+    """All of the same minute, with files included."""
     cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=1)
     for i in range(3000):
         cache.put(*entry(b"%d" % i * 100))
@@ -58,7 +58,7 @@ def test_many_small_entries_are_bounded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [2100, SMALL])
-def test_what_the_database_leaves_empty_counts(tmp_path: Path, size: int) -> None:
+def test_unused_space_of_the_database_counts(tmp_path: Path, size: int) -> None:
     """Of 2100 bytes, a page of 4096 holds no two."""
     cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=8)
     database, most = tmp_path / "mfc-blobs-1" / "small", 0
@@ -69,7 +69,7 @@ def test_what_the_database_leaves_empty_counts(tmp_path: Path, size: int) -> Non
     assert 7_000_000 < most < 9_600_000
 
 
-def test_the_whole_is_counted_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_total_is_recounted_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=10)
     cache.put(*entry(bytes(20_000)))
     listed = []
@@ -92,9 +92,7 @@ def test_writers_of_a_single_entry_count(tmp_path: Path, monkeypatch: pytest.Mon
         assert cache_in(tmp_path).info().bytes <= 600_000
 
 
-def test_what_is_written_while_another_counts_is_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_writes_during_a_recount_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     note = tmp_path / "mfc-blobs-1" / "size"
     cache, other = (cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=1) for _ in range(2))
     cache.put(*entry(b"x"))
@@ -112,7 +110,7 @@ def test_what_is_written_while_another_counts_is_counted(
     assert int(first.split()[0]) + sum(map(int, others)) >= 100_000
 
 
-def test_what_killed_writers_left_is_swept(tmp_path: Path) -> None:
+def test_files_of_killed_writers_are_removed(tmp_path: Path) -> None:
     cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.1)
     key, content = entry(b"x" * 50_000)
     cache.put(key, content)
@@ -126,7 +124,7 @@ def test_what_killed_writers_left_is_swept(tmp_path: Path) -> None:
     assert (half.exists(), fresh.exists()) == (False, True)
 
 
-def test_an_unreadable_count_is_counted_anew(tmp_path: Path) -> None:
+def test_an_unreadable_total_is_recounted(tmp_path: Path) -> None:
     cache = cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.3)
     for i in range(3):
         cache.put(*entry(bytes([i]) * 60_000))
@@ -137,7 +135,7 @@ def test_an_unreadable_count_is_counted_anew(tmp_path: Path) -> None:
     assert cache.info().bytes <= 300_000
 
 
-def test_one_blob_may_not_take_all_of_it(tmp_path: Path) -> None:
+def test_one_blob_may_not_fill_the_cache(tmp_path: Path) -> None:
     results = Results()
     results.task("F/1/fit/1", x=os.urandom(7_000_000), y=1)
     client = results.client(CLIENT_CACHE_PATH=str(tmp_path), CLIENT_CACHE_MAX_SIZE=8)
@@ -147,8 +145,8 @@ def test_one_blob_may_not_take_all_of_it(tmp_path: Path) -> None:
     assert not [path for path in everything(tmp_path) if "." in path.name]
 
 
-def test_what_is_gone_in_the_store_is_still_known(tmp_path: Path) -> None:
-    """A blob never changes; whether it is still there is not asked."""
+def test_a_cached_blob_outlives_the_store(tmp_path: Path) -> None:
+    """A blob never changes, so the store is not checked again."""
     results = step_of(1)
     client = results.client(CLIENT_CACHE_PATH=str(tmp_path))
     assert client.task("F/1/fit/0").data.x == 0

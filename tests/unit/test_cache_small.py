@@ -1,4 +1,4 @@
-"""The cache's small entries, which are rows of a database."""
+"""The cache's small entries, stored as rows of a database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .faraway import output, step_of
 
 
 @pytest.mark.parametrize("wrong", [b"wrong", "text", 7, None, b"", bytes(SMALL + 1)])
-def test_a_row_that_is_another_is_thrown_away(tmp_path: Path, wrong: object) -> None:
+def test_a_row_with_other_content_is_removed(tmp_path: Path, wrong: object) -> None:
     results = step_of(3)
     settings = {"CLIENT_CACHE_PATH": str(tmp_path)}
     client = results.client(**settings)
@@ -31,20 +31,18 @@ def test_a_row_that_is_another_is_thrown_away(tmp_path: Path, wrong: object) -> 
     rows(tmp_path, "UPDATE small SET content = ?", wrong)
     for _ in range(2):
         assert list(load(results.client(**settings).step("F/1/fit"), "x")) == [2, 1, 0]
-        assert results.store.reads() == 5  # the first one came alone, and is a file
+        assert results.store.reads() == 5  # the first one came alone, and became a file
 
 
 @pytest.mark.parametrize(("column", "wrong"), [("content", None), ("used", "x"), ("used", None)])
-def test_rows_that_cannot_be_counted_are_thrown_away(
-    tmp_path: Path, column: str, wrong: object
-) -> None:
+def test_uncountable_rows_are_removed(tmp_path: Path, column: str, wrong: object) -> None:
     cache = busy(cache_in(tmp_path, CLIENT_CACHE_MAX_SIZE=0.1))
     for text in (b"first", b"second"):
         cache.put(*entry(text))
     assert cache.info().blobs == 3
     rows(tmp_path, f"UPDATE small SET {column} = ?", wrong)
     for i in range(10):
-        cache.put(*own_file(b"%d" % i))  # too much: all are counted
+        cache.put(*own_file(b"%d" % i))  # too much: all are recounted
     cache.put(*entry(b"third"))
     assert cache.info().blobs > 1
     assert cache.find([entry(b"third")[0]])
@@ -70,7 +68,7 @@ def overwritten(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [no_database, another_schema, cut_short, overwritten])
-def test_a_damaged_database_begins_anew(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+def test_a_damaged_database_is_replaced(tmp_path: Path, damage: Callable[[Path], object]) -> None:
     results = step_of(200)
     settings = {"CLIENT_CACHE_PATH": str(tmp_path)}
     expected = list(reversed(range(200)))
@@ -78,7 +76,7 @@ def test_a_damaged_database_begins_anew(tmp_path: Path, damage: Callable[[Path],
     assert list(load(client.step("F/1/fit"), "x")) == expected
     assert client.cache.info().blobs == 200
     del client
-    gc.collect()  # closes the database, which remembers what it has read
+    gc.collect()  # closes the database, whose connection caches its reads
     damage(tmp_path / "mfc-blobs-1" / "small")
     for _ in range(3):
         assert list(load(results.client(**settings).step("F/1/fit"), "x")) == expected
@@ -93,7 +91,7 @@ def test_a_damaged_database_begins_anew(tmp_path: Path, damage: Callable[[Path],
     assert rows(tmp_path, "SELECT key FROM small")
 
 
-def test_a_database_that_nobody_finished_is_made(tmp_path: Path) -> None:
+def test_an_unfinished_database_is_completed(tmp_path: Path) -> None:
     results = step_of(100)
     settings = {"CLIENT_CACHE_PATH": str(tmp_path)}
     results.client(**settings).cache.info()
@@ -104,7 +102,7 @@ def test_a_database_that_nobody_finished_is_made(tmp_path: Path) -> None:
     assert len(rows(tmp_path, "SELECT * FROM small")) == 99
 
 
-def test_two_that_make_the_database_at_once_both_write(
+def test_two_concurrent_creators_of_the_database_both_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = tmp_path / "mfc-blobs-1" / "small"
@@ -121,7 +119,7 @@ def test_two_that_make_the_database_at_once_both_write(
 
 
 def amid(cache: Cache, act: Callable[[], object]) -> None:
-    """Do something while the database is written to."""
+    """Run a function while the database is written to."""
 
     def question(connection: sqlite3.Connection) -> bool:
         with _small._transaction(connection):
@@ -134,7 +132,7 @@ def amid(cache: Cache, act: Callable[[], object]) -> None:
     assert holdings.small._ask(question, made=True)
 
 
-def test_a_cache_may_be_collected_while_another_writes(tmp_path: Path) -> None:
+def test_a_cache_may_be_garbage_collected_during_a_write(tmp_path: Path) -> None:
     cache, other = busy(cache_in(tmp_path)), cache_in(tmp_path)
     cache.put(*entry(b"first"))
     assert cache.info().blobs == 2
@@ -151,7 +149,7 @@ def test_a_cache_may_be_collected_while_another_writes(tmp_path: Path) -> None:
     assert cache.info().blobs == 3
 
 
-def test_an_interrupted_question_is_over(tmp_path: Path) -> None:
+def test_an_interrupted_query_is_ended(tmp_path: Path) -> None:
     cache = busy(cache_in(tmp_path))
 
     def interrupt() -> None:
@@ -167,7 +165,7 @@ def test_an_interrupted_question_is_over(tmp_path: Path) -> None:
 
 
 def test_a_process_is_not_forked_while_a_thread_writes(tmp_path: Path) -> None:
-    """The child has the thread's locks in its memory, and they would be held for ever."""
+    """The child's memory has the thread's locks, which would stay held."""
     _isolation.needs_fork()
     cache = busy(cache_in(tmp_path))
     writes, over = threading.Event(), threading.Event()
@@ -187,7 +185,7 @@ def test_a_process_is_not_forked_while_a_thread_writes(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 @pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
-def test_what_is_no_file_is_no_database(tmp_path: Path, kind: str) -> None:
+def test_a_database_that_is_not_a_file_is_ignored(tmp_path: Path, kind: str) -> None:
     cache = busy(cache_in(tmp_path))
     place, theirs = tmp_path / "mfc-blobs-1" / "small", tmp_path / "theirs"
     theirs.write_bytes(b"")
@@ -203,8 +201,8 @@ def test_what_is_no_file_is_no_database(tmp_path: Path, kind: str) -> None:
     assert theirs.read_bytes() == b""
 
 
-def test_small_entries_wait_for_others(tmp_path: Path) -> None:
-    """Those of other processes see them soon, those of other clients at once."""
+def test_small_entries_are_written_in_batches(tmp_path: Path) -> None:
+    """Other processes see them soon, other clients at once."""
     cache, other = busy(cache_in(tmp_path)), cache_in(tmp_path)
     entries = [entry(b"%d" % i) for i in range(100)]
     for key, content in entries:
@@ -218,7 +216,7 @@ def test_small_entries_wait_for_others(tmp_path: Path) -> None:
     assert len(rows(tmp_path, "SELECT * FROM small")) == 101
 
 
-def test_small_entries_do_not_wait_for_long(
+def test_batches_of_small_entries_are_written_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = busy(cache_in(tmp_path))
@@ -229,7 +227,7 @@ def test_small_entries_do_not_wait_for_long(
     assert len(rows(tmp_path, "SELECT * FROM small")) == 2
 
 
-def test_what_is_cleared_takes_no_disk(tmp_path: Path) -> None:
+def test_clearing_frees_the_disk(tmp_path: Path) -> None:
     cache, database = busy(cache_in(tmp_path)), tmp_path / "mfc-blobs-1" / "small"
     for i in range(200):
         cache.put(*entry(b"%d" % i * 2000))
@@ -247,14 +245,14 @@ def test_equal_values_are_cached_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(kept) == 1
 
 
-def test_an_entry_that_comes_alone_is_a_file(tmp_path: Path) -> None:
+def test_an_isolated_entry_is_a_file(tmp_path: Path) -> None:
     cache = cache_in(tmp_path)
     cache.put(*entry(b"alone"))
     assert place(tmp_path, entry(b"alone")[0]).read_bytes() == b"alone"
     assert cache.get(entry(b"alone")[0]) == b"alone"
 
 
-def test_what_waits_is_written_at_the_end(tmp_path: Path) -> None:
+def test_a_pending_batch_is_written_at_exit(tmp_path: Path) -> None:
     code = f"""
     results = step_of(50)
     client = results.client(CLIENT_CACHE_PATH={str(tmp_path)!r})
@@ -281,14 +279,14 @@ def test_a_forked_child_leaves_the_database_to_its_parent(tmp_path: Path) -> Non
     assert cache.info().blobs == 4
 
 
-def test_a_database_that_others_use_is_not_waited_for_for_long(tmp_path: Path) -> None:
+def test_a_locked_database_is_waited_for_briefly(tmp_path: Path) -> None:
     cache = busy(cache_in(tmp_path))
     cache.put(*entry(b"first"))
     assert cache.info().blobs == 2
     other = sqlite3.connect(tmp_path / "mfc-blobs-1" / "small", isolation_level=None)
     with contextlib.closing(other):
         other.execute("BEGIN EXCLUSIVE")
-        for i in range(6):  # each waits for a second, until it is thought to be hopeless
+        for i in range(6):  # each waits for a second, until the cache gives up
             assert cache.get(entry(b"first")[0]) is None
             cache.put(*entry(b"%d" % i))
         other.execute("ROLLBACK")

@@ -76,7 +76,7 @@ def test_objects_keep_the_namespace_and_provider_of_their_making(provider: Memor
     assert not flow["2"].is_in_namespace()
 
 
-def test_outside_of_the_namespace_is_told_from_absent(provider: MemoryProvider) -> None:
+def test_not_in_namespace_differs_from_not_found(provider: MemoryProvider) -> None:
     client = Client(provider, namespace="user:ada")
     with pytest.raises(
         MetaflowNamespaceMismatch, match=r"Run\('Score/3'\) not in namespace 'user:ada'"
@@ -89,7 +89,7 @@ def test_outside_of_the_namespace_is_told_from_absent(provider: MemoryProvider) 
     assert Run("Score/3", client=client, _namespace_check=False).id == "3"
 
 
-def test_a_missing_child_is_a_key_error_with_a_sentence(client: Client) -> None:
+def test_a_missing_child_is_a_key_error_with_a_message(client: Client) -> None:
     run = client.run("Train/2")
     with pytest.raises(KeyError) as caught:
         run["gone"]
@@ -101,7 +101,7 @@ def test_a_missing_child_is_a_key_error_with_a_sentence(client: Client) -> None:
             run[bad]
 
 
-def test_an_empty_listing_says_when_the_namespace_is_why(provider: MemoryProvider) -> None:
+def test_an_empty_listing_warns_if_the_namespace_is_the_reason(provider: MemoryProvider) -> None:
     hidden = Client(provider, namespace="user:eve").flows().flows
     assert hidden == []
     assert "namespace 'user:eve'" in repr(hidden)
@@ -111,7 +111,7 @@ def test_an_empty_listing_says_when_the_namespace_is_why(provider: MemoryProvide
     assert "namespace(None)" in repr(runs)
 
 
-def test_status_says_why(client: Client) -> None:
+def test_status_has_a_reason(client: Client) -> None:
     assert client.run("Train/2").status == "completed"
     failed = client.run("Train/1").status
     assert failed == "failed"
@@ -138,12 +138,12 @@ def test_trust_none_refuses_values_but_not_states(provider: MemoryProvider) -> N
         Client(trust="some")
 
 
-def test_a_value_that_is_gone_says_where_it_was_looked_for(client: Client) -> None:
+def test_the_error_for_a_missing_value_names_the_places_searched(client: Client) -> None:
     with pytest.raises(MetaflowDataMissing, match="/nowhere/Train/data/24/2473d467"):
         client.artifact("Train/2/end/2/x").raw  # noqa: B018
 
 
-def test_tags_change_and_the_object_shows_it(client: Client) -> None:
+def test_changed_tags_show_on_the_object(client: Client) -> None:
     run = client.run("Train/2")
     run.add_tags(tag for tag in ["new", "user:ada"])
     assert run.user_tags == {"red", "new"}
@@ -221,7 +221,7 @@ def test_events_of_plugins_and_of_metaflow_add_up(provider: MemoryProvider) -> N
     assert names(**{"execution-triggers": theirs, "mine": "ours"}) == ["theirs", "ours"]
 
 
-def test_nobody_sees_everything_with_a_warning(provider: MemoryProvider) -> None:
+def test_an_unknown_user_sees_everything_with_a_warning(provider: MemoryProvider) -> None:
     client = Client(provider, config=mfc.config.Config(environment=NOBODY))
     with pytest.warns(MfcWarning, match="seeing all runs"):
         assert client.namespace is None
@@ -235,14 +235,14 @@ def test_a_namespace_must_be_text(client: Client) -> None:
         client.namespace = 5  # type: ignore[assignment]
 
 
-def test_nothing_changes_when_a_provider_cannot_be_had(client: Client) -> None:
+def test_a_failing_provider_changes_nothing(client: Client) -> None:
     before = client.provider.address
     with pytest.raises(PluginNotFound, match="nonsense"):
         client.use("nonsense://nowhere")
     assert client.provider.address == before
 
 
-def test_stats_count_questions(client: Client) -> None:
+def test_stats_count_queries(client: Client) -> None:
     before = client.stats
     client.run("Train/2")
     assert (client.stats - before).calls == 1
@@ -255,7 +255,7 @@ def test_the_global_functions_act_on_the_current_client(provider: MemoryProvider
         assert mfc.get_metadata() == "memory@"
 
 
-def test_objects_compare_by_what_they_are(provider: MemoryProvider, client: Client) -> None:
+def test_objects_compare_by_their_identity(provider: MemoryProvider, client: Client) -> None:
     other = Client(provider, namespace=None)
     assert client.run("Train/2") == other.run("Train/2")
     assert len({client.run("Train/2"), other.run("Train/2"), client.run("Train/1")}) == 2
@@ -267,7 +267,7 @@ def test_objects_compare_by_what_they_are(provider: MemoryProvider, client: Clie
     assert elsewhere.run("Train/2") != client.run("Train/2")
 
 
-def test_showing_reads_nothing(client: Client) -> None:
+def test_a_repr_reads_nothing(client: Client) -> None:
     task = client.task("Train/2/end/2")
     before = client.stats
     assert repr(task) == "Task('Train/2/end/2')"

@@ -1,4 +1,4 @@
-"""Code packages of both layouts are read, and nothing gets out of the directory."""
+"""Code packages of both layouts are read, and are never extracted outside the directory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ INFO = {
     "script": "tiny.py",
     "ext_info": [{}, {}],
 }
-#: What the same run recorded beside the location of its package.
+#: Metadata of the same run beside the location of its package.
 METADATA = '{"version": 0, "archive_format": "tgz", "mfcontent_version": 1}'
 USERS = {"tiny.py": SOURCE, "metaflow_notes/n.py": b"notes\n", "sub/lib.py": b"X=1\n"}
 
@@ -152,7 +152,7 @@ def test_tarballs_are_independent() -> None:
         first.getnames()
 
 
-def test_a_flow_file_outside_the_package_is_none() -> None:
+def test_an_unpackaged_flow_file_is_none() -> None:
     """As in Metaflow: a script without the suffix .py runs, but is not packaged."""
     layout = {name: content for name, content in V1.items() if name != "tiny.py"}
     assert package(layout=layout).flowspec is None
@@ -189,7 +189,7 @@ def test_of_several_members_with_one_name_the_last_counts(tmp_path: Path) -> Non
     ],
     ids=range(18),
 )
-def test_a_bad_archive_says_what_is_wrong(blob: bytes, reason: str) -> None:
+def test_a_bad_archive_is_reported_with_the_reason(blob: bytes, reason: str) -> None:
     with pytest.raises(BadCodePackage) as caught:
         CodePackage.read(blob, LOCATION, None)
     assert reason in caught.value.reason
@@ -248,7 +248,7 @@ def test_an_unsafe_member_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize("name", ["..\\escaped.py", "C:\\escaped.py", "C:escaped.py", "a:b"])
-def test_on_windows_no_name_leads_elsewhere(
+def test_on_windows_names_never_lead_out_of_the_directory(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_archive, "_NO_FILE_HAS", frozenset("\\:"))
@@ -268,7 +268,7 @@ def test_a_link_within_the_package_is_written_as_the_file_it_means(tmp_path: Pat
     assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
 
 
-def test_a_link_that_was_there_before_is_not_written_through(tmp_path: Path) -> None:
+def test_an_existing_link_is_not_written_through(tmp_path: Path) -> None:
     outside, inside = tmp_path / "outside", tmp_path / "inside"
     outside.mkdir()
     inside.mkdir()
@@ -280,7 +280,7 @@ def test_a_link_that_was_there_before_is_not_written_through(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
-def test_a_file_that_was_there_before_is_replaced_not_written_into(link, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_existing_file_is_replaced_not_written_into(link, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     outside, inside = tmp_path / "precious.py", tmp_path / "inside"
     outside.write_text("precious")
     inside.mkdir()
@@ -307,13 +307,13 @@ def test_a_file_is_executable_or_not_and_nothing_more(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o666 & ~umask
 
 
-def test_what_expands_too_far_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_that_expands_too_far_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_archive, "EXPANDED_LIMIT", 100_000)
     with pytest.raises(BadCodePackage, match="expands to more than"):
         package(("zeros", bytes(100_000)))
 
 
-def test_links_do_not_multiply_what_is_written(
+def test_links_do_not_multiply_the_written_bytes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     links = [special(f"link{n}", tarfile.LNKTYPE, "zeros") for n in range(10)]
@@ -332,8 +332,8 @@ def test_too_many_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("size", [-512, -1, 10**6, 2**62])
-def test_a_size_that_cannot_be_is_refused(size: int) -> None:
-    """A negative one sends some releases of `tarfile` round in circles."""
+def test_an_impossible_size_is_refused(size: int) -> None:
+    """A negative size sends some releases of `tarfile` into endless loops."""
     header = tarfile.TarInfo("tiny.py")
     header.size = size
     blob = gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(10240))
@@ -342,7 +342,7 @@ def test_a_size_that_cannot_be_is_refused(size: int) -> None:
 
 
 def sparse(content: bytes) -> bytes:
-    """Return a tgz of one member that says it is a sparse file, GNU format 1.0."""
+    """Return a tgz of one member declared as a sparse file, GNU format 1.0."""
     header = tarfile.TarInfo("INFO")
     header.size = len(content)
     header.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
@@ -363,7 +363,7 @@ def test_a_sparse_file_is_not_read() -> None:
     ],
     ids=["sparse map", "headers without end"],
 )
-def test_what_tarfile_itself_stumbles_over_is_refused(blob: bytes) -> None:
+def test_archives_that_crash_tarfile_are_refused(blob: bytes) -> None:
     with pytest.raises(BadCodePackage, match=r"not a readable \.tgz"):
         CodePackage.read(blob, LOCATION, None)
 

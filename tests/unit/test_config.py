@@ -40,7 +40,7 @@ def test_an_empty_variable_counts_as_set(tmp_path: Path) -> None:
     assert config(tmp_path, METAFLOW_USER="").text("USER", "default") == ""
 
 
-def test_a_profile_that_is_missing_hurts_only_who_looks(tmp_path: Path) -> None:
+def test_a_missing_profile_fails_only_when_settings_are_read(tmp_path: Path) -> None:
     made = config(tmp_path, METAFLOW_PROFILE="gone", METAFLOW_USER="ada")
     assert made.text("USER") == "ada"
     with pytest.raises(
@@ -55,13 +55,13 @@ def test_a_profile_chooses_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "\xff"])
-def test_a_file_that_is_no_json_object_is_named(tmp_path: Path, content: str) -> None:
+def test_a_file_without_a_json_object_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content, encoding="latin-1")
     with pytest.raises(BadSetting, match="config.json"):
         config(tmp_path, tmp_path).text("USER")
 
 
-def test_kinds_are_checked_when_asked_for(tmp_path: Path) -> None:
+def test_types_are_checked_on_reading(tmp_path: Path) -> None:
     made = config(
         tmp_path, METAFLOW_N="many", METAFLOW_H="{", METAFLOW_J='{"a": 1}', METAFLOW_F="False"
     )
@@ -80,7 +80,7 @@ def test_kinds_are_checked_when_asked_for(tmp_path: Path) -> None:
     )
 
 
-def test_a_setting_of_ours_is_named_as_it_is_spelled(tmp_path: Path) -> None:
+def test_settings_of_mfc_are_named_as_spelled(tmp_path: Path) -> None:
     made = config(tmp_path, MFC_N="many", MFC_H="{")
     with pytest.raises(BadSetting, match="^MFC_N is 'many'"):
         made.number("MFC_N", 1)
@@ -88,7 +88,7 @@ def test_a_setting_of_ours_is_named_as_it_is_spelled(tmp_path: Path) -> None:
         made.mapping("MFC_H")
 
 
-def test_values_in_files_may_have_their_kind_already(tmp_path: Path) -> None:
+def test_values_in_files_may_have_their_type_already(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(
         json.dumps({"METAFLOW_N": 5, "METAFLOW_J": {"a": 1}, "METAFLOW_L": [1]})
     )

@@ -1,4 +1,4 @@
-"""Whatever a plugin raises or answers that the contract does not name is an error that names it."""
+"""Exceptions and results of plugins outside the contract are errors that name the plugin."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def raising_midway(error: BaseException) -> Callable[..., Any]:
 
 
 async def coroutine(*_: object, **__: object) -> None:
-    """Be an async method by mistake."""
+    """An async method, by mistake."""
 
 
 async def async_generator(*_: object, **__: object) -> Any:
-    """Be an async listing by mistake."""
+    """An async listing, by mistake."""
     yield None
 
 
@@ -54,7 +54,7 @@ def answering(value: object) -> Callable[..., Any]:
     return lambda *_, **__: value
 
 
-#: Questions of a client that come to each method of a provider.
+#: Queries of a client that reach each method of a provider.
 PROVIDER: dict[str, list[Callable[[Client], object]]] = {
     "get": [
         lambda c: c.run("F/1"),
@@ -146,7 +146,7 @@ def test_provider_with_wrong_attributes_is_refused(attribute: str, value: Any, s
 
 @pytest.mark.parametrize("way", BROKEN)
 @pytest.mark.parametrize("method", ["default", "required", "sees", "may_retag"])
-def test_policy_that_misbehaves_is_named_and_hides_nothing_less(method: str, way: str) -> None:
+def test_policy_that_misbehaves_is_an_error_naming_it(method: str, way: str) -> None:
     class Policy:
         def default(self) -> str:
             return "user:ada"
@@ -196,7 +196,7 @@ HOOKS = {
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_hook_that_answers_something_else_is_named(hook: str) -> None:
+def test_hook_with_a_wrong_result_is_named(hook: str) -> None:
     function, ask = HOOKS[hook]
     results = step_of(1)
     results.task("F/1/start/9")
@@ -208,7 +208,7 @@ def test_hook_that_answers_something_else_is_named(hook: str) -> None:
 
 
 @pytest.mark.parametrize("answer", [5, "text", {"name": "x"}, [Event(), None]])
-def test_trigger_answers_events_alone(answer: object) -> None:
+def test_trigger_must_answer_with_events(answer: object) -> None:
     plugin = SimpleNamespace(mfc_trigger=hookimpl(lambda metadata: answer), __name__="odd")
     results = step_of(1)
     results.task("F/1/start/9")
@@ -219,7 +219,7 @@ def test_trigger_answers_events_alone(answer: object) -> None:
 @pytest.mark.parametrize("hook", HOOKS)
 def test_async_hook_is_refused_at_once(hook: str) -> None:
     async def answer() -> None:
-        """Answer too late."""
+        """Answer asynchronously."""
 
     plugin = SimpleNamespace(**{hook: hookimpl(answer)}, __name__="odd")
     with pytest.raises(BrokenPlugin, match=f"its hook {hook} is async"):
@@ -287,7 +287,7 @@ def test_check_shows_all_problems_of_a_plugin(site: Any) -> None:
 
 
 @pytest.mark.parametrize("error", FOREIGN)
-def test_record_that_is_found_later_is_guarded(error: BaseException) -> None:
+def test_pending_record_is_guarded(error: BaseException) -> None:
     def children(self: object, path: Any, query: object) -> Iterator[Any]:
         return iter([PendingRecord(path.child("1"), raising(error))])
 
@@ -307,13 +307,13 @@ def test_patience_is_a_number_of_seconds(patience: object) -> None:
         _ = client.provider.patience  # type: ignore[attr-defined]
 
 
-def test_tags_that_are_no_text_are_an_error() -> None:
+def test_tags_other_than_text_are_an_error() -> None:
     client = client_of("retag", answering(frozenset({1})))
     with pytest.raises(BrokenPlugin, match=r"Provider.retag answered .*frozenset of text"):
         client.run("F/1").add_tag("x")
 
 
-def test_check_tells_of_the_other_project_of_this_name(site: Any) -> None:
+def test_check_reports_the_other_project_of_this_name(site: Any) -> None:
     site.install("mfc", {})
     done = site.command("-m", "mfc", "plugins", "--check")
     assert done.returncode == 1
@@ -321,7 +321,7 @@ def test_check_tells_of_the_other_project_of_this_name(site: Any) -> None:
     assert site.command("-m", "mfc", "plugins").returncode == 0
 
 
-def test_listing_escapes_what_plugins_say_of_themselves(site: Any) -> None:
+def test_listing_escapes_text_of_plugins(site: Any) -> None:
     site.plugin("odd", "raise RuntimeError('\\x1b]0;title\\x07\\nmore \\u202e')")
     done = site.command("-m", "mfc", "plugins")
     assert "\\x1b]0;title\\x07\\nmore \\u202e" in done.stdout.replace("\n" + " " * 16, " ")
@@ -347,7 +347,7 @@ def test_results_are_read_through_the_guard() -> None:
         ("mfc_value_builders", {"a.B": coroutine}),
     ],
 )
-def test_what_builds_values_is_named_when_it_is_wrong(hook: str, answer: object) -> None:
+def test_builder_that_misbehaves_is_named(hook: str, answer: object) -> None:
     plugin = SimpleNamespace(**{hook: hookimpl(lambda: answer)}, __name__="odd")
     results = step_of(1, lambda _: {"a": 1})
     client = Client(
@@ -358,7 +358,7 @@ def test_what_builds_values_is_named_when_it_is_wrong(hook: str, answer: object)
 
 
 @pytest.mark.parametrize("answer", ["text", [1], {}, None, 5])
-def test_filesystem_that_answers_no_bytes_is_an_error(answer: object) -> None:
+def test_filesystem_without_bytes_is_an_error(answer: object) -> None:
     results = step_of(1)
     results.store.cat_file = lambda path, start=None, end=None: answer  # type: ignore[method-assign]
     task = results.client().task("F/1/fit/0")
@@ -367,7 +367,7 @@ def test_filesystem_that_answers_no_bytes_is_an_error(answer: object) -> None:
             ask()
 
 
-def test_silence_of_a_filesystem_is_told() -> None:
+def test_unreachable_filesystem_is_reported() -> None:
     results = step_of(1)
     results.store.cat_file = raising(TimeoutError())  # type: ignore[method-assign]
     with pytest.raises(UnreadableBlob, match="the store did not answer in time"):

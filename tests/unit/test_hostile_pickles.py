@@ -1,4 +1,4 @@
-"""Hostile pickles: refused or harmless, in bounded time and memory, also where looking at results reads them."""
+"""Hostile pickles: refused or harmless, in bounded time and memory, also when only results are displayed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mfc._pickle import loads
 from mfc.errors import MetaflowException, UndecodableArtifact, UntrustedValue
 from mfc.trust import Trust
 
-from ..properties.hostile import RUN, Hostile  # noqa: TID252 - tests are no package to import from
+from ..properties.hostile import RUN, Hostile  # noqa: TID252 - tests are not an importable package
 from .hostile_pickles import HARMLESS, PICKLES
 
 LIBRARIES = {"pandas", "numpy"}
-#: Artifacts that looking at results reads.
+#: Artifacts that are read when results are displayed.
 LOOKED_AT = {
     "_task_ok": "end/5", "_success": "end/5", "_exception": "start/1", "_foreach_stack": "body/2", "_graph_info": "_parameters/0",
 }  # fmt: skip
@@ -47,7 +47,7 @@ def test_hostile_pickles_are_refused_or_harmless(name: str, level: str) -> None:
 COSTLY = ["nested-hash", "nested-hidden", "twice-as-key", "colliding-keys", "one-large-key-often", "dicts", "lists", "marks", "memo-often", "copies-of-bytes", "copies-in-arrays", "copies-of-text", "range-as-rows"]  # fmt: skip
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="peaks of memory are told by POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="only POSIX reports peaks of memory")
 @pytest.mark.parametrize("name", COSTLY)
 def test_hostile_pickles_are_bounded_in_memory(name: str) -> None:
     script = str(Path(__file__).with_name("hostile_pickles.py"))
@@ -63,7 +63,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("level", ["none", "safe", "full"])
-def test_looking_at_results_builds_plain_values_only(level: str, tmp_path: Path) -> None:
+def test_displaying_results_builds_plain_values_only(level: str, tmp_path: Path) -> None:
     tree = Hostile.written(tmp_path)
     imported = set(sys.modules)
     for blob in (
@@ -132,12 +132,12 @@ def test_a_value_may_hold_itself() -> None:
     assert tuples[0][0] is tuples
 
 
-def test_what_is_shared_stays_shared() -> None:
+def test_shared_objects_stay_shared() -> None:
     first, second = loads(b"(}q\x00Va\nI1\nsh\x00t.", Trust.safe())  # type: ignore[misc]
     assert first is second
 
 
-def test_a_part_of_a_table_is_no_value() -> None:
+def test_a_part_of_a_table_is_refused() -> None:
     pytest.importorskip("pandas")
     with pytest.raises(UntrustedValue, match="a part of a table"):
         loads(b"\x80\x04(cpandas.core.internals.managers\nBlockManager\n()]tRl.", Trust.safe())

@@ -24,7 +24,7 @@ def entries(site: Any, code: str) -> tuple[list[list[str]], bool]:
     return sorted(found), quick
 
 
-def test_here_all_groups_are_those_of_the_library() -> None:
+def test_all_groups_of_this_environment_equal_those_of_the_library() -> None:
     groups = metadata.entry_points().groups
     assert len(groups) > 3
     for group in groups:
@@ -41,7 +41,7 @@ def older_beside_newer(site: Any) -> None:
 
 
 def twice_on_the_path(site: Any) -> None:
-    """The first one counts, however its name is spelt."""
+    """The first of two distributions counts, whichever spelling its name has."""
     other = site.needed / "Mfc.One-7.dist-info"
     other.mkdir()
     (other / "METADATA").write_text("Name: Mfc.One\nVersion: 7\n")
@@ -83,7 +83,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_found_is_what_the_library_finds(site: Any, case: Any) -> None:
+def test_entry_points_equal_those_of_the_library(site: Any, case: Any) -> None:
     site.install("mfc-one", {"one": "mfc_one", "two": "mfc_one:two"})
     case(site)
     quick, was_quick = entries(site, FOUND)
@@ -104,7 +104,7 @@ UNUSUAL = {
 
 
 @pytest.mark.parametrize("case", sorted(UNUSUAL))
-def test_what_may_be_installed_elsewhere_is_asked_for(site: Any, case: str) -> None:
+def test_unusual_finders_are_left_to_the_library(site: Any, case: str) -> None:
     site.install("mfc-one", {"one": "mfc_one"})
     found, quick = entries(site, f"{UNUSUAL[case]}\n{FOUND}")
     assert not quick
@@ -122,7 +122,7 @@ def test_an_entry_is_loaded(value: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "a b", "no:object:here"])
-def test_an_entry_that_is_none_says_so(value: str) -> None:
+def test_an_invalid_entry_point_is_reported(value: str) -> None:
     entry = _installed.Entry("x", value)
     assert entry.module is None
     with pytest.raises(ImportError, match="is no module"):

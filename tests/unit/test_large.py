@@ -1,4 +1,4 @@
-"""Large values: in ranges side by side, verified on disk, decoded from there; artifacts as files."""
+"""Large values: read in concurrent ranges, verified on disk, decoded from there; artifacts as files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_large_blob_is_cached() -> None:
     assert before == len(set(results.store.asked))
 
 
-def test_a_blob_of_just_the_beginning() -> None:
+def test_a_blob_as_long_as_the_first_read() -> None:
     results = Results()
     task = results.task("F/1/fit/1")
     for name, size in (("one", BEGINNING - 1), ("two", BEGINNING), ("three", BEGINNING + 1)):
@@ -73,7 +73,7 @@ def test_a_blob_of_just_the_beginning() -> None:
     assert len(results.store.asked) == 1 + 1 + 2
 
 
-def test_little_that_expands_to_much() -> None:
+def test_a_small_blob_that_expands_to_much() -> None:
     results = Results()
     results.task("F/1/fit/1", x=bytes(50_000_000))
     client = results.client()
@@ -85,8 +85,8 @@ def test_little_that_expands_to_much() -> None:
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("size", [1000, BEGINNING + 1000])
-def test_what_is_itself_gzip_data(size: int, packed: bool) -> None:
-    """The store says nowhere how it wrote: the hash tells."""
+def test_a_value_that_is_gzip_data_itself(size: int, packed: bool) -> None:
+    """The store does not say how it wrote the blob; the hash tells."""
     content = gzip.compress(os.urandom(size), 1)
     results = Results()
     results.artifact(results.task("F/1/fit/1"), "x", content, packed=packed)
@@ -99,7 +99,7 @@ def with_another_byte(content: bytes, place: int) -> bytes:
 
 @pytest.mark.parametrize("config", [{}, OFF])
 @pytest.mark.parametrize("harm", ["changed", "cut", "cut at a range", "no gzip"])
-def test_a_damaged_large_blob_is_told(harm: str, config: dict[str, str]) -> None:
+def test_a_damaged_large_blob_is_reported(harm: str, config: dict[str, str]) -> None:
     results, path, _ = large()
     stored = results.store.files[path]
     results.store.files[path] = {
@@ -129,7 +129,7 @@ def test_code_in_a_damaged_blob_does_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_range_that_hangs_is_not_waited_for() -> None:
+def test_a_hanging_range_times_out() -> None:
     class HangsLater(FarAway):
         def cat_file(self, path, start=None, end=None):
             if (start or 0) > 2 * BEGINNING:
@@ -146,7 +146,7 @@ def test_a_range_that_hangs_is_not_waited_for() -> None:
     results.store.over.set()
 
 
-def test_a_range_that_comes_short_is_told() -> None:
+def test_a_short_range_is_reported() -> None:
     class Short(FarAway):
         def cat_file(self, path, start=None, end=None):
             return super().cat_file(path, start, end)[: BEGINNING - bool(start)]
@@ -159,7 +159,7 @@ def test_a_range_that_comes_short_is_told() -> None:
         results.client().task("F/1/fit/1").data.x  # noqa: B018
 
 
-def test_a_store_that_knows_no_ranges() -> None:
+def test_a_store_without_ranges_is_read() -> None:
     class Whole(FarAway):
         def cat_file(self, path, start=None, end=None):
             return super().cat_file(path)
@@ -174,8 +174,8 @@ def test_a_store_that_knows_no_ranges() -> None:
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the system shows no peak")
 @pytest.mark.parametrize("cache", ["0", "1"])
-def test_memory_is_that_of_the_value(cache: str, tmp_path: Path) -> None:
-    """A value of 200 MB, its blob on disk, so that nothing of it is in memory before."""
+def test_memory_is_bounded_by_the_value(cache: str, tmp_path: Path) -> None:
+    """A value of 200 MB, with its blob on disk, so that memory is empty before."""
     code = f"""
     class OnDisk(FarAway):
         def cat_file(self, path, start=None, end=None):
@@ -213,7 +213,7 @@ def test_memory_is_that_of_the_value(cache: str, tmp_path: Path) -> None:
 
 
 def test_a_placeholder_of_a_large_value_has_its_bytes() -> None:
-    """A class that is missing here, in a pickle that lies in a file."""
+    """A class that is missing here, in a pickle read from a file."""
     content = pickle.dumps([b"x" * LARGE, os.path.join], 4)
     content = content.replace(b"posixpath", b"goneixpth")
     results = Results()
@@ -223,7 +223,7 @@ def test_a_placeholder_of_a_large_value_has_its_bytes() -> None:
     assert value[1].raw == content
 
 
-def test_a_decoder_gets_a_file_if_it_takes_one() -> None:
+def test_a_decoder_gets_a_file_if_it_accepts_one() -> None:
     got = []
 
     class Decoder:
@@ -323,7 +323,7 @@ def test_a_download_is_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
-def test_where_nothing_can_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_destination_is_reported(tmp_path: Path) -> None:
     results = Results()
     results.task("F/1/fit/1", x=1)
     artifact = results.client().artifact("F/1/fit/1/x")
@@ -338,7 +338,7 @@ def test_where_nothing_can_be_written_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such limits")
-def test_a_disk_that_fills_up_during_a_download(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_during_a_download_is_reported(tmp_path: Path) -> None:
     code = f"""
     import resource, signal
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -388,7 +388,7 @@ def test_an_included_file_is_its_content(tmp_path: Path, size: int) -> None:
         assert file.read() == content
     artifact.download(tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == content
-    assert results.store.reads() == reads  # it is cached, too
+    assert results.store.reads() == reads  # it is cached as well
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,9 @@ def test_an_included_file_is_its_content(tmp_path: Path, size: int) -> None:
     [(gzip.compress(b"other"), "does not match"), (b"raw", "is not the gzip")],
     ids=["another", "raw"],
 )
-def test_an_included_file_that_is_another_is_told(tmp_path: Path, stored: bytes, said: str) -> None:
+def test_an_included_file_with_other_content_is_reported(
+    tmp_path: Path, stored: bytes, said: str
+) -> None:
     results = included(b"content")
     (path,) = [path for path in results.store.files if path.startswith("tools")]
     results.store.files[path] = stored
@@ -407,7 +409,7 @@ def test_an_included_file_that_is_another_is_told(tmp_path: Path, stored: bytes,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_only_looks_like_an_included_file() -> None:
+def test_a_value_that_resembles_an_included_file() -> None:
     results = Results()
     results.task("F/1/fit/1", x="IncludedFile")
     with results.client().artifact("F/1/fit/1/x").open() as file:
@@ -432,8 +434,8 @@ def test_a_large_blob_that_is_shared_is_read_once() -> None:
         assert len(results.store.asked) == len(set(results.store.asked))
 
 
-def test_a_forked_child_reads_a_shared_large_blob_with_a_file_of_its_own(tmp_path: Path) -> None:
-    """What it inherits has one position for both."""
+def test_a_forked_child_opens_a_shared_large_blob_anew(tmp_path: Path) -> None:
+    """An inherited file would have one position for both processes."""
     _isolation.needs_fork()
     results = Results()
     content = os.urandom(9_000_000)
@@ -451,7 +453,7 @@ def test_a_forked_child_reads_a_shared_large_blob_with_a_file_of_its_own(tmp_pat
     assert (next(values), client.stats.cache_hits) == (content, before)
 
 
-def test_large_ones_from_many_threads() -> None:
+def test_large_values_from_many_threads() -> None:
     results, _, value = large()
     client = results.client()
     got: list[bool] = []

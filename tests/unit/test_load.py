@@ -28,7 +28,7 @@ from mfc_testing import _isolation
 
 from .faraway import OFF, REMOTE, Asked, Results, output, questions, step_of
 
-# What may be given
+# Accepted items
 
 
 def test_values_of_tasks_come_in_order() -> None:
@@ -71,14 +71,14 @@ def test_steps_and_runs_stand_for_their_tasks() -> None:
     assert list(load(iter(mixed), "x")) == ["ten", 2, 1, 0, 1]
 
 
-def test_tasks_of_two_clients() -> None:
+def test_tasks_of_two_clients_are_loaded_together() -> None:
     one, two = step_of(3).client(), step_of(3, lambda i: f"two {i}").client()
     pairs = zip(one.step("F/1/fit"), two.step("F/1/fit"), strict=True)
     got = list(load(itertools.chain.from_iterable(pairs), "x"))
     assert got == [2, "two 2", 1, "two 1", 0, "two 0"]
 
 
-def test_an_attempt_that_was_chosen() -> None:
+def test_a_chosen_attempt_is_loaded() -> None:
     results = step_of(1)
     again = attrs.evolve(
         results.artifacts[0], attempt=1, sha=hashlib.sha1(pickle.dumps("1st", 4)).hexdigest()
@@ -101,12 +101,12 @@ def test_an_attempt_that_was_chosen() -> None:
         ([], ("x",), {"progress": "bar"}, "'bar'"),
     ],
 )
-def test_what_may_not_be_given_is_told(items: Any, names: Any, options: Any, said: str) -> None:
+def test_invalid_items_are_refused(items: Any, names: Any, options: Any, said: str) -> None:
     with pytest.raises(BadArgument, match=said):
         list(load(items, *names, **options))
 
 
-def test_names_are_for_tasks_alone() -> None:
+def test_names_are_for_tasks_only() -> None:
     client = step_of(1).client()
     with pytest.raises(BadArgument, match="an item is Task.*expected tasks with names"):
         list(load([client.task("F/1/fit/0")]))
@@ -116,7 +116,7 @@ def test_names_are_for_tasks_alone() -> None:
         list(load([client.artifact("F/1/fit/0/x")], "x"))
 
 
-def test_an_item_that_is_wrong_takes_the_place_of_its_values() -> None:
+def test_an_error_takes_the_place_of_an_invalid_item() -> None:
     client = step_of(2).client()
     tasks = [client.task("F/1/fit/0"), None, 5, client.task("F/1/fit/1")]
     found = list(load(iter(tasks), "x", errors="return"))
@@ -133,7 +133,7 @@ def test_nothing_gives_nothing() -> None:
     assert list(load(iter(()))) == []
 
 
-# What is wrong
+# Errors
 
 
 def broken() -> tuple[Results, Client]:
@@ -149,7 +149,7 @@ def _is(results: Results, number: int, path: str) -> bool:
     return path.endswith(hashlib.sha1(pickle.dumps(number, 4)).hexdigest())
 
 
-def test_errors_are_raised_in_their_turn() -> None:
+def test_errors_are_raised_in_order() -> None:
     _, client = broken()
     values = load(client.step("F/1/fit"), "x")
     assert next(values) == 3
@@ -159,7 +159,7 @@ def test_errors_are_raised_in_their_turn() -> None:
     assert list(values) == []
 
 
-def test_errors_can_stand_in_place_of_values() -> None:
+def test_errors_can_be_returned_in_place_of_values() -> None:
     _, client = broken()
     got = list(load(client.step("F/1/fit"), "x", errors="return"))
     assert [got[0], type(got[1]), type(got[2]), got[3]] == [
@@ -177,7 +177,7 @@ def test_each_error_names_its_own_artifact() -> None:
     assert [error.subject for error in got] == [f"F/1/fit/{i}/x" for i in (2, 1, 0)]
 
 
-def test_a_source_that_fails_is_heard_in_its_turn() -> None:
+def test_a_failing_iterable_raises_in_order() -> None:
     client = step_of(3).client()
 
     def tasks():
@@ -190,7 +190,7 @@ def test_a_source_that_fails_is_heard_in_its_turn() -> None:
     assert got == [2, 1, 0]
 
 
-def test_a_step_that_cannot_be_asked_is_wrong_for_each_of_its_tasks() -> None:
+def test_an_unreadable_step_is_an_error_for_each_of_its_tasks() -> None:
     class Damaged(Asked):
         def artifacts(self, path, names=None, attempt=None):
             raise UnreadableRecord("the step", "it is damaged")
@@ -213,10 +213,10 @@ def test_trust_is_as_for_data() -> None:
     assert results.store.reads() == before
 
 
-# What it costs
+# Costs
 
 
-def test_tasks_of_one_step_cost_a_handful_of_questions() -> None:
+def test_tasks_of_one_step_cost_few_queries() -> None:
     results = step_of(500)
     provider = results.provider()
     tasks = list(results.client(provider).step("F/1/fit"))
@@ -225,7 +225,7 @@ def test_tasks_of_one_step_cost_a_handful_of_questions() -> None:
     assert questions(provider, before) == {"artifacts": 2}
 
 
-def test_a_step_costs_one_question_besides_its_listing() -> None:
+def test_a_step_costs_one_query_besides_its_listing() -> None:
     results = step_of(500)
     provider = results.provider()
     step = results.client(provider).step("F/1/fit")
@@ -234,7 +234,7 @@ def test_a_step_costs_one_question_besides_its_listing() -> None:
     assert questions(provider, before) == {"artifacts": 1, "children": 1}
 
 
-def test_tasks_that_lack_it_cost_no_questions_of_their_own() -> None:
+def test_tasks_without_the_artifact_cost_no_extra_queries() -> None:
     results = step_of(200)
     provider = results.provider()
     step = results.client(provider).step("F/1/fit")
@@ -244,7 +244,7 @@ def test_tasks_that_lack_it_cost_no_questions_of_their_own() -> None:
     assert questions(provider, before) == {"artifacts": 1, "children": 1}
 
 
-def test_tasks_of_many_runs_are_asked_each() -> None:
+def test_tasks_of_many_runs_are_queried_each() -> None:
     results = Results()
     for run in range(40):
         results.task(f"F/{run}/end/{run}", x=run)
@@ -256,7 +256,7 @@ def test_tasks_of_many_runs_are_asked_each() -> None:
     assert questions(provider, before) == {"artifacts": 40}
 
 
-def test_a_provider_without_bulk_is_asked_for_each_task_once() -> None:
+def test_a_provider_without_bulk_is_queried_once_per_task() -> None:
     results = step_of(30)
     capabilities = attrs.evolve(REMOTE, bulk=Support.UNSUPPORTED)
     provider = results.provider(capabilities=capabilities)
@@ -274,45 +274,45 @@ def test_equal_blobs_are_read_once(config: dict[str, str]) -> None:
     assert results.store.reads() == 3
 
 
-def test_who_changes_a_value_changes_no_other() -> None:
+def test_changing_a_value_leaves_the_others_alone() -> None:
     lists = list(load(step_of(5, lambda _: ["shared"]).client().step("F/1/fit"), "x"))
     lists[0].append("changed")
     assert lists[1:] == [["shared"]] * 4
 
 
-def test_a_small_blob_is_one_request_and_its_size_is_not_asked() -> None:
+def test_a_small_blob_is_one_request_without_its_size() -> None:
     results = step_of(20)
     list(load(results.client().step("F/1/fit"), "x", "y"))
     assert len(results.store.asked) == len({path for path, _, _ in results.store.asked}) == 39
     assert results.store.sizes == []
 
 
-def test_values_that_their_hash_tells_are_not_read() -> None:
+def test_values_known_by_their_hash_are_not_read() -> None:
     results = step_of(20, lambda _: None)
     assert list(load(results.client().step("F/1/fit"), "x")) == [None] * 20
     assert results.store.reads() == 0
 
 
-def test_reading_is_side_by_side_and_bounded() -> None:
+def test_reads_are_concurrent_and_bounded() -> None:
     results = step_of(200, wait=0.01, together=9)
     list(load(results.client(**OFF).step("F/1/fit"), "x"))
     assert 8 < results.store.most <= 32
     results = step_of(50, wait=0.005, together=2)
     list(load(results.client(MFC_READS=3, **OFF).step("F/1/fit"), "x"))
     assert 1 < results.store.most <= 3
-    results = step_of(50, wait=0.005)  # each may have the 4 MB that are asked for
+    results = step_of(50, wait=0.005)  # each may have the 4 MB that are requested
     list(load(results.client(MFC_READS_MEMORY=8, **OFF).step("F/1/fit"), "x"))
     assert results.store.most <= 2
 
 
 @pytest.mark.parametrize("name", ["MFC_READS", "MFC_READS_MEMORY", "MFC_READ_TIMEOUT"])
 @pytest.mark.parametrize("value", ["0", "-3", "nan", "many"])
-def test_a_bound_that_is_none_is_told(name: str, value: str) -> None:
+def test_an_invalid_bound_is_reported(name: str, value: str) -> None:
     with pytest.raises(mfc.errors.BadSetting, match=name):
         list(load(step_of(1).client(**{name: value}).step("F/1/fit"), "x"))
 
 
-def test_who_stops_early_stops_the_reads() -> None:
+def test_stopping_early_stops_the_reads() -> None:
     results = step_of(2000, wait=0.001)
     values = load(results.client(**OFF).step("F/1/fit"), "x")
     assert list(itertools.islice(values, 10)) == list(range(1999, 1989, -1))
@@ -321,7 +321,7 @@ def test_who_stops_early_stops_the_reads() -> None:
     assert results.store.reads() < 300
 
 
-def test_the_first_value_comes_before_the_last_task_is_thought_of() -> None:
+def test_the_first_value_comes_before_the_last_task_is_listed() -> None:
     client = step_of(3000).client(**OFF)
     seen = []
 
@@ -334,8 +334,8 @@ def test_the_first_value_comes_before_the_last_task_is_thought_of() -> None:
     assert len(seen) < 1000
 
 
-def test_memory_is_bounded_however_many_are_asked_for() -> None:
-    """Sixty values of 8 MB: a few of them at once, not all."""
+def test_memory_is_bounded_for_any_number_of_values() -> None:
+    """Sixty values of 8 MB: only a few of them are in memory at once."""
     code = """
     import tracemalloc
     results = Results()
@@ -352,7 +352,7 @@ def test_memory_is_bounded_however_many_are_asked_for() -> None:
     assert int(output(code)) < 110_000_000
 
 
-def test_a_store_that_hangs_is_not_waited_for() -> None:
+def test_a_hanging_store_times_out() -> None:
     results = step_of(100)
     results.store.hanging.add("*")
     client = results.client(MFC_READ_TIMEOUT=0.3, **OFF)
@@ -378,7 +378,7 @@ def test_the_interpreter_ends_while_a_store_hangs() -> None:
     assert output(code).split() == ["UnreadableBlob"] * 2
 
 
-def test_a_forked_child_goes_on() -> None:
+def test_a_forked_child_can_load() -> None:
     _isolation.needs_fork()
     values = load(step_of(100, wait=0.001).client(**OFF).step("F/1/fit"), "x")
     assert next(values) == 99
@@ -389,7 +389,7 @@ def test_a_forked_child_goes_on() -> None:
 # Progress
 
 
-def test_progress_is_told() -> None:
+def test_progress_is_reported() -> None:
     step = step_of(3).client().step("F/1/fit")
     told: list[Any] = []
     list(load(step, "x", "y", progress=lambda *said: told.append(said)))
@@ -399,7 +399,7 @@ def test_progress_is_told() -> None:
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_a_bar_is_for_terminals(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_progress_bar_is_for_terminals(capfd: pytest.CaptureFixture[str]) -> None:
     step = step_of(3).client().step("F/1/fit")
     for progress in (None, False):
         list(load(list(step), "x", progress=progress))
@@ -408,7 +408,7 @@ def test_a_bar_is_for_terminals(capfd: pytest.CaptureFixture[str]) -> None:
     assert "3/3" in capfd.readouterr().err
 
 
-def test_a_bar_needs_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_progress_bar_needs_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "tqdm"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tqdm", None)

@@ -185,7 +185,7 @@ def test_a_source_without_any_stamp_comes_last_with_metaflows_stamp() -> None:
         "2026-02-29T08:39:49.123456",
         "2100-02-29T08:39:49.123456",
         "2026-11-23T24:39:49.123456",
-        "2026-11-23T08:39:60.123456",  # Metaflow refuses leap seconds too
+        "2026-11-23T08:39:60.123456",  # Metaflow refuses leap seconds as well
         "0000-11-23T08:39:49.123456",
         "\udcff",
     ],
@@ -218,7 +218,7 @@ def test_unusual_but_valid_stamps_are_read(stamp: str) -> None:
     [b"[MFLOG|1|2026-11-23T08:39:49.5Z|task|id]x", b" [MFLOG|0|2026-11-23T08:39:49.5Z|task|id]x"],
     ids=["unknown version", "indented"],
 )
-def test_what_only_resembles_a_header_is_text(other: bytes) -> None:
+def test_text_that_resembles_a_header_stays_text(other: bytes) -> None:
     assert messages(other) == [other]
     assert joined([other]) == other.decode() + "\n"
 
@@ -230,13 +230,13 @@ def test_a_message_may_quote_a_header() -> None:
     assert joined([source]) == quoted.decode() + "\nnext\n"
 
 
-def test_a_byte_that_is_no_utf8_does_not_lose_the_log() -> None:
+def test_undecodable_bytes_do_not_lose_the_log() -> None:
     source = line("123456", b"caf\xe9 \xe2\x82") + line("200000", b"next")
     assert joined([source]) == "caf\N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}\nnext\n"
 
 
 @pytest.mark.parametrize("sources", [[], [b""], [b"", b""]])
-def test_no_log_is_no_line(sources: list[bytes]) -> None:
+def test_an_empty_log_has_no_lines(sources: list[bytes]) -> None:
     assert list(merged(sources)) == []
     assert joined(sources) == ""
 

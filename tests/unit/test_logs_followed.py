@@ -25,7 +25,7 @@ PATIENCE = 60
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look often, and do not wait for ever."""
+    """Poll often, and give up in the end."""
     monkeypatch.setattr(_follow, "SHORTEST", 0.02)
     monkeypatch.setattr(_follow, "LONGEST", 0.05)
     sleep, end = time.sleep, time.monotonic() + PATIENCE
@@ -89,7 +89,7 @@ def test_no_byte_is_read_twice(written: WrittenTask, writer: Writer) -> None:
     assert (written.client.stats - before).bytes == size
 
 
-def test_the_task_is_not_asked_about_while_lines_come(
+def test_the_task_is_not_queried_while_lines_come(
     written: WrittenTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -117,7 +117,7 @@ def test_a_tail_is_followed_from_the_end_of_the_file(written: WrittenTask, write
     assert (written.client.stats - before).bytes < 100_000
 
 
-def test_of_no_tail_only_new_lines_come(
+def test_an_empty_tail_gives_only_new_lines(
     written: WrittenTask, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written.write(line(1, "old"))
@@ -128,11 +128,11 @@ def test_of_no_tail_only_new_lines_come(
         writer.now(written.file(), line(2, "new"))
         sleep(seconds)
 
-    monkeypatch.setattr(time, "sleep", write)  # nothing runs before next(), and that waits
+    monkeypatch.setattr(time, "sleep", write)  # nothing runs before next(), which waits
     assert next(lines) == "new"
 
 
-def test_what_comes_is_selected_too(written: WrittenTask, writer: Writer) -> None:
+def test_new_lines_are_selected_as_well(written: WrittenTask, writer: Writer) -> None:
     written.write("".join(line(n, f"loss {n}") for n in range(6)) + line(6, "other"))
     lines = followed(written, tail=2, since=at(3), grep="loss")
     assert [next(lines), next(lines)] == ["loss 4", "loss 5"]
@@ -154,7 +154,7 @@ def test_a_line_is_not_given_before_it_is_complete(written: WrittenTask, writer:
     assert next(lines) == "naïve ☃"
 
 
-def test_so_it_is_for_a_tail(written: WrittenTask, writer: Writer) -> None:
+def test_a_tail_waits_for_complete_lines(written: WrittenTask, writer: Writer) -> None:
     whole = line(2, "second")
     writer.now(written.file(), line(1, "first") + whole[:-4])
     lines = followed(written, tail=1)
@@ -188,7 +188,7 @@ def test_lines_without_a_stamp_belong_to_the_one_before(
 
 
 @pytest.mark.parametrize("wanted", [{}, {"tail": 9}])
-def test_a_file_that_is_written_anew_repeats_no_line(
+def test_a_rewritten_file_repeats_no_line(
     written: WrittenTask, writer: Writer, wanted: dict[str, object]
 ) -> None:
     first = [line(1, "a"), line(2, "b"), line(2, "b"), line(2, "c")]
@@ -201,11 +201,11 @@ def test_a_file_that_is_written_anew_repeats_no_line(
         assert next(lines) == "a sign"
     written.file().write_text("".join(first) + line(2, "d") + line(5, "e"))
     assert [next(lines), next(lines)] == ["d", "e"]
-    written.file().write_text(line(4, "old") + line(6, "f"))  # shorter, and another one
+    written.file().write_text(line(4, "old") + line(6, "f"))  # shorter, and different
     assert next(lines) == "f"
 
 
-def test_a_long_line_may_be_under_way(
+def test_a_long_line_may_be_incomplete(
     written: WrittenTask, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_ends, "FIRST_STEP", 16)
@@ -218,7 +218,7 @@ def test_a_long_line_may_be_under_way(
 
 
 def test_a_log_may_begin_late(tmp_path: Path, writer: Writer) -> None:
-    """The task is there, nothing is known of its datastore."""
+    """The task exists, but its datastore is still unknown."""
     written = WrittenTask(tmp_path)
     lines = followed(written, tail=5)
     started = threading.Timer(0.2, written.start)
@@ -228,7 +228,7 @@ def test_a_log_may_begin_late(tmp_path: Path, writer: Writer) -> None:
     started.join()
 
 
-def test_a_new_attempt_goes_on(written: WrittenTask, writer: Writer) -> None:
+def test_a_new_attempt_is_followed(written: WrittenTask, writer: Writer) -> None:
     lines = followed(written)
     writer.now(written.file(), line(1, "first attempt") + line(2, "cut off")[:-1])
     assert next(lines) == "first attempt"
@@ -240,7 +240,7 @@ def test_a_new_attempt_goes_on(written: WrittenTask, writer: Writer) -> None:
     assert list(lines) == ["end"]
 
 
-def test_a_nonsensical_attempt_costs_no_more_than_another(
+def test_an_absurd_attempt_number_costs_no_more_than_another(
     written: WrittenTask, writer: Writer
 ) -> None:
     lines = followed(written)
@@ -253,9 +253,7 @@ def test_a_nonsensical_attempt_costs_no_more_than_another(
     assert (written.client.stats - before).reads < 100
 
 
-def test_the_attempt_that_was_chosen_is_followed_alone(
-    written: WrittenTask, writer: Writer
-) -> None:
+def test_only_a_chosen_attempt_is_followed(written: WrittenTask, writer: Writer) -> None:
     written.finish(0, ok=False)
     written.start(1, written.now + 1)
     written.write(line(1, "one", "runtime"), "runtime", 0)
@@ -269,7 +267,7 @@ def test_the_attempt_that_was_chosen_is_followed_alone(
 
 
 def graph(written: WrittenTask, times: str, minutes: str) -> None:
-    """Record that the step is tried again."""
+    """Record that the step is retried."""
     retry = {"name": "retry", "attributes": {"times": times, "minutes_between_retries": minutes}}
     value = {"steps": {"work": {"next": [], "decorators": [{"name": "card"}, retry]}}}
     content = pickle.dumps(value, protocol=4)
@@ -281,7 +279,7 @@ def graph(written: WrittenTask, times: str, minutes: str) -> None:
         written.artifact("_graph_info", key, attempt)
 
 
-def test_an_attempt_that_is_tried_again_is_waited_for(written: WrittenTask, writer: Writer) -> None:
+def test_a_retry_is_waited_for(written: WrittenTask, writer: Writer) -> None:
     graph(written, "1", "2")
     written.write(line(1, "failed", "runtime"), "runtime")
     written.finish(ok=False)
@@ -291,12 +289,12 @@ def test_an_attempt_that_is_tried_again_is_waited_for(written: WrittenTask, writ
     started.start()
     writer.later(written.file("runtime", 1), line(2, "again", "runtime"), 0.6)
     assert next(lines) == "again"
-    written.finish(1, ok=False, created=written.now + 2)  # and no third time
+    written.finish(1, ok=False, created=written.now + 2)  # without a third attempt
     assert list(lines) == []
     started.join()
 
 
-def test_an_attempt_that_failed_long_ago_is_not(written: WrittenTask) -> None:
+def test_a_retry_is_not_waited_for_after_an_old_failure(written: WrittenTask) -> None:
     graph(written, "1", "2")
     written.write(line(1, "failed"))
     written.start(0, written.now - 1_000_000)
@@ -307,7 +305,7 @@ def test_an_attempt_that_failed_long_ago_is_not(written: WrittenTask) -> None:
     assert list(followed(written)) == ["failed"]
 
 
-def test_the_log_of_a_task_that_has_ended_is_what_it_is_without_following(
+def test_the_log_of_an_ended_task_is_complete(
     tmp_path: Path,
 ) -> None:
     written = WrittenTask(tmp_path)
@@ -322,7 +320,7 @@ def test_the_log_of_a_task_that_has_ended_is_what_it_is_without_following(
 
 @pytest.mark.parametrize("wanted", [{}, {"tail": 1}])
 def test_the_log_of_a_clone_is_its_origins(tmp_path: Path, wanted: dict[str, object]) -> None:
-    """It ended just now, as attempt 1; its origin did with attempt 0."""
+    """The clone ended just now, as attempt 1; its origin ended with attempt 0."""
     written = WrittenTask(tmp_path)
     origin = Pathspec(("F", "6", "work", "1"))
     fields = {"ds-type": "local", "ds-root": str(tmp_path), "attempt": "0"}
@@ -338,7 +336,7 @@ def test_the_log_of_a_clone_is_its_origins(tmp_path: Path, wanted: dict[str, obj
     assert list(followed(written, **wanted)) == ["of the origin"]
 
 
-def test_what_is_uploaded_after_the_end_is_not_lost(written: WrittenTask, writer: Writer) -> None:
+def test_lines_uploaded_after_the_end_are_not_lost(written: WrittenTask, writer: Writer) -> None:
     lines = followed(written)
     writer.now(written.file(), line(1, "first"))
     assert next(lines) == "first"
@@ -347,7 +345,7 @@ def test_what_is_uploaded_after_the_end_is_not_lost(written: WrittenTask, writer
     assert next(lines) == "late"
 
 
-def test_without_a_scheduler_it_ends_a_while_after_the_task(
+def test_without_a_scheduler_following_ends_some_time_after_the_task(
     written: WrittenTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_follow, "_LATE", 0.3)
@@ -358,7 +356,7 @@ def test_without_a_scheduler_it_ends_a_while_after_the_task(
     assert list(lines) == []
 
 
-def test_a_backend_that_is_gone_is_not_the_end(
+def test_an_unreadable_backend_is_an_error_not_the_end(
     written: WrittenTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written.write(line(1, "first"))
@@ -373,7 +371,7 @@ def test_a_backend_that_is_gone_is_not_the_end(
         next(lines)
 
 
-def test_control_c_stops(written: WrittenTask) -> None:
+def test_control_c_stops_following(written: WrittenTask) -> None:
     written.write(line(1, "first"))
     lines = followed(written)
     assert next(lines) == "first"
@@ -404,7 +402,7 @@ class Away:
         self.until = time.monotonic() + seconds
 
 
-def test_a_backend_that_was_away_for_a_moment_loses_no_line(
+def test_a_short_outage_loses_no_line(
     written: WrittenTask, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = Away(written, monkeypatch)
@@ -423,7 +421,7 @@ def test_a_backend_that_was_away_for_a_moment_loses_no_line(
     assert list(lines) == ["scheduler"]
 
 
-def test_a_backend_that_stays_away_ends_it_after_its_patience(
+def test_a_long_outage_ends_following_after_the_patience(
     written: WrittenTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = Away(written, monkeypatch)
@@ -436,7 +434,7 @@ def test_a_backend_that_stays_away_ends_it_after_its_patience(
         next(lines)
 
 
-def test_a_backend_that_is_away_at_first_is_an_error_at_once(
+def test_an_outage_at_the_start_is_an_error_at_once(
     written: WrittenTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = written.task

@@ -1,4 +1,4 @@
-"""`loglines` with `tail`, `since` and `grep`: what is selected, and what that costs."""
+"""`loglines` with `tail`, `since` and `grep`: the selected lines, and the cost of selecting them."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ def test_tail_counts_the_lines_that_grep_finds(counted: WrittenTask) -> None:
     ],
     ids=str,
 )
-def test_since_takes_times_that_are_local_unless_they_say_otherwise(
+def test_since_takes_naive_times_as_local(
     counted: WrittenTask, since: object, new_york: None
 ) -> None:
     assert texts(counted, since=since) == ["task 7", "runtime 8", "task 9"]
 
 
-def test_since_takes_days_and_what_is_long_ago(counted: WrittenTask) -> None:
+def test_since_takes_dates_and_old_times(counted: WrittenTask) -> None:
     assert len(texts(counted, since=START.date())) == 10
     assert texts(counted, since=START.date() + timedelta(days=1)) == []
     assert len(texts(counted, since=date(1970, 1, 2))) == 10
@@ -114,13 +114,13 @@ def test_a_line_without_a_stamp_belongs_to_the_one_before(written: WrittenTask) 
 
 
 def test_since_begins_after_the_last_line_before_it(written: WrittenTask) -> None:
-    """Where a clock steps back, too."""
+    """Even where a clock steps back."""
     written.write(line(9, "before the step") + line(1, "after the step") + line(5, "later"))
     assert texts(written, since=utc(3)) == ["later"]
 
 
 def test_since_gives_all_lines_of_its_moment(written: WrittenTask) -> None:
-    """More than are read at first."""
+    """There are more than the first read has."""
     written.write(line(0, "before") + "".join(line(1, "x" * 100) for _ in range(2000)))
     written.write(line(1, "runtime", "runtime"), "runtime")
     assert written.file().stat().st_size > 200_000
@@ -128,19 +128,21 @@ def test_since_gives_all_lines_of_its_moment(written: WrittenTask) -> None:
     assert len(texts(written, since=utc(0))) == 2002
 
 
-def test_a_part_of_a_line_is_no_line(written: WrittenTask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_line_is_not_counted(
+    written: WrittenTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     quoted = line(7, "quoted").rstrip()
     written.write(line(1, "one") + line(2, quoted))
     for step in range(1, 60):
         monkeypatch.setattr(_ends, "FIRST_STEP", step)
         assert texts(written, tail=1) == [quoted]
-    written.file().write_text(written.file().read_text()[:-1])  # nor is it if no newline follows
+    written.file().write_text(written.file().read_text()[:-1])  # likewise if no newline follows
     for step in range(1, 60):
         monkeypatch.setattr(_ends, "FIRST_STEP", step)
         assert texts(written, tail=1) == [quoted]
 
 
-def test_of_no_line_nothing_is_read(counted: WrittenTask) -> None:
+def test_selecting_no_line_reads_nothing(counted: WrittenTask) -> None:
     before = counted.client.stats
     assert texts(counted, tail=0) == []
     spent = counted.client.stats - before
@@ -158,7 +160,7 @@ def test_grep_searches_as_re_does(written: WrittenTask) -> None:
     assert [text for _, text in found] == ["naïve ☃".encode()]
 
 
-def test_grep_sees_bytes_that_are_no_text(written: WrittenTask) -> None:
+def test_grep_sees_undecodable_bytes(written: WrittenTask) -> None:
     written.file().write_bytes(line(1, "").encode()[:-1] + b"caf\xe9\n")
     assert texts(written, grep=rb"\xe9") == ["caf\ufffd"]
     assert texts(written, grep="\ufffd", tail=1) == ["caf\ufffd"]
@@ -182,27 +184,27 @@ def test_grep_sees_bytes_that_are_no_text(written: WrittenTask) -> None:
     ids=str,
 )  # fmt: skip
 @pytest.mark.parametrize("follow", [False, True])
-def test_what_is_no_selection_says_so(
+def test_invalid_selections_are_refused(
     written: WrittenTask, wanted: dict[str, object], says: str, follow: bool
 ) -> None:
     with pytest.raises(BadArgument, match=says):
         texts(written, follow=follow, **wanted)
 
 
-def test_there_are_two_streams_however_lines_are_selected(written: WrittenTask) -> None:
+def test_an_unknown_stream_is_refused_with_any_selection(written: WrittenTask) -> None:
     for wanted in ({"tail": 1}, {"grep": "x"}, {"follow": True}):
         with pytest.raises(ValueError, match="expected 'stdout' or 'stderr'"):
             list(written.task.loglines("output", **wanted))
 
 
-def test_no_log_has_no_last_line(written: WrittenTask) -> None:
+def test_an_empty_log_has_no_last_line(written: WrittenTask) -> None:
     assert texts(written, tail=5) == []
     written.write("")
     assert texts(written, tail=5, since=utc(0)) == []
     assert list(written.task.loglines("stderr", tail=5)) == []
 
 
-# What it costs
+# Costs
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +219,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> WrittenTask:
 
 
 def cost(written: WrittenTask, **wanted: object) -> tuple[int, int, list[str]]:
-    """Return reads and bytes that the selection took, and what it gave."""
+    """Return reads and bytes of the selection, and its lines."""
     task, before = written.task, written.client.stats
     found = [text for _, text in task.loglines("stdout", **wanted)]
     spent = written.client.stats - before

@@ -1,4 +1,4 @@
-"""What an error says of an object that does not exist, and what saying it costs."""
+"""The error for a missing object: its message, and the cost of the message."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ Ask = Callable[[Client], object]
         ),
     ],
 )  # fmt: skip
-def test_error_says_where_it_looked_and_what_is_close(client: Client, ask: Ask, says: str) -> None:
+def test_error_names_the_place_and_similar_names(client: Client, ask: Ask, says: str) -> None:
     with pytest.raises(MetaflowNotFound) as caught:
         ask(client)
     assert str(caught.value) == says
 
 
-def test_empty_place_says_how_to_read_another() -> None:
+def test_error_in_an_empty_place_says_how_to_read_another() -> None:
     client = Client(MemoryProvider(), namespace=None)
     with pytest.raises(
         MetaflowNotFound, match="in memory@. It holds no results; metadata\\('ADDRESS'\\)"
@@ -81,7 +81,7 @@ def test_nothing_is_read_for_an_error_that_is_not_shown() -> None:
     assert (str(caught.value), len(provider.asked)) == (said, asked)
 
 
-def test_error_travels_with_its_sentence(client: Client) -> None:
+def test_error_is_pickled_with_its_message(client: Client) -> None:
     for ask in (lambda: client.run("Train/9"), lambda: client.run("Train/2")["stat"]):
         with pytest.raises(MetaflowNotFound) as caught:
             ask()
@@ -90,7 +90,7 @@ def test_error_travels_with_its_sentence(client: Client) -> None:
         assert type(made) is type(caught.value)
 
 
-def test_error_is_said_when_the_rest_cannot_be_read() -> None:
+def test_error_is_shown_when_the_rest_cannot_be_read() -> None:
     class Gone(Asked):
         def children(self, path, query):
             raise Unanswered("far", "it went away")
@@ -105,7 +105,7 @@ def test_error_is_said_when_the_rest_cannot_be_read() -> None:
     )
 
 
-def test_names_that_are_hidden_by_the_namespace_are_not_told(provider: MemoryProvider) -> None:
+def test_names_hidden_by_the_namespace_are_not_suggested(provider: MemoryProvider) -> None:
     records = [record("Train/9", 5_000, "eve", system_tags=["user:eve"])]
     for each in records:
         provider._records[each.path] = each

@@ -37,20 +37,20 @@ from mfc.model import (
         (b"F", Level.FLOW),
     ],
 )
-def test_what_is_no_pathspec_is_refused_with_what_was_given(text: object, level: Level) -> None:
+def test_an_invalid_pathspec_is_refused_with_its_text(text: object, level: Level) -> None:
     with pytest.raises(MetaflowInvalidPathspec, match="expected text") as caught:
         Pathspec.parse(text, level)
     assert repr(text) in str(caught.value)
 
 
 @pytest.mark.parametrize("nothing", ["", None])
-def test_nothing_is_a_type_error_as_in_metaflow(nothing: str | None) -> None:
+def test_none_is_a_type_error_as_in_metaflow(nothing: str | None) -> None:
     with pytest.raises(EmptyPathspec) as caught:
         Pathspec.parse(nothing, Level.FLOW)
     assert isinstance(caught.value, TypeError)
 
 
-def test_a_pathspec_knows_its_place() -> None:
+def test_a_pathspec_has_its_level_parent_and_names() -> None:
     path = Pathspec.parse("F/1/start/2/x", Level.ARTIFACT)
     assert path.level is Level.ARTIFACT
     assert path.name == "x"
@@ -60,7 +60,7 @@ def test_a_pathspec_knows_its_place() -> None:
     assert str(path) == "F/1/start/2/x"
 
 
-def test_names_may_be_anything_but_a_way_out() -> None:
+def test_names_may_be_any_text_that_stays_in_the_tree() -> None:
     assert all(is_name(name) for name in ["a b", "*", "br[ack]et", "naïve", "…", "a\\b", ".hidden"])
     assert not any(is_name(name) for name in ["", ".", "..", "a/b", "a\0b", None, 3])
 
@@ -91,12 +91,12 @@ def test_a_record_takes_the_tags_of_its_run() -> None:
         {"ts_epoch": 1, "user_name": ["ada"]},
     ],
 )
-def test_json_that_is_no_record_says_so(fields: dict[str, object]) -> None:
+def test_invalid_json_of_a_record_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(UnreadableRecord, match="F/1"):
         Record.of_json(Pathspec(("F", "1")), fields)
 
 
-def test_an_artifact_record_needs_where_its_value_is() -> None:
+def test_an_artifact_record_needs_the_location_of_its_value() -> None:
     fields = {
         "ts_epoch": 1,
         "attempt_id": 2,
@@ -110,7 +110,7 @@ def test_an_artifact_record_needs_where_its_value_is() -> None:
         ArtifactRecord.of_json(made.path, {**fields, "sha": None})
 
 
-def test_values_of_metadata_are_not_nested_without_end() -> None:
+def test_nesting_of_metadata_values_is_bounded() -> None:
     deep: list[object] = []
     for _ in range(200):
         deep = [{"a": deep}]
@@ -119,7 +119,7 @@ def test_values_of_metadata_are_not_nested_without_end() -> None:
         MetadataRecord.of_json(Pathspec(("F", "1", "s", "2")), {**fields, "value": deep})
 
 
-def test_metadata_finds_its_attempt_among_the_tags() -> None:
+def test_metadata_has_its_attempt_from_the_tags() -> None:
     task = Pathspec(("F", "1", "s", "2"))
     fields = {"field_name": "a", "value": "b", "type": "t", "ts_epoch": 1}
     assert MetadataRecord.of_json(task, {**fields, "tags": ["x", "attempt_id:3"]}).attempt == 3
@@ -127,7 +127,7 @@ def test_metadata_finds_its_attempt_among_the_tags() -> None:
     assert MetadataRecord.of_json(task, {**fields, "tags": ["attempt_id:²"]}).attempt is None
 
 
-def test_a_status_is_its_word_and_knows_why() -> None:
+def test_a_status_is_text_with_a_reason() -> None:
     status = Status("failed", "because")
     assert status == "failed"
     assert {status: 1}["failed"] == 1
@@ -139,14 +139,14 @@ def test_stats_can_be_subtracted() -> None:
     assert Stats(5, 4, 3, 2) - Stats(1, 1, 1, 1) == Stats(4, 3, 2, 1)
 
 
-def test_on_windows_a_backslash_is_no_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_windows_a_backslash_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert model.is_name("a\\b") == (os.sep == "/")
     monkeypatch.setattr(model, "_NOT_IN_NAMES", frozenset("/\\\0"))
     with pytest.raises(MetaflowInvalidPathspec):
         Pathspec.parse("F/..\\..\\etc", Level.RUN)
 
 
-def test_a_pending_record_is_found_once_and_only_when_asked() -> None:
+def test_a_pending_record_is_loaded_once_on_first_use() -> None:
     record = Record(Pathspec(("F", "1")), 5, "ada", frozenset({"a"}), frozenset({"s"}))
     asked = []
 
@@ -165,7 +165,7 @@ def test_a_pending_record_is_found_once_and_only_when_asked() -> None:
     assert asked == [1]
 
 
-def test_a_pending_record_that_is_gone_says_so() -> None:
+def test_a_missing_pending_record_is_reported() -> None:
     pending = PendingRecord(Pathspec(("F", "1")), lambda: None)
     with pytest.raises(UnreadableRecord, match="F/1.*removed while"):
         _ = pending.created

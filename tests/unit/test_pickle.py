@@ -1,4 +1,4 @@
-"""Pickled values against objects that real Metaflow pickled, and what trust makes of them."""
+"""Pickled values against objects that real Metaflow pickled, at each level of trust."""
 
 from __future__ import annotations
 
@@ -135,14 +135,14 @@ METAFLOW = {
 
 
 def recorded(name: str, protocol: int = 4) -> bytes:
-    """Return what Metaflow wrote."""
+    """Return the bytes that Metaflow wrote."""
     return base64.b64decode(METAFLOW[name, protocol])
 
 
 @BOTH
 @pytest.mark.parametrize("protocol", [2, 4])
 class TestMetaflowsClasses:
-    """What Metaflow pickled comes back with its fields, text and behaviour."""
+    """Objects pickled by Metaflow come back with their fields, text and behaviour."""
 
     def load(self, name: str, protocol: int, trust: Trust) -> Any:
         return loads(recorded(name, protocol), trust)
@@ -262,7 +262,7 @@ def test_exceptions_are_values(protocol: int, trust: Trust) -> None:
 
 
 def metaflows(name: str, state: dict[str, Any]) -> bytes:
-    """Return how Metaflow pickles one of its exceptions."""
+    """Return Metaflow's pickle of one of its exceptions."""
     beginning = f"cmetaflow.exception\n{name}\n)R".encode()
     return b"\x80\x02" + beginning + pickle.dumps(state, 2)[2:-1] + b"b."
 
@@ -299,7 +299,7 @@ def test_exceptions_of_metaflow_stand_in_containers(trust: Trust) -> None:
 
 
 @pytest.mark.parametrize("state", [{"message": "a", "_message": object}, {"args": ("x",)}])
-def test_exceptions_of_metaflow_hold_texts_alone(state: dict[str, Any]) -> None:
+def test_exceptions_of_metaflow_hold_only_texts(state: dict[str, Any]) -> None:
     with pytest.raises(UntrustedValue):
         loads(metaflows("MetaflowException", state), SAFE)
 
@@ -313,7 +313,7 @@ def test_shared_and_cyclic_values(trust: Trust) -> None:
 
 
 class TestArrays:
-    """numpy's values, under all protocols, both trusts."""
+    """numpy's values, under all protocols, at both levels of trust."""
 
     @BOTH
     @PROTOCOLS
@@ -340,7 +340,7 @@ class TestArrays:
         arrays += [np.rec.array([(1, 2.0)], dtype=[("a", int), ("b", float)]), np.zeros(4)[::2]]
         for array in arrays:
             got: Any = loads(pickle.dumps(array, protocol), trust)
-            # numpy itself brings every array to the byte order of the machine.
+            # numpy itself converts every array to the byte order of the machine.
             want = pickle.loads(pickle.dumps(array, protocol))
             assert (type(got), got.dtype, got.shape) == (type(want), want.dtype, want.shape)
             assert repr(got) == repr(want)
@@ -358,7 +358,7 @@ class TestArrays:
 
 
 class TestFrames:
-    """pandas's values, under all protocols, both trusts."""
+    """pandas's values, under all protocols, at both levels of trust."""
 
     @BOTH
     @PROTOCOLS
@@ -405,7 +405,7 @@ class TestFrames:
 
 
 class TestTrust:
-    """How the setting is read."""
+    """Parsing of the setting."""
 
     def test_of(self) -> None:
         assert [Trust.of(level).level for level in ("full", "safe", "none")] == [

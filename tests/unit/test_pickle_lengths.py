@@ -1,4 +1,4 @@
-"""What a short pickle calls long is counted before it is made; what holds itself is whole or refused."""
+"""Lengths declared in a pickle are counted before objects are made; cyclic objects are complete or refused."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .trusts import BOTH, FULL, SAFE
 
 np: Any = pytest.importorskip("numpy")
 pd: Any = pytest.importorskip("pandas")
-#: Each element of a byte would be more than is allowed.
+#: With a byte per element, more than allowed.
 LONG = 10**8
 
 
 class Made:
-    """Becomes what a function makes of arguments, when it is loaded."""
+    """On loading, becomes the result of a function."""
 
     def __init__(self, function: Any, *args: Any, state: Any = None) -> None:
         self.function, self.args, self.state = function, args, state
@@ -116,18 +116,18 @@ def held() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", held())
-def test_what_holds_itself_is_whole_or_refused(name: str) -> None:
+def test_cyclic_objects_are_complete_or_refused(name: str) -> None:
     value = held()[name]
     with pytest.raises(UntrustedValue, match="inside of itself"):
         loads(pickle.dumps([value]), SAFE)
-    # At full trust too, where Python itself cannot load it.
+    # Also at full trust, where Python itself cannot load it.
     pickled = pickle.dumps([value])
     gone = pickled[:-1] + b"cgone\nX\n)Ra" + b"."
     with pytest.raises(UndecodableArtifact, match="inside of itself"):
         loads(gone, FULL)
 
 
-def test_a_column_that_is_in_a_list_that_it_holds_is_whole() -> None:
+def test_a_column_in_a_list_that_it_holds_is_complete() -> None:
     content = np.empty(1, dtype=object)
     column = pd.Series(content, copy=False)
     column.array[0] = [column]

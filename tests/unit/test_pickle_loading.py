@@ -103,7 +103,7 @@ class TestPlaceholder:
 
 
 class Raises:
-    """Raises what it was made with as soon as it is loaded."""
+    """Raises its argument as soon as it is loaded."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -117,7 +117,7 @@ def throw(error: BaseException) -> None:
 
 
 class TestErrors:
-    """Nothing but mfc's errors comes out."""
+    """Only mfc's errors are raised."""
 
     @BOTH
     @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ class TestErrors:
 
 
 class TestKnown:
-    """Values that need no reading."""
+    """Values that are known without reading."""
 
     @pytest.mark.parametrize("protocol", [2, 4])
     @pytest.mark.parametrize("value", [True, False, None, []])

@@ -1,4 +1,4 @@
-"""What a safe load refuses, and what forged arrays and frames cannot do."""
+"""Refusals of a safe load, and the limits of forged arrays and frames."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Model:
 
 
 class TestSafe:
-    """What a safe load refuses, and how it is widened."""
+    """Refusals of a safe load, and how to widen it."""
 
     def test_sentence(self) -> None:
         with pytest.raises(UntrustedValue) as caught:
@@ -121,7 +121,7 @@ class TestSafe:
             + again.replace(b"r\x02\x00\x00\x00", b"q\x02")
             + b"N."
         )
-        assert loads(blob, SAFE) is None  # what nothing refers to is not built
+        assert loads(blob, SAFE) is None  # an unreferenced object is not built
 
     def test_bogus_sizes_cost_nothing(self) -> None:
         huge = (2**28).to_bytes(8, "little")
@@ -138,7 +138,7 @@ class TestSafe:
 
 
 class TestForgedMemory:
-    """States that would make numpy or pandas read or write memory that is not theirs."""
+    """States that would make numpy or pandas read or write memory outside their own."""
 
     def refused(self, *parts: object) -> None:
         with pytest.raises((UntrustedValue, UndecodableArtifact)):
@@ -260,7 +260,7 @@ class CALL:
 
 
 class BUILD:
-    """An object that is given a state."""
+    """A state given to an object."""
 
     def __init__(self, made: Any, state: object) -> None:
         self.code = made.code + piece(state) + b"b"
@@ -288,5 +288,5 @@ def piece(value: Any) -> bytes:
 
 
 def assembled(*parts: object) -> bytes:
-    """Return a pickle made of parts that no library would write."""
+    """Return a pickle of parts that a library would never write."""
     return b"\x80\x03" + b"".join(map(piece, parts)) + b"."

@@ -1,4 +1,4 @@
-"""Where values are looked for: where they were recorded, else where they were moved to."""
+"""The locations of values: the recorded one first, then the one they were moved to."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def results() -> Results:
     return made
 
 
-def test_what_is_gone_is_looked_for_where_the_settings_say(results: Results) -> None:
+def test_missing_values_are_looked_up_at_the_configured_root(results: Results) -> None:
     with pytest.raises(MetaflowDataMissing, match="not where they were recorded"):
         results.client().task("F/1/fit/1").data.x  # noqa: B018
     results.store.usual_root = "copy"
     assert results.client().task("F/1/fit/1").data.x == "a value"
 
 
-def test_the_backends_own_place_comes_first(results: Results) -> None:
+def test_the_backends_own_root_comes_first(results: Results) -> None:
     class Beside(type(results.provider())):
         def root(self, ds_type: str) -> str:
             return "copy"

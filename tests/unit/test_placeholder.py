@@ -49,7 +49,7 @@ def test_a_placeholder_comes_back_from_a_pickle_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-def test_pickles_name_public_modules_alone(protocol: int) -> None:
+def test_pickles_name_only_public_modules(protocol: int) -> None:
     wrapped = mfc.MetaflowExceptionWrapper(ValueError("no"))
     frame = mfc.ForeachFrame("start", "x", 3, 0)
     again = pickle.loads(written := pickle.dumps([*stored(), wrapped, frame], protocol))
@@ -90,7 +90,7 @@ def test_a_placeholder_comes_to_life_when_its_class_can_be_imported(
     assert pickle.loads(pickle.dumps(missing)).load().w == 2
 
 
-def test_a_placeholder_tells_which_version_is_installed() -> None:
+def test_a_placeholder_names_the_installed_version() -> None:
     gone: Any = loads(b"cpluggy\nGone\n)R.", Trust.full())
     assert gone.install == "pluggy"
     assert gone.installed

@@ -1,4 +1,4 @@
-"""Discovery: what is loaded when, what is broken, and hooks that plugins publish.
+"""Discovery: when plugins are loaded, broken plugins, and hooks that plugins publish.
 
 Every test installs distributions into a directory and runs a process beside it.
 """
@@ -21,7 +21,7 @@ def test_importing_lists_nothing(site: Any) -> None:
     )
 
 
-def test_who_asks_for_one_kind_imports_no_other_plugin(site: Any) -> None:
+def test_asking_for_one_kind_imports_only_its_plugin(site: Any) -> None:
     site.plugin("files", files("files"))
     site.plugin("other", files("other"))
     loaded = site.run(
@@ -35,12 +35,12 @@ def test_who_asks_for_one_kind_imports_no_other_plugin(site: Any) -> None:
     assert loaded == [False, True, False]
 
 
-def test_without_a_plugin_of_that_name_all_are_asked(site: Any) -> None:
+def test_an_unknown_kind_imports_all_plugins(site: Any) -> None:
     site.plugin("other", files("files"))
     assert site.run(WHO) == "mfc_other"
 
 
-def test_what_is_installed_is_listed_once_per_process(site: Any) -> None:
+def test_installed_plugins_are_listed_once_per_process(site: Any) -> None:
     site.plugin("files", files("files"))
     listed = site.run(
         """
@@ -58,7 +58,7 @@ def test_what_is_installed_is_listed_once_per_process(site: Any) -> None:
     assert listed == 1
 
 
-def test_a_damaged_installation_hurts_nobody(site: Any) -> None:
+def test_a_damaged_installation_is_ignored(site: Any) -> None:
     site.plugin("files", files("files"))
     site.plugin("nameless", files("nameless"))
     (site.packages / "mfc_nameless-1.0.dist-info" / "METADATA").unlink()
@@ -123,7 +123,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_plugin_is_listed_and_raised_to_who_needs_it_alone(site: Any, case: str) -> None:
+def test_a_broken_plugin_is_listed_and_raised_only_where_needed(site: Any, case: str) -> None:
     source, reason, cause = BROKEN[case]
     site.plugin("files", source, version="2.3")
     site.plugin("other", files("other", "third"))
@@ -150,7 +150,7 @@ def test_a_broken_plugin_is_listed_and_raised_to_who_needs_it_alone(site: Any, c
     assert reason in shown["listed"]
 
 
-def test_an_entry_point_that_is_none_is_a_broken_plugin(site: Any) -> None:
+def test_an_invalid_entry_point_is_a_broken_plugin(site: Any) -> None:
     site.install("mfc-files", {"files": "no module!"})
     error, text, _ = site.run(WHO)
     assert error == "BrokenPlugin"
@@ -174,7 +174,7 @@ def test_a_hook_that_raises_does_not_fall_back_to_a_default(site: Any) -> None:
     assert error == "BrokenPlugin"
 
 
-def test_a_hook_that_raises_hurts_nobody_who_wants_anothers_kind(site: Any) -> None:
+def test_a_hook_that_raises_is_ignored_for_other_kinds(site: Any) -> None:
     site.plugin("bad", "@hookimpl\ndef mfc_filesystem(ds_type):\n    raise KeyError('boom')")
     site.plugin("good", files("files"))
     shown = site.run(
@@ -193,7 +193,7 @@ def test_a_hook_that_raises_hurts_nobody_who_wants_anothers_kind(site: Any) -> N
     assert shown == ["mfc_good", [warned], failed, "BrokenPlugin", "BrokenPlugin"]
 
 
-def test_an_error_of_ours_passes_through_unchanged(site: Any) -> None:
+def test_an_error_of_mfc_passes_through_unchanged(site: Any) -> None:
     site.plugin(
         "files",
         "from mfc.errors import BadAddress\n@hookimpl\ndef mfc_metadata_provider(address):\n"
@@ -212,7 +212,7 @@ def test_an_exception_while_a_hook_yields_does_not_leak(site: Any) -> None:
     assert error[2] == "KeyError"
 
 
-def test_builders_of_plugins_make_values_and_are_asked_for_once(site: Any) -> None:
+def test_builders_of_plugins_make_values_and_are_fetched_once(site: Any) -> None:
     site.plugin(
         "money",
         "asked = []\n@hookimpl\ndef mfc_value_builders():\n    asked.append(1)\n"
@@ -237,7 +237,7 @@ def test_two_builders_of_one_class_are_a_conflict(site: Any) -> None:
     assert error[0] == "PluginConflict"
 
 
-def test_a_hook_that_yields_nothing_is_not_concerned(site: Any) -> None:
+def test_a_hook_that_yields_nothing_is_skipped(site: Any) -> None:
     site.plugin("lazy", "@hookimpl\ndef mfc_trigger(metadata):\n    yield from ()")
     assert site.run("show(Client()._reader.plugins.events({}))") is None
 
@@ -266,7 +266,7 @@ def test_strict_raises_at_once(site: Any) -> None:
     assert site.run("Client(); show(1)", MFC_STRICT_PLUGINS="1", MFC_PLUGINS="-files") == 1
 
 
-def test_strict_minds_hooks_that_nobody_publishes(site: Any) -> None:
+def test_strict_raises_for_unknown_hooks(site: Any) -> None:
     site.plugin("files", f"{files('files')}@hookimpl\ndef mfc_triger(metadata): ...")
     error, text, _ = site.run("show(said(Client))", MFC_STRICT_PLUGINS="1")
     assert error == "BrokenPlugin"
@@ -286,7 +286,7 @@ def mfc_filesystem(ds_type, hooks):
 """
 
 
-def test_a_typing_error_in_a_hooks_name_is_listed_with_what_was_meant(site: Any) -> None:
+def test_a_misspelt_hook_is_listed_with_the_intended_name(site: Any) -> None:
     site.plugin("files", f"{files('files')}@hookimpl\ndef mfc_triger(metadata): ...")
     assert site.run(WHO) == "mfc_files"
     listed = site.run("show(infos(Client())['mfc-files 1.0 (mfc_files)'].error)")
@@ -307,7 +307,7 @@ def test_plugins_publish_hooks_that_others_implement(site: Any, kind: str) -> No
     assert shown == [["Hello Ada"], []]
 
 
-def test_a_hook_of_a_plugin_that_is_not_there_may_be_optional(site: Any) -> None:
+def test_a_hook_of_a_missing_plugin_may_be_optional(site: Any) -> None:
     site.plugin(
         "files", f"{files('files')}@hookimpl(optionalhook=True)\ndef mfc_greeting(name): ..."
     )
@@ -315,9 +315,7 @@ def test_a_hook_of_a_plugin_that_is_not_there_may_be_optional(site: Any) -> None
 
 
 @pytest.mark.parametrize("kind", ["early", "zlate"])
-def test_who_implements_a_plugins_hook_with_wrong_arguments_is_the_broken_one(
-    site: Any, kind: str
-) -> None:
+def test_an_implementation_with_wrong_arguments_is_broken(site: Any, kind: str) -> None:
     site.plugin("publisher", PUBLISHER)
     site.plugin(kind, "@hookimpl\ndef mfc_greeting(nickname): ...")
     shown = site.run(
@@ -339,7 +337,7 @@ def test_one_hook_is_published_by_one_plugin(site: Any) -> None:
     assert errors == {"mfc-second 1.0 (mfc_second)": reason}
 
 
-def test_a_hook_that_nobody_publishes_cannot_be_asked(site: Any) -> None:
+def test_an_unpublished_hook_cannot_be_called(site: Any) -> None:
     site.plugin("publisher", PUBLISHER)
     unknown, wrong = site.run(
         """

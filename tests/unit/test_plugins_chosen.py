@@ -1,4 +1,4 @@
-"""Discovery: conflicts, what is switched off or registered, what is said, threads and forks.
+"""Discovery: conflicts, disabled or registered plugins, messages, threads and forks.
 
 Every test installs distributions into a directory and runs a process beside it.
 """
@@ -42,27 +42,27 @@ def test_two_distributions_of_one_name_are_both_named_with_how_to_pin_one(rivals
 
 
 @pytest.mark.parametrize("pinned", ["mfc-files", "MFC_Files"])
-def test_one_is_pinned_by_the_environment(rivals: Any, pinned: str) -> None:
+def test_a_plugin_is_pinned_by_the_environment(rivals: Any, pinned: str) -> None:
     assert rivals.run(WHO, MFC_PLUGINS=f"files={pinned}") == "files_one"
 
 
-def test_one_is_pinned_by_a_file(rivals: Any) -> None:
+def test_a_plugin_is_pinned_by_a_file(rivals: Any) -> None:
     (rivals.work / ".metaflow").mkdir()
     (rivals.work / ".metaflow" / "config.json").write_text('{"MFC_PLUGINS": "files=files-too"}')
     assert rivals.run(WHO) == "files_two"
 
 
-def test_one_is_pinned_by_the_client_whose_rules_count_before_settings(rivals: Any) -> None:
+def test_a_clients_rules_take_precedence_over_settings(rivals: Any) -> None:
     who = WHO.replace("Client()", "Client(plugins=['files=files-too'])")
     assert rivals.run(who) == "files_two"
     assert rivals.run(who, MFC_PLUGINS="files=mfc-files") == "files_two"
 
 
-def test_one_is_left_when_the_other_is_switched_off(rivals: Any) -> None:
+def test_disabling_one_plugin_resolves_the_conflict(rivals: Any) -> None:
     assert rivals.run(WHO, MFC_PLUGINS="-files-too") == "files_one"
 
 
-def test_the_one_that_is_not_pinned_is_listed_as_off(rivals: Any) -> None:
+def test_the_unpinned_plugin_is_listed_as_off(rivals: Any) -> None:
     listed = rivals.run(
         "show({p.distribution: p.off for p in Client().plugins() if p.kinds == ('files',)})",
         MFC_PLUGINS="files=files-too",
@@ -70,7 +70,7 @@ def test_the_one_that_is_not_pinned_is_listed_as_off(rivals: Any) -> None:
     assert listed == {"files-too": False, "mfc-files": True}
 
 
-def test_a_pin_to_what_is_not_installed_says_what_is_and_hurts_only_that_kind(rivals: Any) -> None:
+def test_a_pin_to_a_missing_distribution_fails_only_its_kind(rivals: Any) -> None:
     rivals.plugin("other", files("other"))
     shown = rivals.run(
         "client = Client()\nshow([said(lambda: client.filesystem('files')),"
@@ -181,7 +181,7 @@ def test_one_kind_of_a_plugin_can_be_off(site: Any) -> None:
 
 
 @pytest.mark.parametrize("rule", ["-", "=x", "s3=", "-s3=x", " - "])
-def test_a_rule_that_is_none_names_itself_and_its_source(rule: str) -> None:
+def test_an_invalid_rule_is_named_with_its_source(rule: str) -> None:
     with pytest.raises(BadSetting, match=r"MFC_PLUGINS is .* in Client\(plugins=…\)") as caught:
         Client(plugins=[rule])
     assert caught.value.value == rule
@@ -230,14 +230,14 @@ def test_an_installed_module_may_be_registered_too(site: Any) -> None:
     assert shown == ["mfc_files", [["files"]]]
 
 
-def test_an_object_that_is_no_plugin_is_refused_at_once() -> None:
+def test_an_invalid_plugin_object_is_refused_at_once() -> None:
     with pytest.raises(BrokenPlugin, match="implements no hook") as caught:
         Client(plugins=[object()])
     assert isinstance(caught.value, PluginError)
     assert caught.value.plugin == "object"
 
 
-# What is said
+# Messages
 
 
 def test_the_facts_of_a_plugin(site: Any) -> None:
@@ -285,7 +285,7 @@ def test_a_plugin_that_is_an_object_has_a_file_too(site: Any) -> None:
 @pytest.mark.parametrize(
     ("address", "package"), [("service", "mfc-service"), ("https://x", "mfc-service")]
 )
-def test_an_unserved_address_says_what_to_install_and_what_is(
+def test_an_unserved_address_names_the_plugin_to_install(
     site: Any, address: str, package: str
 ) -> None:
     site.plugin("files", files("files"))
@@ -297,7 +297,7 @@ def test_an_unserved_address_says_what_to_install_and_what_is(
     )
 
 
-def test_an_unserved_kind_that_nobody_knows_says_what_is_installed(site: Any) -> None:
+def test_an_unknown_kind_names_the_installed_plugins(site: Any) -> None:
     _, text, _ = site.run("show(said(lambda: Client().filesystem('nonsense')))")
     assert text == "No plugin serves datastore type 'nonsense'; installed plugins: local, spin"
 
@@ -359,7 +359,7 @@ def test_many_threads_load_a_plugin_once(site: Any, clients: str) -> None:
         assert names == answers[0][2]
 
 
-def test_a_filesystem_is_asked_for_once_per_client(site: Any) -> None:
+def test_a_filesystem_is_made_once_per_client(site: Any) -> None:
     site.plugin(
         "files",
         "import time\n@hookimpl\ndef mfc_filesystem(ds_type):\n    time.sleep(0.1)\n"
@@ -377,7 +377,7 @@ def test_a_filesystem_is_asked_for_once_per_client(site: Any) -> None:
     assert shown == 1
 
 
-def test_a_child_forked_while_a_hook_is_asked_can_go_on(site: Any) -> None:
+def test_a_child_forked_during_a_hook_works(site: Any) -> None:
     site.plugin(
         "slow",
         "import threading, time\nentered = threading.Event()\n@hookimpl\n"
@@ -405,7 +405,7 @@ def test_a_child_forked_while_a_hook_is_asked_can_go_on(site: Any) -> None:
     assert shown == [True, 0]
 
 
-def test_place_of_values_is_not_offered_for_metadata(site: Any) -> None:
+def test_a_values_only_plugin_is_not_suggested_for_metadata(site: Any) -> None:
     site.plugin("s3", files("s3"))
     for address in ("s3://bucket/root", "s3@bucket"):
         error, text, _ = site.run(f"show(said(lambda: Client({address!r})))")
@@ -414,7 +414,7 @@ def test_place_of_values_is_not_offered_for_metadata(site: Any) -> None:
         assert "pip install" not in text
 
 
-def test_missing_place_of_values_is_not_offered_for_metadata(site: Any) -> None:
+def test_a_missing_values_only_plugin_is_not_suggested_for_metadata(site: Any) -> None:
     error, text, _ = site.run("show(said(lambda: Client('azure://bucket')))")
     assert (error, "pip install" in text) == ("UnservedAddress", False)
     error, text, _ = site.run("show(said(lambda: Client().filesystem('azure')))")

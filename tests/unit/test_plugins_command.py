@@ -110,14 +110,14 @@ def test_a_listing_is_given_however_strict_the_settings_are(full: Any) -> None:
     assert "mfc-broken 1.0: broken" in done.stdout
 
 
-def test_rules_that_cannot_be_read_are_one_sentence(site: Any) -> None:
+def test_unreadable_rules_give_a_message(site: Any) -> None:
     done = site.command("-m", "mfc", "plugins", MFC_PLUGINS="=x")
     assert done.returncode == 1
     assert done.stderr.startswith("MFC_PLUGINS is '=x' in the environment; expected names")
     assert done.stderr.count("\n") == 1
 
 
-def test_an_unknown_option_is_a_wrong_command_line(site: Any) -> None:
+def test_an_unknown_option_is_a_usage_error(site: Any) -> None:
     assert site.command("-m", "mfc", "plugins", "--nonsense").returncode == 2
     assert site.command("-m", "mfc").returncode == 2
 

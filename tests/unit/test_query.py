@@ -42,7 +42,7 @@ def test_times_may_be_given_in_any_form() -> None:
         {"until": 3.5},
     ],
 )
-def test_a_bad_part_gets_a_sentence(parts: dict[str, object]) -> None:
+def test_an_invalid_part_is_reported(parts: dict[str, object]) -> None:
     with pytest.raises(BadArgument, match="expected"):
         Query(**parts)
 
@@ -78,7 +78,7 @@ EVERYTHING = {"tags", "since", "until", "user", "names", "metadata", "limit"}
         ({"status": "completed", "user": "ada", "since": at(3_000), "limit": 1}, ["2"]),
     ],
 )
-def test_the_answer_is_the_same_whatever_the_provider_does(
+def test_the_answer_is_the_same_for_any_capabilities(
     provider: MemoryProvider,
     capabilities: Capabilities,
     asked: dict[str, object],
@@ -89,7 +89,7 @@ def test_the_answer_is_the_same_whatever_the_provider_does(
     assert [run.id for run in client.flow("Train").runs(**asked)] == expected
 
 
-def test_tags_are_all_of_user_and_system(provider: MemoryProvider) -> None:
+def test_tags_match_user_and_system_tags(provider: MemoryProvider) -> None:
     flow = Client(provider, namespace=None).flow("Train")
     assert [run.id for run in flow.runs("user:ada", "red")] == ["2"]
     assert list(flow.runs("red", "blue")) == []
@@ -102,7 +102,7 @@ def test_a_query_can_be_cut_to_some_parts() -> None:
     assert query.only(query.parts()) == query
 
 
-def test_record_tests_leave_status_and_limit_to_others() -> None:
+def test_record_tests_ignore_status_and_limit() -> None:
     assert Query(status="failed", limit=2).tests() == []
     record = Record(path("F/1"), 5, "ada", frozenset("a"), frozenset("s"))
     assert all(
@@ -120,6 +120,6 @@ def test_record_tests_leave_status_and_limit_to_others() -> None:
         {"tags": 5},
     ],
 )
-def test_what_no_time_or_tag_can_be_is_a_bad_argument(asked: dict[str, object]) -> None:
+def test_impossible_times_and_tags_are_a_bad_argument(asked: dict[str, object]) -> None:
     with pytest.raises(BadArgument):
         Query(**asked)

@@ -1,4 +1,4 @@
-"""How many questions a client puts to a provider that answers over a network."""
+"""The number of queries that a client sends to a remote provider."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mfc_testing import MemoryProvider
 from mfc_testing.memory import IN_MEMORY
 
 TRUE, FALSE = "868436778cb011a1c6230bc12534683ab0b7f1c3", "2473d4676d5b2aba674167293142f8031ada401b"
-#: What a service far away can do.
+#: Capabilities of a remote service.
 REMOTE = attrs.evolve(
     IN_MEMORY,
     remote=Support.FULL,
@@ -30,7 +30,7 @@ SYSTEM = frozenset({"user:ada", "metaflow_version:2.19.39"})
 
 
 class Remote(MemoryProvider):
-    """A provider that counts what it is asked."""
+    """A provider that counts its calls."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(capabilities=REMOTE, **given)
@@ -60,7 +60,7 @@ class Remote(MemoryProvider):
 
 
 class Store:
-    """Records of one flow, to be filled by hand."""
+    """Records of one flow, to be filled by a test."""
 
     def __init__(self) -> None:
         self.records = [Record(Pathspec(("F",)), 1)]
@@ -69,7 +69,7 @@ class Store:
         self._time = itertools.count(1000)
 
     def later(self, time: int) -> None:
-        """Let what follows be recorded at that time, in ms."""
+        """Set the time of the following records, in ms."""
         self._time = itertools.count(time)
 
     def record(self, text: str) -> Pathspec:
@@ -136,7 +136,7 @@ def store() -> Store:
         (list, ["children"]),
     ],
 )
-def test_a_question_about_a_run_is_one_question(store: Store, question: Any, expected: Any) -> None:
+def test_a_query_about_a_run_is_one_call(store: Store, question: Any, expected: Any) -> None:
     provider = store.provider()
     run = Client(provider, namespace=None).run("F/1")
     assert provider.since(0) == ["get"]
@@ -144,7 +144,7 @@ def test_a_question_about_a_run_is_one_question(store: Store, question: Any, exp
     assert provider.since(1) == expected
 
 
-def test_a_run_without_an_end_is_asked_what_its_end_is_called(store: Store) -> None:
+def test_a_run_without_an_end_step_is_queried_for_the_name_of_it(store: Store) -> None:
     store.record("F/9")
     store.record("F/9/_parameters")
     store.record("F/9/_parameters/90")
@@ -166,7 +166,7 @@ def test_a_run_without_an_end_is_asked_what_its_end_is_called(store: Store) -> N
         ("own", True),
     ],
 )
-def test_a_run_of_a_release_without_other_names_is_not_asked(
+def test_a_run_of_an_old_release_is_not_queried_for_the_name(
     store: Store, version: str, asks: bool
 ) -> None:
     for number in (9, 10):
@@ -181,7 +181,7 @@ def test_a_run_of_a_release_without_other_names_is_not_asked(
     assert ("children" in provider.since(before)) is asks
 
 
-def test_an_end_of_another_name_is_found(store: Store) -> None:
+def test_an_end_step_of_another_name_is_found(store: Store) -> None:
     run_of(store, 8, end="finish")
     run = Client(store.provider(), namespace=None).run("F/8")
     assert run.successful is True
@@ -190,15 +190,15 @@ def test_an_end_of_another_name_is_found(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["successful", "finished"])
-def test_a_loop_over_tasks_asks_once_for_all(store: Store, name: str) -> None:
+def test_a_loop_over_tasks_sends_one_query_for_all(store: Store, name: str) -> None:
     store.later(60_000)
     store.note(Pathspec(("F", "1", "fit", "139")), "kind", "the last that was heard of the run")
     provider = store.provider()
     step = Client(provider, namespace=None).step("F/1/fit")
     truth = {str(number): number % 10 != 0 for number in range(100, 140)}
     assert {task.id: getattr(task, name) for task in step} == truth
-    # Nothing says what decorators the step has, so `successful` is read from the artifacts.
-    # Otherwise which ended well and which did not, and the last one is looked at.
+    # The step's decorators are unknown, so `successful` is read from the artifacts. The other
+    # queries find the tasks that ended well and those that did not, and look at the last one.
     wide = ["artifacts"] if name == "successful" else ["children", "children", "artifacts"]
     assert provider.since(1) == ["children", "artifacts", *wide]
 
@@ -214,13 +214,13 @@ def test_a_task_that_was_killed_before_its_artifacts_came_has_not_finished(store
     assert sum(finished.values()) == 36
 
 
-def test_of_a_run_that_went_to_its_end_one_question_is_enough(store: Store) -> None:
+def test_a_completed_run_needs_one_query(store: Store) -> None:
     store.later(60_000)
     store.note(Pathspec(("F", "1", "end", "11")), "attempt_ok", "True")
     provider = store.provider()
     step = Client(provider, namespace=None).step("F/1/fit")
     assert sum(task.finished for task in step) == 36
-    # The four that failed on the way are looked at on their own.
+    # The four that failed on the way are inspected one by one.
     assert provider.since(1)[:3] == ["children", "artifacts", "children"]
     assert len(provider.since(1)) <= 3 + 2 * 4
 
@@ -238,7 +238,7 @@ def test_attempts_that_ended_in_different_ways_are_looked_at(store: Store) -> No
     }  # fmt: skip
 
 
-def test_what_was_caught_is_not_successful(store: Store) -> None:
+def test_a_caught_failure_is_not_successful(store: Store) -> None:
     store.record("F/1/caught")
     store.task("F/1/caught/200", ok=True, success=False)
     store.task("F/1/caught/201", ok=True, success=True)
@@ -254,11 +254,14 @@ def test_what_was_caught_is_not_successful(store: Store) -> None:
         (lambda task: task["_success"], {"artifacts": 1}),
         (lambda task: task.metadata_dict, {"metadata": 1}),
         (lambda task: task.finished_at, {"artifacts": 1}),
-        # Children: which ended well, which had more attempts. Artifacts: of those that did not.
+        # Children: those that ended well, those with more attempts. Artifacts: of those that did
+        # not.
         (lambda task: task.status, {"artifacts": 3, "children": 2}),
     ],
 )
-def test_two_are_asked_alone_and_then_all(store: Store, question: Any, wide: Any) -> None:
+def test_the_first_two_tasks_are_queried_alone_then_all(
+    store: Store, question: Any, wide: Any
+) -> None:
     provider = store.provider()
     tasks = list(Client(provider, namespace=None).step("F/1/fit"))
     expected = [repr(question(client_task)) for client_task in _alone(store)]
@@ -269,12 +272,12 @@ def test_two_are_asked_alone_and_then_all(store: Store, question: Any, wide: Any
 
 
 def _alone(store: Store) -> list[Any]:
-    """Return the same tasks, strangers to each other."""
+    """Return the same tasks without a common listing."""
     client = Client(store.provider(), namespace=None)
     return [client.task(task.pathspec) for task in client.step("F/1/fit")]
 
 
-def test_one_task_is_never_asked_for_the_others(store: Store) -> None:
+def test_a_single_task_never_queries_its_siblings(store: Store) -> None:
     provider = store.provider()
     tasks = list(Client(provider, namespace=None).step("F/1/fit"))
     before = len(provider.asked)
@@ -282,25 +285,25 @@ def test_one_task_is_never_asked_for_the_others(store: Store) -> None:
     assert [path for _, path in provider.asked[before:]] == [tasks[17].pathspec]
 
 
-def test_an_answer_that_came_ahead_is_used_once(store: Store) -> None:
+def test_a_prefetched_answer_is_used_once(store: Store) -> None:
     provider = store.provider()
     tasks = list(Client(provider, namespace=None).step("F/1/fit"))
     for task in tasks:
-        task.finished_at  # noqa: B018 - asked for its own sake
+        task.finished_at  # noqa: B018 - read for its own sake
     before = len(provider.asked)
     tasks[5].finished_at  # noqa: B018
     tasks[5].finished_at  # noqa: B018
     assert len(provider.asked) > before
 
 
-def test_missing_artifacts_are_missing_for_each(store: Store) -> None:
+def test_missing_artifacts_are_reported_for_each_task(store: Store) -> None:
     tasks = list(Client(store.provider(), namespace=None).step("F/1/fit"))
     for task in tasks:
         with pytest.raises(ChildNotFound):
             task["absent"]
 
 
-def test_a_loop_over_runs_asks_side_by_side_and_nobody_else(store: Store) -> None:
+def test_a_loop_over_runs_queries_only_those_runs_concurrently(store: Store) -> None:
     for number in range(10, 40):
         run_of(store, number, ok=number % 2 == 0)
     provider = store.provider()
@@ -310,7 +313,7 @@ def test_a_loop_over_runs_asks_side_by_side_and_nobody_else(store: Store) -> Non
     assert provider.since(before) == ["artifacts"] * 20
 
 
-def test_what_fails_for_one_run_fails_for_no_other(store: Store) -> None:
+def test_a_failing_run_leaves_the_others_right(store: Store) -> None:
     class Damaged(Remote):
         def artifacts(self, path, names=None, attempt=None):
             if path.components[1] == "2":
@@ -327,7 +330,7 @@ def test_what_fails_for_one_run_fails_for_no_other(store: Store) -> None:
     assert found == [("3", False), ("2", "F/2"), ("1", True)]
 
 
-def test_a_flow_in_a_namespace_is_proven_by_its_runs(store: Store) -> None:
+def test_a_flow_is_in_a_namespace_if_a_run_is(store: Store) -> None:
     provider = store.provider()
     client = Client(provider, namespace="user:ada")
     flow = client.flow("F")
@@ -338,7 +341,7 @@ def test_a_flow_in_a_namespace_is_proven_by_its_runs(store: Store) -> None:
     assert provider.since(2) == ["get"]
 
 
-def test_a_flow_elsewhere_is_told_from_none(store: Store) -> None:
+def test_a_flow_in_another_namespace_differs_from_a_missing_one(store: Store) -> None:
     client = Client(store.provider(), namespace="user:bob")
     with pytest.raises(MetaflowNamespaceMismatch):
         client.flow("F")

@@ -1,4 +1,4 @@
-"""States of all tasks of a step far away: the right ones, by a few questions."""
+"""States of all tasks of a remote step: correct, with few queries."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ REMOTE = Capabilities(
 NONE = "dbc1aaddc8b7343d6d33b34edcf608b8f8801918"
 #: An hour ago, in ms.
 LONG_AGO = int((time.time() - 3600) * 1000)
-#: What a service that is 14 hours wrong notes an hour ago.
+#: An hour ago, as noted by a service whose clock is 14 hours off.
 DAY = LONG_AGO - 14 * 3600 * 1000
-#: In an hour, by a clock that goes ahead: however slow a test is, that is not long ago.
+#: In an hour, by a fast clock: however slow a test is, that is not long ago.
 SOON = int((time.time() + 3600) * 1000)
 
 
@@ -48,7 +48,7 @@ class Tasks:
         done: bool = True,
         beat: int | None = None,
     ) -> None:
-        """Add a task; each attempt is how it went, None if it has not ended."""
+        """Add a task; each attempt has its outcome, None if it has not ended."""
         path, created = STEP.child(name), LONG_AGO + len(self.records)
         self.records.append(
             attrs.evolve(self.records[-1], path=path, created=created, heartbeat=beat)
@@ -85,7 +85,7 @@ class Tasks:
 
 
 class Slow(Asked):
-    """A provider without the optional power."""
+    """A provider without the optional method."""
 
     recent = None  # type: ignore[assignment]
 
@@ -108,7 +108,7 @@ def tasks() -> Tasks:
     return made
 
 
-def test_states_of_all_tasks_cost_a_few_questions(tasks: Tasks) -> None:
+def test_states_of_all_tasks_cost_few_queries(tasks: Tasks) -> None:
     provider = tasks.provider()
     found = statuses(provider)
     assert set(found.values()) == {"<completed: attempt 0 completed>"}
@@ -152,7 +152,7 @@ def test_task_whose_writer_was_killed_has_not_completed(tasks: Tasks) -> None:
     assert set(found.values()) == {"<completed: attempt 0 completed>"}
 
 
-def test_all_of_a_run_that_went_to_its_end_is_settled(tasks: Tasks) -> None:
+def test_all_tasks_of_a_completed_run_are_settled(tasks: Tasks) -> None:
     end = STEP.parent.child("end").child("99")
     for n in (3, 4):
         tasks.records.append(attrs.evolve(tasks.records[-1], path=end.up(n)))  # type: ignore[arg-type]
@@ -162,18 +162,19 @@ def test_all_of_a_run_that_went_to_its_end_is_settled(tasks: Tasks) -> None:
     provider.asked.clear()
     found = [task.status for task in step]
     assert set(found) == {"completed"}
-    assert len(provider.asked) == 2  # the tasks, and those that ended well; besides what came last
+    # The tasks, and those that ended well; besides the most recent metadata.
+    assert len(provider.asked) == 2
     assert {status.reason for status in found} == {"attempt 0 completed"}
     assert len(provider.asked) < 8
     assert pickle.loads(pickle.dumps(found[0])).reason == "attempt 0 completed"
 
 
-def test_provider_without_the_power_gives_the_same_states(tasks: Tasks) -> None:
+def test_provider_without_the_optional_method_gives_the_same_states(tasks: Tasks) -> None:
     tasks.task("failed", False)
     assert statuses(tasks.provider(Slow)) == statuses(tasks.provider())
 
 
-def test_one_task_costs_little_more_than_itself(tasks: Tasks) -> None:
+def test_one_task_costs_few_queries(tasks: Tasks) -> None:
     provider = tasks.provider()
     step = Client(provider, namespace=None).step(str(STEP))
     provider.asked.clear()

@@ -1,4 +1,4 @@
-"""Pickles and copies of objects: where they belong afterwards, and how far they are trusted."""
+"""Pickles and copies of objects: the client that they belong to afterwards, and their trust."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_copy_stays_with_its_client_and_reads_nothing(provider: MemoryProvider
         copied(client.task("Train/2/end/2").data).x  # noqa: B018
 
 
-def test_a_copy_changes_its_tags_alone(client: Client) -> None:
+def test_a_copy_changes_only_its_own_tags(client: Client) -> None:
     run = client.run("Train/2")
     made = copy.copy(run)
     made.add_tag("new")
@@ -69,7 +69,7 @@ def test_an_unpickled_object_is_trusted_no_more_than_its_new_client(
         assert again(narrow)._scope.reader.trust == Trust.safe()
 
 
-def test_reading_what_was_unpickled_counts_with_the_client(provider: MemoryProvider) -> None:
+def test_reads_of_unpickled_objects_count_with_the_client(provider: MemoryProvider) -> None:
     run = Client(provider, namespace=None, trust="safe").run("Train/2")
     with Client(provider, namespace=None) as client:
         before = client.stats
@@ -82,7 +82,7 @@ def test_full_trust_leaves_the_layout_that_metaflow_reads(client: Client) -> Non
     assert state == {"version": "2.12.27", "data": ["Train/2", None, "memory@", None, False]}
 
 
-def test_all_flows_are_those_of_the_namespace_of_now(provider: MemoryProvider) -> None:
+def test_all_flows_are_those_of_the_current_namespace(provider: MemoryProvider) -> None:
     with Client(provider, namespace="user:ada"):
         top = Metaflow()
         assert [flow.id for flow in top] == ["Train"]
@@ -134,7 +134,7 @@ def test_errors_come_back_from_other_processes(client: Client) -> None:
         assert (type(made), str(made)) == (type(error), str(error))
 
 
-def test_pickles_name_public_modules_alone(client: Client) -> None:
+def test_pickles_name_only_public_modules(client: Client) -> None:
     run = client.run("Train/2")
     task = run["end"].task
     things = [

@@ -1,4 +1,4 @@
-"""Statuses while a writer is at work, and where what it wrote is odd."""
+"""Statuses while a writer is at work, and for odd records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfc_testing.memory import IN_MEMORY
 
 from .written_logs import FALSE, PATH, TRUE, WrittenTask
 
-#: SHA-1 of what stands for a graph in which `work` is tried three times; its blob is written.
+#: SHA-1 of a graph in which `work` is retried up to three times; its blob is written.
 GRAPH = {
     "steps": {
         "work": {
@@ -39,7 +39,7 @@ class Written(WrittenTask):
         self.note(attempt, None, {"attempt-done": str(attempt)})
 
     def listed(self, *names: str, attempt: int = 0) -> None:
-        """Say in the datastore what the attempt produced."""
+        """List the artifacts of the attempt in the datastore."""
         noted = {"objects": dict.fromkeys(names, TRUE), "info": {}}
         (self.root / str(PATH) / f"{attempt}.data.json").write_text(json.dumps(noted))
 
@@ -104,8 +104,8 @@ def test_an_attempt_is_completed_once_its_last_artifact_is_there(written: Writte
     assert written.task.status == "completed"
 
 
-def test_a_list_of_artifacts_that_cannot_be_read_yet_is_waited_for(written: Written) -> None:
-    """As on a network disk, where a file may be seen before its content."""
+def test_an_unreadable_list_of_artifacts_is_waited_for(written: Written) -> None:
+    """As on a network disk, where a file may be visible before its content."""
     written.artifact("_task_ok", TRUE)
     written.artifact("_success", TRUE)
     written.done()
@@ -115,7 +115,7 @@ def test_a_list_of_artifacts_that_cannot_be_read_yet_is_waited_for(written: Writ
     assert written.task.status == "completed"
 
 
-def test_an_attempt_whose_artifacts_never_came_is_told_by_its_return_code(
+def test_an_attempt_without_artifacts_is_judged_by_its_return_code(
     written: Written,
 ) -> None:
     written.listed("_task_ok", "z")
@@ -144,7 +144,7 @@ def test_an_attempt_that_noted_its_success_is_running_until_it_is_done(written: 
     assert written.task.status == "running"
 
 
-def test_the_outcome_of_another_attempt_counts_for_nothing(written: Written) -> None:
+def test_the_outcome_of_another_attempt_is_ignored(written: Written) -> None:
     written.finish(0, ok=False)
     written.start(1)
     written.done(1)
@@ -154,8 +154,8 @@ def test_the_outcome_of_another_attempt_counts_for_nothing(written: Written) -> 
     assert written.task.status == "completed"
 
 
-def test_attempts_that_ended_in_the_wrong_order_are_told_apart(written: Written) -> None:
-    """A clock that is behind lets the second attempt seem to have ended before the first."""
+def test_attempts_that_ended_in_the_wrong_order_are_distinguished(written: Written) -> None:
+    """With a slow clock the second attempt seems to have ended before the first."""
     past = written.now - 5000
     written.artifact("_task_ok", FALSE, 0)
     written.artifact("_task_ok", TRUE, 1)
@@ -179,7 +179,7 @@ def test_a_retry_that_is_due_is_running(written: Written, attempt: int, number: 
     assert written.client.task(str(PATH), attempt=attempt).status == "failed"
 
 
-def test_the_last_attempt_is_followed_by_none(written: Written) -> None:
+def test_the_last_attempt_is_not_retried(written: Written) -> None:
     written.graph()
     for attempt in (1, 2):
         written.start(attempt)
@@ -195,7 +195,7 @@ def test_a_retry_is_due_for_a_while(written: Written) -> None:
     assert written.task.status == "failed"
 
 
-def test_what_its_scheduler_killed_is_not_tried_again(written: Written) -> None:
+def test_a_task_killed_by_its_scheduler_is_not_retried(written: Written) -> None:
     written.graph()
     written.ended(-9)
     written.done()
@@ -204,7 +204,7 @@ def test_what_its_scheduler_killed_is_not_tried_again(written: Written) -> None:
     assert written.task.status == "failed"
 
 
-def test_parallel_tasks_are_never_tried_again(written: Written) -> None:
+def test_parallel_tasks_are_never_retried(written: Written) -> None:
     work = GRAPH["steps"]["work"]
     decorators = [*work["decorators"], {"name": "parallel", "attributes": {}}]
     written.graph({"steps": {"work": {**work, "decorators": decorators}}})
@@ -212,7 +212,7 @@ def test_parallel_tasks_are_never_tried_again(written: Written) -> None:
     assert written.task.status == "failed"
 
 
-def test_what_catch_records_is_due_after_a_death(written: Written) -> None:
+def test_the_record_of_catch_is_due_after_a_death(written: Written) -> None:
     work = GRAPH["steps"]["work"]
     written.graph({"steps": {"work": {**work, "decorators": [{"name": "catch"}]}}})
     written.ended(-11)
@@ -221,7 +221,7 @@ def test_what_catch_records_is_due_after_a_death(written: Written) -> None:
     assert "catch" in written.task.status.reason
 
 
-def test_a_clock_ahead_of_the_readers_hurts_nothing(written: Written) -> None:
+def test_a_clock_ahead_of_the_readers_is_harmless(written: Written) -> None:
     soon = written.now + 3_600_000
     written.artifact("_task_ok", TRUE)
     written.artifact("_success", TRUE)
@@ -229,7 +229,7 @@ def test_a_clock_ahead_of_the_readers_hurts_nothing(written: Written) -> None:
     assert written.task.status == "completed"
 
 
-def test_far_away_a_loop_asks_for_no_more_than_before(written: Written) -> None:
+def test_a_remote_status_costs_few_calls(written: Written) -> None:
     written.finish()
     written.artifact("_success", TRUE)
     written.note(0, written.now - 100_000, {"attempt_ok": "True"})
@@ -241,7 +241,7 @@ def test_far_away_a_loop_asks_for_no_more_than_before(written: Written) -> None:
 
 
 class Spoilt(MemoryProvider):
-    """A provider that cannot read one record."""
+    """A provider with one unreadable record."""
 
     def get(self, path, attempt=None):
         from mfc.errors import UnreadableRecord
@@ -251,7 +251,7 @@ class Spoilt(MemoryProvider):
         return super().get(path, attempt)
 
 
-def test_an_outcome_that_cannot_be_read_is_unknown_and_told() -> None:
+def test_an_unreadable_outcome_is_unknown_with_a_warning() -> None:
     end = PATH.up(2).child("end").child("2")
     now = int(time.time() * 1000)
     provider = Spoilt()

@@ -1,4 +1,4 @@
-"""What a filesystem says of a file reaches the reader; where Metaflow puts included files."""
+"""Messages of a filesystem reach the reader; the location of included files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfc_testing import MemoryProvider
 
 
 class Files:
-    """Files in a dictionary, of which some are errors."""
+    """Files in a dictionary, some of which are errors."""
 
     def __init__(self, content: dict[str, bytes | OSError]) -> None:
         self._content = content
@@ -67,9 +67,7 @@ def test_other_stores_have_no_doubled_container(provider: MemoryProvider) -> Non
 
 
 @pytest.mark.parametrize("kind", [PermissionError, OSError, TimeoutError])
-def test_a_sentence_of_the_store_is_passed_on(
-    provider: MemoryProvider, kind: type[OSError]
-) -> None:
+def test_a_message_of_the_store_is_passed_on(provider: MemoryProvider, kind: type[OSError]) -> None:
     error = kind("the clock is wrong")
     with pytest.raises(UnreadableBlob, match="^subject: the clock is wrong \\(") as failed:
         included(provider, "s3://b/root/F/key", {"b/root/F/key": error})

@@ -1,4 +1,4 @@
-"""The hour that daylight saving repeats, in which local times alone do not tell what came first."""
+"""The hour that daylight saving repeats, in which local times alone leave the order open."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def client() -> Client:
     return Client(MemoryProvider(records, artifacts, marks), namespace=None)
 
 
-def test_times_know_which_of_the_two_hours_they_are_in(client: Client) -> None:
+def test_times_are_in_the_right_one_of_the_two_hours(client: Client) -> None:
     runs = list(client.flow("F"))
     assert [run.id for run in runs] == ["2", "1"]
     assert [run.created_at.isoformat() for run in runs] == [
@@ -73,7 +73,7 @@ def test_a_step_ends_with_the_last_of_its_tasks(client: Client) -> None:
     assert finished.timestamp() == WINTER.timestamp()
 
 
-def test_what_an_object_says_of_its_time_selects_it(client: Client) -> None:
+def test_an_objects_own_time_selects_it(client: Client) -> None:
     flow = client.flow("F")
     newest, oldest = flow
     assert list(flow.runs(since=newest.created_at)) == [newest]
@@ -139,7 +139,7 @@ def test_durations_count_back_from_now(text: object, ago: timedelta) -> None:
      "2026-13-01", "2026-10-24T25:00", "", " ", "now", b"24h", np.datetime64("NaT"), pd.NaT, "1e3h",
      np.datetime64(2**62, "s"), np.timedelta64(2**62, "D"), np.timedelta64(5, "M"), np.timedelta64(5)],
 )  # fmt: skip
-def test_times_that_mean_nothing_are_refused(wrong: object) -> None:
+def test_invalid_times_are_refused(wrong: object) -> None:
     with pytest.raises(BadArgument, match="since is .*; expected a datetime or date"):
         Client(MemoryProvider([record("F", 0)]), namespace=None).flow("F").runs(since=wrong)
 

@@ -1,4 +1,4 @@
-"""Calls side by side: bounded, in order, and never waited for for ever."""
+"""Concurrent calls: bounded, ordered, with a timeout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def values(answers: Any) -> list[Any]:
     return [outcome.get() for _, outcome in answers]
 
 
-def test_the_order_is_that_of_the_items() -> None:
+def test_results_have_the_order_of_the_items() -> None:
     def slow_at_first(i: int) -> str:
         time.sleep(0.001 * (20 - i))
         return str(i)
@@ -43,7 +43,7 @@ def test_the_order_is_that_of_the_items() -> None:
     assert values(answers) == [str(i) for i in range(20)]
 
 
-def test_the_first_is_given_before_the_last_is_thought_of() -> None:
+def test_the_first_result_comes_before_the_last_item_is_read() -> None:
     taken = []
 
     def source():
@@ -61,7 +61,7 @@ def test_the_first_is_given_before_the_last_is_thought_of() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 2, 7])
-def test_no_more_than_the_width_are_under_way(width: int) -> None:
+def test_calls_in_flight_are_bounded_by_the_width(width: int) -> None:
     lock, now, most = threading.Lock(), [0], [0]
 
     def call() -> str:
@@ -77,7 +77,7 @@ def test_no_more_than_the_width_are_under_way(width: int) -> None:
     assert most[0] == width
 
 
-def test_no_more_bytes_than_allowed_wait_to_be_taken() -> None:
+def test_bytes_of_pending_results_are_bounded() -> None:
     begun = []
 
     def plan(i: int) -> Any:
@@ -93,12 +93,12 @@ def test_no_more_bytes_than_allowed_wait_to_be_taken() -> None:
     assert len(begun) == 50
 
 
-def test_one_that_is_larger_than_all_memory_goes_alone() -> None:
+def test_a_call_larger_than_the_memory_runs_alone() -> None:
     answers = in_order(range(5), lambda i: (i, lambda: bytes(1000)), calls(100, memory=10))
     assert values(answers) == [bytes(1000)] * 5
 
 
-def test_answers_may_be_taken_in_another_order_than_there_is_memory_for() -> None:
+def test_results_may_be_taken_in_any_order_within_the_memory() -> None:
     several = calls(100, memory=250)
     wanted = [several.want(i, lambda: bytes(100)) for i in range(6)]
     for call in [wanted[i] for i in (5, 0, 4, 1, 3, 2)]:
@@ -116,7 +116,7 @@ def test_equal_keys_are_one_call() -> None:
     assert len(made) == 3
 
 
-def test_an_answer_stays_as_long_as_somebody_will_take_it() -> None:
+def test_a_result_is_kept_until_its_last_use() -> None:
     made: list[int] = []
     wanted = calls()
     for _ in range(3):
@@ -126,7 +126,7 @@ def test_an_answer_stays_as_long_as_somebody_will_take_it() -> None:
     assert made == [1]
 
 
-def test_who_stops_lets_no_more_calls_begin() -> None:
+def test_stopping_early_starts_no_more_calls() -> None:
     begun: list[int] = []
 
     def call(i: int) -> str:
@@ -142,7 +142,7 @@ def test_who_stops_lets_no_more_calls_begin() -> None:
     assert len(begun) <= number + 1
 
 
-def test_an_answer_that_was_taken_is_kept() -> None:
+def test_a_recent_result_is_kept() -> None:
     made = []
 
     def plan(i: int) -> Any:
@@ -153,8 +153,8 @@ def test_an_answer_that_was_taken_is_kept() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 200])
-def test_what_is_kept_is_bounded(size: int) -> None:
-    """Of tiny answers, most is what surrounds them."""
+def test_kept_results_are_bounded(size: int) -> None:
+    """With tiny answers, their containers take most of the memory."""
     made = []
 
     def plan(i: int) -> Any:
@@ -164,7 +164,7 @@ def test_what_is_kept_is_bounded(size: int) -> None:
     assert len(made) == 50
 
 
-def test_a_failure_is_raised_in_its_turn() -> None:
+def test_a_failure_is_raised_in_order() -> None:
     def call(i: int) -> str:
         if i == 3:
             raise LookupError(i)
@@ -178,7 +178,7 @@ def test_a_failure_is_raised_in_its_turn() -> None:
     assert values(answers) == ["4", "5", "6", "7", "8"]
 
 
-def test_a_source_that_fails_fails_after_what_it_gave() -> None:
+def test_a_failing_iterable_fails_after_its_items() -> None:
     def source():
         yield from range(3)
         raise ZeroDivisionError
@@ -189,7 +189,7 @@ def test_a_source_that_fails_fails_after_what_it_gave() -> None:
     assert got == [0, 1, 2]
 
 
-def test_what_hangs_is_left_behind_and_the_others_come() -> None:
+def test_a_hanging_call_times_out_and_the_others_complete() -> None:
     over = threading.Event()
 
     def call(i: int) -> str:
@@ -205,9 +205,7 @@ def test_what_hangs_is_left_behind_and_the_others_come() -> None:
 
 
 @pytest.mark.parametrize(("width", "expected"), [(2, Overdue), (8, str)])
-def test_what_hangs_and_is_not_wanted_any_more_is_in_nobodys_way(
-    width: int, expected: type
-) -> None:
+def test_an_abandoned_hanging_call_blocks_no_other(width: int, expected: type) -> None:
     over, wanted = threading.Event(), calls(width=width, patience=0.2)
     for call in [wanted.want(i, over.wait) for i in range(4)]:
         wanted.drop(call)
@@ -220,7 +218,7 @@ def test_what_hangs_and_is_not_wanted_any_more_is_in_nobodys_way(
     assert isinstance(last.outcome.error or last.outcome.value, expected)
 
 
-def test_what_comes_back_late_makes_room_again() -> None:
+def test_a_late_result_frees_its_slot() -> None:
     over, wanted = threading.Event(), calls(width=2, patience=0.1)
     late = [wanted.want(i, over.wait) for i in range(2)]
     assert {type(wanted.take(call).error) for call in late} == {Overdue}
@@ -230,7 +228,7 @@ def test_what_comes_back_late_makes_room_again() -> None:
         assert time.monotonic() < deadline
 
 
-def test_few_threads_stay_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_idle_threads_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     crew, over, before = _threads.Crew(), threading.Event(), threading.active_count()
     monkeypatch.setattr(_threads, "_IDLE", 5)
     for _ in range(30):
@@ -243,14 +241,14 @@ def test_few_threads_stay_when_there_is_nothing_to_do(monkeypatch: pytest.Monkey
         time.sleep(0.01)
 
 
-def test_a_call_that_waits_for_its_turn_is_not_overdue() -> None:
+def test_queueing_does_not_count_towards_the_timeout() -> None:
     wanted = calls(width=1, patience=0.9)
     some = [wanted.want(i, lambda i=i: time.sleep(0.4) or str(i)) for i in range(4)]
     assert [wanted.take(some[i]).get() for i in (2, 0, 1, 3)] == ["2", "0", "1", "3"]
 
 
-def test_what_is_waited_for_goes_first() -> None:
-    """Answers that nobody asks for now must not take its memory for ever."""
+def test_the_awaited_call_takes_precedence() -> None:
+    """Answers that are not needed now must not hold its memory."""
     wanted = calls(100, memory=10)
     some = [wanted.want(i, lambda i=i: bytes(100 + i)) for i in range(4)]
     assert len(wanted.take(some[0]).get()) == 100
@@ -263,9 +261,7 @@ def test_what_is_waited_for_goes_first() -> None:
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
-def test_where_there_can_be_no_more_threads_it_goes_on(
-    monkeypatch: pytest.MonkeyPatch, threads: int
-) -> None:
+def test_calls_run_without_new_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     begin, left = threading.Thread.start, [None] * threads
 
     def start(thread: threading.Thread) -> None:
@@ -284,7 +280,7 @@ def test_where_there_can_be_no_more_threads_it_goes_on(
 
 
 def test_a_value_can_be_read_when_the_interpreter_ends() -> None:
-    """Since Python 3.12, no thread can be started then."""
+    """Since Python 3.12, threads can no longer be started then."""
     code = """
     import atexit
     client = step_of(5).client(**OFF)
@@ -294,9 +290,9 @@ def test_a_value_can_be_read_when_the_interpreter_ends() -> None:
     assert output(code) == "[4, 3, 2, 1, 0]"
 
 
-def test_a_loop_in_a_cycle_is_collected_anywhere() -> None:
-    """Also by a thread that has the lock of its calls."""
-    wanted = calls(patience=30)  # but who deadlocks has the lock that is needed to say so
+def test_a_loop_in_a_reference_cycle_may_be_collected_by_any_thread() -> None:
+    """Even by a thread that has the lock of its calls."""
+    wanted = calls(patience=30)  # but a deadlocked thread has the lock that is needed to report it
     answers = in_order(range(3), lambda i: (i, lambda: time.sleep(0.01) or "x"), wanted)
     next(answers)
     cycle: list[Any] = [answers]
@@ -316,7 +312,7 @@ def test_a_loop_in_a_cycle_is_collected_anywhere() -> None:
         gc.enable()
 
 
-def test_when_all_that_may_be_under_way_hang_the_rest_is_not_waited_for() -> None:
+def test_the_breaker_opens_when_all_calls_in_flight_hang() -> None:
     over, begun = threading.Event(), []
 
     def call(i: int) -> str:
@@ -331,7 +327,7 @@ def test_when_all_that_may_be_under_way_hang_the_rest_is_not_waited_for() -> Non
     assert len(begun) <= 6
 
 
-def test_when_some_in_a_row_were_long_in_vain_the_rest_is_tried_later() -> None:
+def test_the_breaker_opens_after_consecutive_slow_failures() -> None:
     down, begun = [True], []
 
     def call(i: int) -> str:
@@ -350,7 +346,7 @@ def test_when_some_in_a_row_were_long_in_vain_the_rest_is_tried_later() -> None:
     assert [o.value for _, o in answers if o.error is None] == [str(i) for i in range(100, 500)]
 
 
-def test_an_answer_among_those_in_vain_keeps_the_rest_going() -> None:
+def test_a_success_keeps_the_breaker_closed() -> None:
     def call(i: int) -> str:
         if i % 6:
             time.sleep(0.06)
@@ -361,8 +357,8 @@ def test_an_answer_among_those_in_vain_keeps_the_rest_going() -> None:
     assert {type(outcome.error) for i, outcome in answers if i % 6} == {TimeoutError}
 
 
-def test_slow_calls_make_room_for_each_other() -> None:
-    """Of a line that bears one call in a third of the patience, not eight are asked at once."""
+def test_slow_calls_reduce_the_concurrency() -> None:
+    """On a connection that bears one call per third of the patience, fewer than eight calls run at once."""
     most, now = [0], [0]
 
     def call() -> str:
@@ -381,9 +377,7 @@ def test_slow_calls_make_room_for_each_other() -> None:
 @pytest.mark.parametrize(
     ("wait", "size", "by_turns"), [(0, 10, True), (0, 1 << 17, False), (0.01, 10, False)]
 )
-def test_small_answers_of_quick_calls_are_used_while_none_is_made(
-    wait: float, size: int, by_turns: bool
-) -> None:
+def test_small_results_of_fast_calls_are_batched(wait: float, size: int, by_turns: bool) -> None:
     made = []
 
     def call() -> bytes:
@@ -403,7 +397,7 @@ def test_small_answers_of_quick_calls_are_used_while_none_is_made(
 
 
 @pytest.mark.parametrize(("width", "most"), [(4, 4), (32, 20)])
-def test_quick_calls_are_made_by_few_threads(width: int, most: int) -> None:
+def test_fast_calls_use_few_threads(width: int, most: int) -> None:
     now, lock, counted = [0], threading.Lock(), []
 
     def call() -> bytes:
@@ -420,7 +414,7 @@ def test_quick_calls_are_made_by_few_threads(width: int, most: int) -> None:
     assert 1 < statistics.median(counted[1000:]) <= most
 
 
-def test_a_forked_child_goes_on() -> None:
+def test_a_forked_child_can_make_calls() -> None:
     _isolation.needs_fork()
     answers = in_order(
         range(60), lambda i: (i, lambda: time.sleep(0.002) or str(i)), calls(width=8)
@@ -432,7 +426,7 @@ def test_a_forked_child_goes_on() -> None:
 
 
 @pytest.mark.parametrize("leave", ["give up", "take", "drop"])
-def test_a_child_forked_while_a_thread_notes_an_answer_goes_on(leave: str) -> None:
+def test_a_child_forked_while_a_result_is_stored_can_make_calls(leave: str) -> None:
     _isolation.needs_fork()
     noting, over = threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""A backend that stops answering in the middle of a question: an error, never another answer."""
+"""A backend that stops answering in the middle of a query: an error, never a wrong answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUNS = [FLOW.child(number) for number in "123"]
 
 
 class Failing(MemoryProvider):
-    """What is below a run cannot be had."""
+    """The objects below a run cannot be read."""
 
     def __init__(self, error: type[UnreadableRecord]) -> None:
         self._error = error
@@ -75,7 +75,7 @@ def test_answers_come_in_order_from_several_threads() -> None:
     assert list(ahead(ask, iter(range(5)), 3)) == [0, 1, 4, 9, 16]
 
 
-def test_an_error_comes_where_its_answer_would() -> None:
+def test_an_error_takes_the_place_of_its_answer() -> None:
     found = side_by_side(lambda number: 6 // number, [1, 0, 2])
     assert next(found) == 6
     with pytest.raises(ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""Warnings point at the line that asked, however deep in mfc or its plugins they arise."""
+"""Warnings point at the caller's line, however deep in mfc or its plugins they arise."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_warning_of_a_listing_points_at_the_loop(damaged: Client) -> None:
     assert {(warning.filename, warning.lineno) for warning in caught} == {(__file__, line)}
 
 
-def test_warning_of_a_question_points_at_the_question(damaged: Client) -> None:
+def test_warning_of_a_query_points_at_the_query(damaged: Client) -> None:
     with pytest.warns(MfcWarning) as caught:
         assert damaged.flow("Train").latest_successful_run
     line = inspect.currentframe().f_lineno - 1
     assert {(warning.filename, warning.lineno) for warning in caught} == {(__file__, line)}
 
 
-def test_thread_without_a_line_that_asked_warns_too() -> None:
+def test_thread_without_a_callers_line_also_warns() -> None:
     def in_a_thread() -> None:
         thread = threading.Thread(target=warn, args=("left out",))
         thread.start()
@@ -46,7 +46,7 @@ def test_thread_without_a_line_that_asked_warns_too() -> None:
         in_a_thread()
 
 
-def test_warning_of_a_plugin_points_at_who_asked_it() -> None:
+def test_warning_of_a_plugin_points_at_the_caller() -> None:
     plugin = {"__name__": "survey.records", "warn": warn}
     exec("def children():\n    warn('left out')\n", plugin)
     with pytest.warns(MfcWarning, match="left out") as caught:

@@ -1,4 +1,4 @@
-"""A task whose log is in files, written line by line; what the client knows of it is in memory."""
+"""A task with its log in files, written line by line; the client's records of it are in memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FALSE = "2473d4676d5b2aba674167293142f8031ada401b"
 
 
 def at(second: float) -> datetime:
-    """Return the time of a line that was printed so many seconds after the first one."""
+    """Return the time of a line that was printed this many seconds after the first one."""
     return START + timedelta(seconds=second)
 
 
@@ -31,7 +31,7 @@ def line(second: float, text: str, source: str = "task") -> str:
 
 
 class WrittenTask:
-    """A task that has just been created, and the means to let it go on."""
+    """A task that has just been created, with methods to advance it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -89,7 +89,7 @@ for told in sys.stdin:
 
 
 class Writer:
-    """Another process, which appends what it is told to."""
+    """Another process, which appends text on command."""
 
     def __enter__(self) -> Writer:
         self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Plugins as text, and a question to see which of them answers."""
+"""Plugins as text, and a query to see which of them answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Files:
 def mfc_filesystem(ds_type):
     return Files(__name__) if ds_type in {types} else None
 """
-#: Asks for datastore type `files`, and gives the name of the module that answered.
+#: Queries datastore type `files`, and gives the name of the module that answered.
 WHO = "show(said(lambda: Client().filesystem('files').name))"
 
 

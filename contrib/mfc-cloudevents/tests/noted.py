@@ -1,4 +1,4 @@
-"""A flow of real Metaflow that notes an event as whoever starts a run would; the test runs it."""
+"""A flow of real Metaflow that records an event as the starter of a run would; the test runs it."""
 
 import json
 

@@ -15,7 +15,7 @@ TWO = {**ONE, "id": "2", "time": "2026-03-01T10:00:00Z"}
 EVENTS = [Event("made", "1", None, "event"), Event("made", "2", 1772359200.0, "event")]
 
 
-@pytest.mark.filterwarnings("ignore:Left out of the events")  # what is damaged is told
+@pytest.mark.filterwarnings("ignore:Left out of the events")  # damaged events are reported
 class TestCloudEvents(TriggerDecoderTests):
     module = "mfc_cloudevents"
 

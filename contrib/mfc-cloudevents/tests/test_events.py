@@ -51,11 +51,11 @@ def client(metadata: dict[str, object], **options) -> Client:
     )
 
 
-def test_the_example_of_the_specification():
+def test_the_example_of_the_specification_is_read():
     assert mfc_trigger({"cloudevent": OF_THE_SPECIFICATION}) == [OPENED]
 
 
-def test_what_the_library_writes_is_read():
+def test_events_written_by_the_library_are_read():
     written = CloudEvent(
         {
             "type": "made",
@@ -83,11 +83,11 @@ def test_source_and_id_tell_events_apart():
     assert [e.id for e in found] == ["1", "1", "2"]
 
 
-def test_no_time_is_no_time():
+def test_a_missing_time_stays_missing():
     assert mfc_trigger({"cloudevent": event()}) == [Event("made", "1", None, "event")]
 
 
-def test_what_an_event_carries_is_not_looked_at():
+def test_the_payload_of_an_event_is_ignored():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert mfc_trigger({"cloudevent": event(data_base64="not base64!")})
@@ -112,7 +112,7 @@ def test_what_an_event_carries_is_not_looked_at():
         (event(Upper="x"), "Upper"),
     ],
 )
-def test_what_is_no_event_is_left_out_with_a_warning(entry, reason):
+def test_an_invalid_event_is_left_out_with_a_warning(entry, reason):
     with pytest.warns(MfcWarning, match=rf"cloudevents\[1\]: .*{reason}"):
         assert [
             e.id for e in mfc_trigger({"cloudevents": [event(id="a"), entry, event(id="b")]})
@@ -120,7 +120,7 @@ def test_what_is_no_event_is_left_out_with_a_warning(entry, reason):
 
 
 @pytest.mark.parametrize("text", ["{", "", "[" * 100_000])
-def test_what_is_no_json_is_left_out_with_a_warning(text):
+def test_invalid_json_is_left_out_with_a_warning(text):
     with pytest.warns(MfcWarning, match="cloudevent: not JSON"):
         assert mfc_trigger({"cloudevent": text}) == []
 
@@ -150,7 +150,7 @@ def test_events_of_metaflow_and_these_add_up_newest_first():
     assert [e.name for e in trigger.events] == ["reloaded", "com.github.pull_request.opened"]
 
 
-def test_noted_by_real_metaflow(tmp_path):
+def test_an_event_recorded_by_real_metaflow_is_read(tmp_path):
     python = os.environ.get("MFC_METAFLOW_PYTHON")
     if not python:
         pytest.skip("MFC_METAFLOW_PYTHON names no interpreter with Metaflow; `make test` sets it")
@@ -176,7 +176,7 @@ def test_noted_by_real_metaflow(tmp_path):
     assert [e.name for e in trigger] == ["com.github.pull_request.opened", "of.metaflow"]
 
 
-def test_without_such_a_field_all_is_as_without_the_plugin():
+def test_other_runs_are_as_without_the_plugin():
     assert mfc_trigger({"attempt": "0", "cloudevents": None}) is None
     assert client({}).run("F/1").trigger is None
     noted = {"execution-triggers": json.dumps(OF_METAFLOW)}
@@ -185,7 +185,7 @@ def test_without_such_a_field_all_is_as_without_the_plugin():
     assert off.run("F/1").trigger is None
 
 
-def test_runs_without_such_an_event_load_no_library():
+def test_other_runs_do_not_load_the_library():
     code = "import mfc_cloudevents, sys; mfc_cloudevents.mfc_trigger({}); print({'cloudevents', 'dateutil'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -11,7 +11,7 @@ from mfc_testing import FilesystemTests, ProviderTests, fields
 
 
 class Place:
-    """A directory that somebody records in."""
+    """A directory into which records are written."""
 
     ds_type = "example"
 

@@ -2,8 +2,7 @@
 
     MFC_METAFLOW_PYTHON=.venv-metaflow/bin/python python contrib/mfc-safetensors/tests/record.py
 
-Metaflow writes absolute paths into what it records, so everything runs in a directory whose name
-says nothing.
+Metaflow's records contain absolute paths, so everything runs in a directory with a neutral name.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 FLOW, ANSWERS = HERE / "recorded" / "weigh.py", HERE / "recorded" / "answers.py"
-#: The distribution that writes, as users would install it beside Metaflow.
+#: The distribution of the writer, as users would install it beside Metaflow.
 EXTENSION = "metaflow-tensors"
-#: Where it runs when the bundled recording is made; records name it.
+#: Where the flow runs when the bundled recording is made; records name this directory.
 PLACE = Path("/tmp/mfc-safetensors")
 
 
@@ -35,10 +34,10 @@ def record(place: Path, python: str) -> str:
 
 
 def install(extension: Path, target: Path) -> None:
-    """Leave the extension as an installation does: Metaflow notes its distribution's name.
+    """Install the extension in the form of a distribution, whose name Metaflow notes.
 
     Source:
-        Metaflow 2.19, `extension_support`, which wants the `top_level.txt` of setuptools.
+        Metaflow 2.19, `extension_support`, which requires the `top_level.txt` of setuptools.
     """
     shutil.copytree(extension, target, ignore=shutil.ignore_patterns("__pycache__"))
     files = [str(path.relative_to(target)) for path in target.rglob("*.py")]
@@ -69,7 +68,7 @@ def run(place: Path, *command: str) -> str:
 
 
 def pack(tree: Path, archive: Path) -> None:
-    """Write the tree's files in order, owned by nobody, readable for everybody."""
+    """Write the tree's files in order, without an owner, readable for all users."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path in sorted(tree.rglob("*")):

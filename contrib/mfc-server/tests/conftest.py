@@ -13,7 +13,7 @@ from mfc_server.testing import Running, running
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
-    """One server for the tests of a module, which do not mind each other's rows."""
+    """One server for the tests of a module, which are independent of each other's rows."""
     if request.param == "sqlite":
         db_url = f"sqlite:///{tmp_path_factory.mktemp('shared')}/meta.db"
     else:

@@ -2,8 +2,9 @@
 
 The statements have the effects of the service's migrations, as found in Netflix/metaflow-service
 91e44f0, services/migration_service/migration_files; `goose` is how that service applies them
-(pressly/goose 3.9, which notes each in `goose_db_version`). The triggers are those that the service
-makes for its user interface where DB_TRIGGER_CREATE is set (services/data/postgres_async_db.py).
+(pressly/goose 3.9, which records each in `goose_db_version`). The triggers are those that the
+service makes for its user interface where DB_TRIGGER_CREATE is set
+(services/data/postgres_async_db.py).
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ MIGRATIONS: dict[int, list[str]] = {
     20260706000002: [f"{_V2} tasks_v3_idx_flow_run_step_ts_task_desc ON tasks_v3 (flow_id, run_number, step_name, ts_epoch DESC, task_id DESC)"],
     20260706000003: [f"{_V2} metadata_v3_idx_flow_run_ts_id_desc ON metadata_v3 (flow_id, run_number, ts_epoch DESC, id DESC)"],
 }  # fmt: skip
-#: Columns of which the service's triggers tell its user interface.
+#: Columns whose changes the service's triggers send to its user interface.
 _TOLD = {
     "flows_v3": ["flow_id"],
     "runs_v3": ["flow_id", "run_number", "last_heartbeat_ts"],
@@ -92,12 +93,12 @@ _TOLD = {
     "metadata_v3": ["flow_id", "run_number", "step_name", "task_id", "field_name", "value", "tags"],
     "artifact_v3": ["flow_id", "run_number", "step_name", "task_id", "attempt_id", "name"],
 }
-#: Of which they tell insertions alone.
+#: Tables of which they send insertions only.
 _INSERTED = ("metadata_v3", "artifact_v3")
 
 
 def up(url: str, until: int | None = None) -> list[int]:
-    """Apply the migrations that are not noted yet, as goose does; return which."""
+    """Apply the missing migrations, as goose does; return which."""
     applied = []
     with psycopg.connect(url, autocommit=True) as connection:
         known = connection.execute("SELECT to_regclass('goose_db_version')").fetchone()
@@ -113,7 +114,7 @@ def up(url: str, until: int | None = None) -> list[int]:
             "SELECT version_id FROM goose_db_version WHERE is_applied ORDER BY id DESC"
         )
         done = {version for (version,) in noted}
-        # goose goes on behind the largest, and refuses what is missing in between.
+        # goose goes on behind the largest, and refuses gaps.
         for version in sorted(set(MIGRATIONS) - done):
             if version < max(done):
                 raise AssertionError(f"missing migration {version}")
@@ -128,7 +129,7 @@ def up(url: str, until: int | None = None) -> list[int]:
 
 
 def make_triggers(url: str) -> None:
-    """Let every change be notified, as the service does for its user interface."""
+    """Have every change notified, as the service does for its user interface."""
     with psycopg.connect(url, autocommit=True) as connection:
         for table, columns in _TOLD.items():
             name = f"notify_ui_05092024_{table}"

@@ -1,4 +1,4 @@
-"""What one client costs the others: bodies, readers, patterns and filters without end."""
+"""Costs of one client for the others: endless bodies, readers, patterns and filters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import requests
 from mfc_server._limits import MAX_BODY, MAX_DEPTH, MAX_HEAD, MAX_ITEMS, MAX_TAG_TEXT, MAX_TAGS
 from mfc_server.testing import Running, running
 
-#: Seconds that a hasty server gives to a client.
+#: Seconds that an impatient server gives to a client.
 SECONDS = 4.0
 MEBI = 1024 * 1024
 NUMBERS = itertools.count()
@@ -34,7 +34,7 @@ def server(db_url: str) -> Iterator[Running]:
 
 @pytest.fixture
 def hasty(db_url: str) -> Iterator[Running]:
-    """A server for the tests that wait for its deadlines."""
+    """A server with short deadlines, for the tests that wait for them."""
     with running(db_url, "--seconds", str(SECONDS)) as server:
         yield server
 
@@ -78,7 +78,7 @@ def request(url: str, line: str, *headers: str) -> bytes:
 
 
 def rest(connection: socket.socket) -> bytes:
-    """Return all that comes until the server closes, or resets."""
+    """Return the bytes that come until the server closes, or resets."""
     found = b""
     with contextlib.suppress(ConnectionError):
         while part := connection.recv(65536):
@@ -87,7 +87,7 @@ def rest(connection: socket.socket) -> bytes:
 
 
 def memory(server: Running) -> int:
-    """Return the bytes that the server has in memory, at most so far."""
+    """Return the server's peak memory in bytes."""
     with open(f"/proc/{server.process.pid}/status", encoding="ascii") as status:
         return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) * 1024
 
@@ -105,7 +105,7 @@ def until(happened: Callable[[], bool]) -> None:
 
 @contextlib.contextmanager
 def answered_meanwhile(url: str, *paths: str) -> Iterator[None]:
-    """Ask other things all the time; each is answered, and 200."""
+    """Send other requests all the time; each must be answered with 200."""
     right: list[str] = []
     wrong: list[object] = []
     stop = threading.Event()
@@ -152,7 +152,7 @@ class TestBodies:
         how = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
         with connect(server.url) as connection:
             connection.sendall(request(server.url, "POST /flows/G", how))
-            with contextlib.suppress(ConnectionError):  # cut off: it sent on for too long
+            with contextlib.suppress(ConnectionError):  # cut off: it sent for too long
                 for part in parts():
                     connection.sendall(b"%x\r\n%b\r\n" % (MEBI, part) if chunked else part)
                 connection.sendall(b"0\r\n\r\n" if chunked else b"")
@@ -173,7 +173,7 @@ class TestBodies:
         assert found.startswith(b"HTTP/1.1 413")
         assert found.endswith(b'"')
 
-    def test_the_largest_body_that_is_taken(self, server: Running) -> None:
+    def test_the_largest_body_is_accepted(self, server: Running) -> None:
         task = make_task(server.url)
         row = {"field_name": "f", "type": "t", "value": ""}
         row["value"] = "x" * (MAX_BODY - len(json.dumps([row])))
@@ -187,7 +187,7 @@ class TestBodies:
         (found,) = requests.get(f"{server.url}{task}/metadata", timeout=60).json()
         assert found["value"] == row["value"]
 
-    def test_requests_that_do_not_arrive_are_given_up(self, hasty: Running) -> None:
+    def test_requests_that_do_not_arrive_time_out(self, hasty: Running) -> None:
         cut_off = [
             b"",
             b"GET /flows HT",
@@ -202,12 +202,12 @@ class TestBodies:
             for sent, connection in waiting:
                 connection.sendall(sent)
             for sent, connection in waiting:
-                found = rest(connection)  # ends, for the server closes
+                found = rest(connection)  # ends when the server closes
                 if b"POST" in sent:
                     assert b" 408 " in found, sent
         assert requests.get(f"{hasty.url}/flows/F", timeout=30).status_code == 404
 
-    def test_requests_that_trickle_are_given_up(self, hasty: Running) -> None:
+    def test_requests_that_trickle_time_out(self, hasty: Running) -> None:
         heads = [
             b"GET /flows HTTP/1.1\r\n",
             b"POST /flows/F HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -271,7 +271,7 @@ class TestBodies:
                 assert len(answer.text) < 1000
         assert requests.get(f"{server.url}{task}/metadata", timeout=30).json() == []
 
-    def test_as_many_rows_as_are_taken_at_once(self, server: Running) -> None:
+    def test_a_request_may_have_the_largest_number_of_rows(self, server: Running) -> None:
         task = make_task(server.url)
         with answered_meanwhile(server.url, *OTHERS):
             answer = requests.post(
@@ -281,7 +281,7 @@ class TestBodies:
             )
             assert answer.json() == {"metadata_created": MAX_ITEMS}
 
-    def test_tags_cannot_grow_without_end(self, server: Running) -> None:
+    def test_tags_are_bounded(self, server: Running) -> None:
         run = make_task(server.url).partition("/steps")[0]
         for first in range(0, 3 * MAX_TAGS, 900):
             body = {"tags_to_add": [str(n) for n in range(first, first + 900)]}
@@ -289,7 +289,7 @@ class TestBodies:
         assert answer.status_code == 400
         assert len(requests.get(f"{server.url}{run}", timeout=30).json()["tags"]) <= MAX_TAGS
 
-    def test_what_is_called_an_upgrade_is_answered_body_and_all(self, server: Running) -> None:
+    def test_an_upgrade_is_answered_with_its_body(self, server: Running) -> None:
         for name, token in (
             ("F", "h2c"),
             ("G", "websocket"),
@@ -308,7 +308,7 @@ class TestBodies:
                 )
                 connection.sendall(sent + body)
                 assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-                # The connection goes on.
+                # The connection stays open.
                 connection.sendall(request(server.url, f"GET /flows/{name}", "Connection: close"))
                 assert b'"user_name": "ada"' in rest(connection)
 
@@ -326,17 +326,15 @@ class TestBodies:
             [" folded"],
         ],
     )
-    def test_a_head_that_may_be_read_in_two_ways_is_refused(
-        self, server: Running, headers: list[str]
-    ) -> None:
+    def test_an_ambiguous_head_is_refused(self, server: Running, headers: list[str]) -> None:
         with connect(server.url) as connection:
             connection.sendall(request(server.url, "POST /flows/F", *headers) + b"{}0\r\n\r\n")
             status = connection.recv(65536).split()[1]
-        # Both of a length and of chunks: the length goes by the board, as the standard has it.
+        # With both a length and chunks, the standard ignores the length.
         assert status in (b"400", b"403", b"413", b"501")
         assert requests.get(f"{server.url}/flows/F", timeout=30).status_code == 404
 
-    def test_requests_in_a_row_are_answered_in_their_order(self, server: Running) -> None:
+    def test_pipelined_requests_are_answered_in_order(self, server: Running) -> None:
         with connect(server.url) as connection:
             body = b'{"user_name": "ada"}'
             one = request(server.url, "POST /flows/F", f"Content-Length: {len(body)}") + body
@@ -350,7 +348,7 @@ class TestBodies:
 
 
 class TestReaders:
-    def test_readers_that_do_not_read_keep_nothing_from_others(self, hasty: Running) -> None:
+    def test_stalled_readers_do_not_block_others(self, hasty: Running) -> None:
         task = make_task(hasty.url)
         fill(hasty.url, task, 240, "x" * 100_000)
         before = memory(hasty)
@@ -365,16 +363,16 @@ class TestReaders:
                     row = {"field_name": str(n), "value": "v", "type": "t"}
                     answer = requests.post(f"{hasty.url}{task}/artifact", json=[row], timeout=30)
                     assert answer.status_code == 200
-                # One that reads gets it all.
+                # A client that reads gets everything.
                 url = f"{hasty.url}{task}/metadata"
                 assert len(requests.get(url, timeout=60).json()) == 240
             assert memory(hasty) - before < 250 * MEBI
-            # They are cut off in the end: what comes is not the whole.
+            # The others are cut off in the end, with incomplete data.
             until(lambda: open_files(hasty) < 80)
             assert not rest(stuck[0]).endswith(b"0\r\n\r\n")
         assert requests.get(f"{hasty.url}/healthcheck", timeout=30).status_code == 200
 
-    def test_a_listing_of_large_rows_takes_no_more_than_some_of_them(self, server: Running) -> None:
+    def test_a_listing_of_large_rows_takes_bounded_memory(self, server: Running) -> None:
         task = make_task(server.url)
         fill(server.url, task, 60, "x" * 3_000_000)
         before = memory(server)
@@ -388,7 +386,7 @@ class TestReaders:
             page = requests.get(f"{server.url}{task}/metadata", params=params, timeout=60)
             count, cursor = count + len(page.json()), page.headers.get("X-Next-Cursor")
         assert count == 60
-        # Rows are fetched some at a time, and written once more as JSON.
+        # Rows are fetched some at a time, and exist a second time as JSON.
         assert memory(server) - before < 400 * MEBI
 
     def test_a_task_whose_artifacts_are_being_read_keeps_its_attempt(self, server: Running) -> None:
@@ -539,7 +537,7 @@ class TestQuestions:
             "[" * 20_000, "\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), '{"ts_epoch": -9223372036854775808, "run_number": -1}',
         ],
     )  # fmt: skip
-    def test_a_cursor_of_anything_is_answered(self, shared: Running, keys: str) -> None:
+    def test_any_cursor_is_answered(self, shared: Running, keys: str) -> None:
         flow = f"Flow{next(NUMBERS)}"
         make_task(shared.url, flow)
         for document in (
@@ -553,7 +551,7 @@ class TestQuestions:
                 assert answer.status_code in (200, 400), answer.text
 
 
-def test_open_files_are_given_back(hasty: Running) -> None:
+def test_files_are_closed(hasty: Running) -> None:
     task = make_task(hasty.url)
     fill(hasty.url, task, 60, "x" * 100_000)
     for _ in range(40):

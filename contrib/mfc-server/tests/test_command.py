@@ -1,4 +1,4 @@
-"""The command line: bad input gets a sentence, and no secret is printed."""
+"""The command line: bad input gets a message, and secrets are never printed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
 
 @pytest.fixture
 def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs the command in this process; returns the sentence that it ends with."""
+    """Runs the command in this process; returns the message that it ends with."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str) -> str:
@@ -52,7 +52,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return call
 
 
-#: URLs that cannot be used, of which each part may be shown but the secret.
+#: Unusable URLs, which may be shown in every part but the secret.
 URLS = [
     "mysql://u:{}@h/x", "postgresql+nothing://u:{}@h/x", "postgresql://u:{}@127.0.0.1:1/x", "postgresql://u:{}@h:port/x",
     "postgresql://u:{}@/x?host=/no/such", "postgresql://u:{}@[::1/x", "postgresql://u:a/{}@127.0.0.1:1/x", "postgresql://u:a@{}@127.0.0.1:1/x",
@@ -89,7 +89,7 @@ def test_a_password_is_never_printed(
     assert "S3cr3t" not in said
 
 
-def test_a_reason_has_no_part_of_a_secret() -> None:
+def test_a_reason_omits_every_part_of_a_secret() -> None:
     url = "postgresql://ada:pa%40ss@db/meta"
     said = reason(ValueError("cannot use 'pa@ss' or pa%40ss\nsecond line"), url)
     assert said == "cannot use '***' or ***"
@@ -112,9 +112,7 @@ def test_a_reason_has_no_part_of_a_secret() -> None:
         (["nonsense"], "invalid choice"), (["--nonsense"], "unrecognized"),
     ],
 )  # fmt: skip
-def test_bad_input_gets_a_sentence(
-    tmp_path: Path, refused, arguments: list[str], said: str
-) -> None:
+def test_bad_input_gets_a_message(tmp_path: Path, refused, arguments: list[str], said: str) -> None:
     (tmp_path / "empty").write_text("")
     (tmp_path / "empty-folder").mkdir()
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00" * 1000)
@@ -144,7 +142,7 @@ def results(tmp_path: Path) -> Path:
         "local@results",
     ],
 )
-def test_a_directory_is_taken_however_it_is_named(results: Path, source: str) -> None:
+def test_a_directory_is_accepted_by_any_of_its_names(results: Path, source: str) -> None:
     folder = results.parent
     ended = run(folder, "import", source, "--db", "sqlite:///meta.db", HOME=str(folder))
     assert ended.returncode == 0, ended.stderr
@@ -152,14 +150,14 @@ def test_a_directory_is_taken_however_it_is_named(results: Path, source: str) ->
     assert not ended.stdout.startswith("0 ")
 
 
-def test_a_link_to_results_is_taken(results: Path) -> None:
+def test_a_link_to_results_is_accepted(results: Path) -> None:
     (results.parent / "link").symlink_to(results / ".metaflow")
     (results.parent / ".metaflow").symlink_to(results / ".metaflow")
     ended = run(results.parent, "import", ".metaflow", "--db", "sqlite:///meta.db")
     assert ended.returncode == 0, ended.stderr
 
 
-def test_results_that_no_database_can_hold_are_said(results: Path, db_url: str) -> None:
+def test_results_that_no_database_can_hold_are_reported(results: Path, db_url: str) -> None:
     """A recorded text with half of a surrogate pair, or with NUL."""
     found = sorted(results.glob(".metaflow/*/*/*/*/_meta/*.json"))
     assert found

@@ -1,4 +1,4 @@
-"""A database that is away, full, locked or read-only: 503, and all is well when it is back."""
+"""A database that is away, full, locked or read-only: 503 until it is back, then normal answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import requests
 
 from mfc_server.testing import running
 
-#: Starts the server with a limit to the size of its files, as on a disk that is full.
+#: Starts the server with a limit on file sizes, as on a full disk.
 SMALL_DISK = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -39,7 +39,7 @@ def is_a_sentence(answer: requests.Response) -> bool:
     )
 
 
-def test_a_full_disk_loses_nothing_and_is_told(tmp_path: Path) -> None:
+def test_a_full_disk_loses_nothing_and_is_reported(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-c",
@@ -73,7 +73,7 @@ def test_a_full_disk_loses_nothing_and_is_told(tmp_path: Path) -> None:
             process.wait(30)
 
 
-def test_a_locked_file_is_told_and_reads_go_on(tmp_path: Path) -> None:
+def test_a_locked_file_is_reported_and_reads_go_on(tmp_path: Path) -> None:
     with running(f"sqlite:///{tmp_path}/meta.db", "--seconds", "1") as server:
         run = make_run(server.url)
         connection = sqlite3.connect(tmp_path / "meta.db", isolation_level=None)
@@ -99,7 +99,7 @@ def test_a_locked_file_is_told_and_reads_go_on(tmp_path: Path) -> None:
         assert requests.post(f"{server.url}/flows/G", json={}, timeout=30).status_code == 200
 
 
-def test_connections_that_were_ended_are_made_again(postgres: object) -> None:
+def test_broken_connections_are_replaced(postgres: object) -> None:
     url = postgres.new()
     with running(url) as server:
         make_run(server.url)
@@ -115,7 +115,7 @@ def test_connections_that_were_ended_are_made_again(postgres: object) -> None:
             )
 
 
-def test_a_database_that_takes_no_connections_is_told_until_it_does(postgres: object) -> None:
+def test_a_database_without_connections_is_reported_until_it_recovers(postgres: object) -> None:
     url = postgres.new()
     name = url.rpartition("/")[2]
 
@@ -140,7 +140,7 @@ def test_a_database_that_takes_no_connections_is_told_until_it_does(postgres: ob
         assert requests.get(f"{server.url}/healthcheck", timeout=60).status_code == 200
 
 
-def test_a_read_only_database_is_read_and_writes_are_told(postgres: object) -> None:
+def test_a_read_only_database_serves_reads_and_reports_writes(postgres: object) -> None:
     url = postgres.new()
     with running(url) as server:
         make_run(server.url)
@@ -155,8 +155,8 @@ def test_a_read_only_database_is_read_and_writes_are_told(postgres: object) -> N
         assert is_a_sentence(requests.post(f"{server.url}/flows/G", json={}, timeout=30))
 
 
-def test_it_finishes_what_it_began_however_long_that_takes(db_url: str) -> None:
-    """What it waits for lasts longer than what a listing, or an idle client, is given."""
+def test_a_stopping_server_finishes_its_writes(db_url: str) -> None:
+    """The write waits longer than a listing, or an idle client, may."""
     with running(db_url) as server:
         run = make_run(server.url)
         answers: list[requests.Response] = []
@@ -175,7 +175,7 @@ def test_it_finishes_what_it_began_however_long_that_takes(db_url: str) -> None:
         posts = [threading.Thread(target=post, args=(number,)) for number in range(4)]
         for each in posts:
             each.start()
-        # They are under way when each has sent its request, which the server reads at once.
+        # They are in flight once each has sent its request, which the server reads at once.
         while not all(each.is_alive() for each in posts):
             time.sleep(0.01)
         time.sleep(1)

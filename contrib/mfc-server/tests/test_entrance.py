@@ -1,4 +1,4 @@
-"""Which requests come in: by path, method, key, host, origin and kind of body."""
+"""Accepted requests: by path, method, key, host, origin and kind of body."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ KEY = "a-key-of-the-tests"
 ABOUT = ("/ping", "/healthcheck", "/version", "/openapi.json")
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE")
 ROUTES = [*ABOUT, *table()]
-#: Names that are like those of open paths.
+#: Names like those of open paths.
 NAMES = ("ping", "healthcheck", "F")
 KEYS = {"missing": {}, "wrong": {"x-api-key": KEY[:-1]}, "right": {"x-api-key": KEY}}
-#: Paths that are not what they look like.
+#: Paths that resemble open ones.
 TRICKS = (
     "//ping", "/ping/", "/./ping", "/flows/../ping", "/%70ing", "/ping%2F", "/ping;a=b", "/ping%00",
     "/PING", "/ping/../flows", "/flows/ping", "/flows/healthcheck", "/flows/F/runs/ping",
@@ -49,7 +49,7 @@ def server(tmp_path: Path) -> Iterator[Running]:
 
 
 def ask(url: str, method: str, path: str, headers: dict[str, str], body: bytes | None = None):
-    """Send a path as it is: libraries tidy it up."""
+    """Send a path unchanged, because libraries normalise it."""
     at = urlsplit(url)
     connection = http.client.HTTPConnection(at.hostname, at.port, timeout=30)
     try:
@@ -71,7 +71,7 @@ def flows(url: str) -> list[str]:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_every_route_and_method_wants_the_key_but_two(guarded: Running, key: str) -> None:
+def test_every_route_and_method_but_two_requires_the_key(guarded: Running, key: str) -> None:
     differing = []
     before = flows(guarded.url)
     with requests.Session() as session:
@@ -105,7 +105,7 @@ def test_every_route_and_method_wants_the_key_but_two(guarded: Running, key: str
 
 @pytest.mark.parametrize("path", TRICKS)
 @pytest.mark.parametrize("key", ["missing", "wrong"])
-def test_no_spelling_of_an_open_path_comes_in_without_the_key(
+def test_no_spelling_of_an_open_path_bypasses_the_key(
     guarded: Running, path: str, key: str
 ) -> None:
     before = flows(guarded.url)
@@ -126,7 +126,7 @@ def test_a_key_is_given_once(guarded: Running) -> None:
 
 
 def raw(url: str, request: bytes) -> bytes:
-    """Send bytes; return all that comes back until the server closes."""
+    """Send bytes; return all bytes until the server closes."""
     at = urlsplit(url)
     with socket.create_connection((at.hostname, at.port), timeout=30) as connection:
         connection.sendall(request)
@@ -216,13 +216,13 @@ def test_a_request_for_a_strangers_name_is_refused(server: Running, host: str) -
         {"Host": "meta.example", "Origin": "https://meta.example", "Sec-Fetch-Site": "same-origin"},
     ],
 )
-def test_a_client_of_ours_comes_in(tmp_path: Path, headers: dict[str, str]) -> None:
+def test_the_client_of_mfc_is_accepted(tmp_path: Path, headers: dict[str, str]) -> None:
     with running(f"sqlite:///{tmp_path}/meta.db", "--allow-host", "meta.example") as server:
         status, _ = ask(server.url, "POST", "/flows/F", headers, b"{}")
         assert status == 200
 
 
-def test_with_a_key_any_name_will_do(guarded: Running) -> None:
+def test_with_a_key_any_host_name_is_accepted(guarded: Running) -> None:
     headers = {"Host": "meta.example", **KEYS["right"]}
     assert ask(guarded.url, "GET", "/flows", headers)[0] == 200
     assert (

@@ -1,4 +1,4 @@
-"""Anything as a request: it is refused with a sentence, or can be asked for again."""
+"""Arbitrary requests: each is refused with a message, or its rows can be read again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def session() -> Iterator[requests.Session]:
 
 
 def world(url: str, session: requests.Session) -> dict[str, str]:
-    """Make a flow with everything below; return the names for the routes."""
+    """Make a flow with all kinds of objects; return the names for the routes."""
     flow = f"Flow{next(NUMBERS)}"
     made = {"user_name": "ada", "tags": ["a"], "system_tags": ["user:ada"]}
     session.post(f"{url}/flows/{flow}", json={}, timeout=30).raise_for_status()
@@ -56,15 +56,15 @@ def at(path: str, names: dict[str, str]) -> str:
 
 def strict(text: str) -> Any:
     def refuse(constant: str) -> Any:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     found = json.loads(text, parse_constant=refuse)
-    json.dumps(found, ensure_ascii=False).encode()  # no half of a pair
+    json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair
     return found
 
 
 def check_listings(url: str, session: requests.Session, names: dict[str, str]) -> None:
-    """Every listing answers 200 and JSON, whole and in pages."""
+    """Check that every listing answers 200 and JSON, whole and in pages."""
     for path in READS:
         for query in ("", "?_limit=500"):
             answer = session.get(url + at(path, names) + query, timeout=60)
@@ -82,7 +82,7 @@ def check_listings(url: str, session: requests.Session, names: dict[str, str]) -
                 assert isinstance(answer.json(), list)
 
 
-#: JSON as texts: Python's own encoder writes only some of what can be sent.
+#: JSON as text, because Python's own encoder writes only some of the valid JSON.
 ATOMS = st.sampled_from(
     [
         "null", "true", "false", "0", "-1", "1.5", "1e308", "1e999", "-1e999", "NaN", "Infinity", "-Infinity",
@@ -122,7 +122,7 @@ SEGMENTS = st.sampled_from(
         "\n", "\u202e", "?", "#", ";", "+", "NaN", "ping", "healthcheck",
     ]
 )  # fmt: skip
-#: Spelt as they are: no text has such bytes.
+#: Raw bytes, which text cannot express.
 RAW_SEGMENTS = ["%FF", "%ED%A0%80", "%C3", "%C0%AF", "%zz", "%", "%1", "%F5%80%80%80"]
 
 
@@ -144,14 +144,14 @@ def check_answer(answer: requests.Response, what: object) -> None:
 
 @settings(max_examples=40, **MANY)
 @given(data=st.data())
-def test_whatever_is_written_every_listing_is_answered(
+def test_listings_are_answered_after_any_write(
     shared: Running, session: requests.Session, data: st.DataObject
 ) -> None:
     names = world(shared.url, session)
     for method, path in WRITES:
         bodies = ROWS | BODIES if path.endswith(("/metadata", "/artifact")) else OBJECTS | BODIES
         body = data.draw(bodies)
-        # As often below what is there as anywhere.
+        # Existing and missing parents are equally likely.
         below = {**names, **({"flow": data.draw(SEGMENTS)} if path == "/flows/{flow}" else {})}
         if path.endswith("/step"):
             below["step"] = data.draw(SEGMENTS)
@@ -199,7 +199,7 @@ def test_names_of_any_text_are_kept_as_they_are(
 @pytest.mark.parametrize(
     "name", ["é", "e\u0301", "a/b", "a b", "\U0001f600", "x" * 255, "²", "'", "\u202e", "?", "%41"]
 )
-def test_a_name_is_found_again_under_itself_alone(
+def test_a_name_is_found_only_by_itself(
     shared: Running, session: requests.Session, name: str
 ) -> None:
     url = f"{shared.url}/flows/{quote(name, safe='')}"
@@ -211,7 +211,7 @@ def test_a_name_is_found_again_under_itself_alone(
 
 
 @pytest.mark.parametrize("segment", RAW_SEGMENTS)
-def test_a_path_of_no_text_is_refused(shared: Running, segment: str) -> None:
+def test_an_undecodable_path_is_refused(shared: Running, segment: str) -> None:
     def count() -> int:
         return len(requests.get(f"{shared.url}/flows", timeout=30).json())
 
@@ -285,7 +285,7 @@ def test_any_query_is_answered(
     "query",
     ["user_name=%FF", "%FF=1", "pattern=%ED%A0%80", "_cursor=%C3", "user_name=%00", "pattern=a%00"],
 )
-def test_a_query_of_no_text_is_refused(shared: Running, query: str) -> None:
+def test_an_undecodable_query_is_refused(shared: Running, query: str) -> None:
     for path in ("/flows", "/flows/F/runs", "/flows/F/runs/1/steps/s/filtered_tasks"):
         answer = requests.get(f"{shared.url}{path}?{query}", timeout=30)
         assert answer.status_code == 400

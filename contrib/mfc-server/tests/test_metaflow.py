@@ -1,4 +1,4 @@
-"""Real Metaflow against our server: it writes, resumes, tags, sends heartbeats, and reads back."""
+"""Real Metaflow against mfc-server: it writes, resumes, tags, sends heartbeats, and reads back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One PostgreSQL database with Metaflow's own service: its migrations, on ours and before ours."""
+"""One PostgreSQL database with Metaflow's own service: its migrations, after ours and before."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def schema(url: str) -> dict[str, set[tuple[object, ...]]]:
         return {name: {*connection.execute(sql)} for name, sql in questions.items()}
 
 
-def test_a_database_of_ours_is_what_the_migrations_make(postgres: object) -> None:
+def test_the_schema_equals_that_of_the_migrations(postgres: object) -> None:
     theirs, ours = postgres.new(), postgres.new()
     assert migrations.up(theirs) == ALL
     Database(ours).close()
@@ -67,7 +67,7 @@ def test_a_database_of_ours_is_what_the_migrations_make(postgres: object) -> Non
     assert left["versions"] == right["versions"]
 
 
-def test_the_migrations_find_nothing_to_do_on_a_database_of_ours(url: str) -> None:
+def test_the_migrations_change_nothing_in_a_new_database(url: str) -> None:
     with running(url) as server:
         requests.post(f"{server.url}/flows/F", json={}, timeout=30).raise_for_status()
         assert migrations.up(url) == []
@@ -78,7 +78,7 @@ def test_the_migrations_find_nothing_to_do_on_a_database_of_ours(url: str) -> No
 
 
 @pytest.mark.parametrize("triggers", [False, True])
-def test_the_server_works_on_a_database_that_was_migrated(url: str, triggers: bool) -> None:
+def test_the_server_works_on_a_migrated_database(url: str, triggers: bool) -> None:
     migrations.up(url)
     if triggers:
         migrations.make_triggers(url)
@@ -145,7 +145,7 @@ def test_a_row_that_a_trigger_refuses_is_left_out_and_the_others_stay(url: str) 
         task = (
             f"{step}/tasks/{requests.post(f'{step}/task', json=made, timeout=30).json()['task_id']}"
         )
-        # A notification has 8,000 bytes at most; the real service leaves such a row out, too.
+        # A notification has 8,000 bytes at most; the real service leaves such a row out as well.
         rows = [{"field_name": f"f{n}", "value": "v" * n, "type": "t"} for n in (1, 9_000, 2)]
         answer = requests.post(f"{task}/metadata", json=rows, timeout=30)
         assert answer.json() == {"metadata_created": 2}

@@ -1,4 +1,4 @@
-"""Patterns on SQLite find what they find on PostgreSQL, or are refused."""
+"""Patterns on SQLite match the same texts as on PostgreSQL, or are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mfc_server._patterns import CannotMatch, like, search
 
-#: A pattern, and what it is asked of.
+#: Patterns with the texts to search.
 TABLE = [
     (r"^(?:work:1)$", ["work:1", "work:10", "a\nwork:1"]),
     (r"a.b", ["a\nb", "ab", "axb"]),
@@ -48,7 +48,7 @@ TABLE = [
     (r"a*?b+?c??", ["ab", "b", "c"]),
     (r"\.\*\[\]", [".*[]", "x"]),
     (r"ä+[é-ü]", ["ääö", "ä", "a"]),
-    # Wrong in either.
+    # Invalid in both.
     (r"*a", ["a"]),
     (r"a**", ["a"]),
     (r"a+{2}", ["aa"]),
@@ -68,7 +68,7 @@ TABLE = [
     (r"***a", ["a"]),
     (r"(|*)", ["a"]),
 ]
-#: What PostgreSQL understands and a linear engine has no words for.
+#: Patterns that PostgreSQL accepts and a linear engine cannot express.
 REFUSED = [
     r"(a)\1",
     r"a(?=b)",
@@ -85,7 +85,7 @@ REFUSED = [
 @pytest.fixture(scope="module")
 def cursor(postgres: object):
     with psycopg.connect(postgres.new(), autocommit=True) as connection:
-        # Letters are those of any script, as in a database of a usual locale.
+        # Letters are those of any script, as in a database with a usual locale.
         like = "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8'"
         connection.execute(f"CREATE DATABASE any_script {like}")
     with psycopg.connect(postgres.url("any_script"), autocommit=True) as connection:
@@ -93,7 +93,7 @@ def cursor(postgres: object):
 
 
 def there(cursor: psycopg.Cursor, pattern: str, text: str) -> bool | None:
-    """Return what PostgreSQL says: found, not found, or None for a wrong pattern."""
+    """Return PostgreSQL's answer: found, not found, or None for an invalid pattern."""
     try:
         return cursor.execute("SELECT %s ~ %s", (text, pattern)).fetchone()[0]
     except psycopg.errors.DataError:
@@ -108,15 +108,13 @@ def here(pattern: str, text: str) -> bool | None:
 
 
 @pytest.mark.parametrize(("pattern", "texts"), TABLE, ids=[row[0] for row in TABLE])
-def test_a_pattern_finds_what_it_finds_on_postgresql(
-    cursor, pattern: str, texts: list[str]
-) -> None:
+def test_a_pattern_matches_as_on_postgresql(cursor, pattern: str, texts: list[str]) -> None:
     for text in texts:
         assert here(pattern, text) == there(cursor, pattern, text), text
 
 
 @pytest.mark.parametrize("pattern", REFUSED)
-def test_what_a_linear_engine_cannot_do_is_refused(pattern: str) -> None:
+def test_patterns_beyond_a_linear_engine_are_refused(pattern: str) -> None:
     with pytest.raises(CannotMatch):
         search(pattern, "aa")
 
@@ -165,7 +163,7 @@ _PATTERNS = st.recursive(
 @given(pattern=_PATTERNS, text=st.text("ab1 .-\né{}]", max_size=6))
 @example(pattern="a{", text="a{")
 @example(pattern="a|", text="")
-def test_any_pattern_finds_what_it_finds_on_postgresql(cursor, pattern: str, text: str) -> None:
+def test_any_pattern_matches_as_on_postgresql(cursor, pattern: str, text: str) -> None:
     assert here(pattern, text) == there(cursor, pattern, text)
 
 
@@ -177,9 +175,9 @@ def test_any_pattern_finds_what_it_finds_on_postgresql(cursor, pattern: str, tex
     text=st.text("abAB%_\\.\néÉ", max_size=6),
     fold=st.booleans(),
 )
-def test_like_says_what_it_says_on_postgresql(cursor, pattern: str, text: str, fold: bool) -> None:
+def test_like_matches_as_on_postgresql(cursor, pattern: str, text: str, fold: bool) -> None:
     if re.search(r"(?<!\\)(\\\\)*\\$", pattern):
-        return  # PostgreSQL refuses an escape of nothing; so does the server, before it comes here
+        return  # PostgreSQL refuses an escape of nothing; so does the server, before this function
     operator = "ILIKE" if fold else "LIKE"
     said = cursor.execute(f"SELECT %s {operator} %s", (text, pattern)).fetchone()[0]
     assert like(text, pattern, int(fold)) == said
@@ -194,5 +192,5 @@ def test_like_says_what_it_says_on_postgresql(cursor, pattern: str, text: str, f
         (r"(.*)(.*)(.*)(.*)(.*)x", "a" * 200_000),
     ],
 )
-def test_a_pattern_that_others_try_for_ever_is_answered(pattern: str, text: str) -> None:
+def test_a_catastrophic_pattern_is_answered(pattern: str, text: str) -> None:
     assert not search(pattern, text)

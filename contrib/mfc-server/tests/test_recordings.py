@@ -1,4 +1,4 @@
-"""Every recorded exchange that is about the protocol, asked of our server on the same rows."""
+"""Every recorded exchange of the protocol, repeated with mfc-server on the same rows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.servers.recordings import DATASET, HEADERS, VOLATILE, exchanges, norm
 
 from mfc_server.testing import Running, load_rows, running
 
-#: Where the tables are younger than the recording: tags, heartbeats and statuses changed since.
+#: Recordings older than the tables: tags, heartbeats and statuses changed since.
 CHANGED = {"03", "05", "09", "25"}
-#: Differences on purpose, other than the two rules below: see docs/server.md.
+#: Deliberate differences, other than the two rules below: see docs/server.md.
 DIFFERENT = {
-    "/auth/token": 404,  # credentials of a sandbox's cloud account are none of ours
+    "/auth/token": 404,  # credentials of a sandbox's cloud account do not exist here
     "/flows/FailFlow/runs?_limit=-1": 400,  # the real one: all rows but the last
 }
-#: What cannot be asked again: a status told by the clock, rows that the tables do not have.
+#: Requests that cannot be repeated: a status that depends on the clock, rows that the tables lack.
 GONE = {
     "/flows/SleeperFlow/runs?status=running",
     "/flows/SleeperFlow/runs?status=failed",
@@ -53,7 +53,7 @@ def test_reads_are_answered_as_recorded(server: Running, number: str) -> None:
 
 
 def _difference(url: str, exchange: dict[str, Any], volatile: tuple[str, ...]) -> object:
-    """Return what is not as recorded, or None."""
+    """Return the difference from the recording, or None."""
     target = exchange["target"]
     if target in GONE:
         return None
@@ -62,7 +62,7 @@ def _difference(url: str, exchange: dict[str, Any], volatile: tuple[str, ...]) -
     if target in DIFFERENT:
         return None if answer.status_code == DIFFERENT[target] else got
     if exchange["status"] == 500:
-        # A wrong request is 400, an id that nothing can have is not found; no SQL, no traceback.
+        # An invalid request is 400, an impossible id is not found; SQL and tracebacks never appear.
         empty = answer.status_code == 200 and answer.json() == []
         silent = "ERROR" not in answer.text and "Traceback" not in answer.text
         return None if silent and (empty or answer.status_code in (400, 404)) else got
@@ -110,7 +110,7 @@ class TestWrites:
     def test_a_sequence_is_answered_as_recorded(self, server: Running, number: str) -> None:
         serials: dict[str, str] = {}
         for exchange in exchanges(number):
-            # Tags that are null can be changed here; the later answers would show it.
+            # Null tags can be changed here, which would show in the later answers.
             if "<" in exchange["target"] or "tags are null" in exchange.get("note", ""):
                 continue
             answer = _ask(server.url, exchange, serials)
@@ -156,7 +156,7 @@ def _ask(url: str, exchange: dict[str, Any], serials: dict[str, str]) -> request
 
 
 def _learn(recorded: Any, got: Any, serials: dict[str, str]) -> None:
-    """Note which serial of ours stands for which recorded one."""
+    """Note the serial here for a recorded serial."""
     if isinstance(recorded, dict) and isinstance(got, dict):
         for key in ("run_number", "task_id"):
             if key in recorded:

@@ -1,4 +1,4 @@
-"""The server as a program: what it loses (nothing), whom it lets in, how it ends."""
+"""The server as a program: durability, access, shutdown."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def rows(count: int, first: int = 0) -> list[dict[str, object]]:
     ]
 
 
-def test_what_was_acknowledged_survives_kill_9_under_load(db_url: str) -> None:
+def test_acknowledged_writes_survive_kill_9_under_load(db_url: str) -> None:
     acknowledged: list[str] = []
 
     def write(url: str, task: str, writer: int) -> None:
@@ -58,7 +58,7 @@ def test_what_was_acknowledged_survives_kill_9_under_load(db_url: str) -> None:
             try:
                 answer = requests.post(f"{url}{task}/metadata", json=[row, row], timeout=30)
             except requests.RequestException:
-                return  # killed: in the midst of an answer, too
+                return  # killed, possibly during an answer
             assert answer.json() == {"metadata_created": 2}
             acknowledged.append(name)
 
@@ -77,7 +77,7 @@ def test_what_was_acknowledged_survives_kill_9_under_load(db_url: str) -> None:
     with running(db_url) as server:
         found = [row["value"] for row in requests.get(f"{server.url}{task}/metadata").json()]
         assert set(acknowledged) <= set(found)
-        # A request is there wholly or not at all.
+        # A request is stored completely or not at all.
         assert {found.count(value) for value in found} == {2}
         assert requests.post(f"{server.url}{task}/metadata", json=rows(1)).status_code == 200
 
@@ -95,7 +95,7 @@ def test_no_tag_is_lost_with_many_writers(server: Running) -> None:
     assert sorted(tags) == sorted(f"tag-{number}" for number in range(80))
 
 
-def test_what_is_of_one_millisecond_has_one_order_in_listings_and_pages(db_url: str) -> None:
+def test_ties_have_the_same_order_in_listings_and_pages(db_url: str) -> None:
     with running(db_url) as server:
         task = make_task(server.url)
         run, step = task.partition("/steps")[0], task.partition("/tasks")[0]
@@ -123,7 +123,7 @@ def test_what_is_of_one_millisecond_has_one_order_in_listings_and_pages(db_url: 
         assert of_attempt == requests.get(f"{server.url}{task}/artifacts", timeout=30).json()
 
 
-def test_a_large_listing_is_streamed_and_nobody_waits_for_it(server: Running) -> None:
+def test_a_large_listing_is_streamed_without_blocking_others(server: Running) -> None:
     task = make_task(server.url)
     for first in range(0, 20_000, 5_000):
         requests.post(f"{server.url}{task}/metadata", json=rows(5_000, first), timeout=60)
@@ -149,14 +149,14 @@ def test_a_large_listing_is_streamed_and_nobody_waits_for_it(server: Running) ->
     assert "Content-Length" not in answer.headers
     assert slowest[0] < max(took, 0.5)
 
-    # Who does not read on keeps nobody: neither readers nor writers.
+    # A stalled reader blocks neither readers nor writers.
     with requests.get(f"{server.url}{run}/metadata", stream=True, timeout=30) as stuck:
         assert stuck.raw.read(10)
         assert requests.post(f"{server.url}{task}/metadata", json=rows(1), timeout=30).ok
         assert requests.get(f"{server.url}{run}/steps", timeout=30).ok
 
 
-def test_without_the_key_nobody_comes_in(tmp_path: Path) -> None:
+def test_requests_without_the_key_are_refused(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text(f"{KEY}\n")
     with running(f"sqlite:///{tmp_path}/meta.db", "--api-key-file", str(key)) as server:
@@ -171,7 +171,7 @@ def test_without_the_key_nobody_comes_in(tmp_path: Path) -> None:
         assert answer.json() == []
 
 
-def test_a_prefix_is_in_front_of_everything(tmp_path: Path) -> None:
+def test_a_prefix_applies_to_every_path(tmp_path: Path) -> None:
     with running(f"sqlite:///{tmp_path}/meta.db", "--prefix", "/metaflow") as server:
         assert server.url.endswith("/metaflow")
         assert requests.get(f"{server.url}/ping", timeout=30).text == "pong"
@@ -190,7 +190,7 @@ def test_it_listens_on_ipv6(tmp_path: Path) -> None:
         assert requests.get(f"{server.url}/ping", timeout=30).text == "pong"
 
 
-def test_it_ends_when_it_is_told_to_and_finishes_what_it_began(db_url: str) -> None:
+def test_shutdown_finishes_requests_in_flight(db_url: str) -> None:
     with running(db_url) as server:
         task = make_task(server.url)
         with ThreadPoolExecutor(4) as pool:
@@ -207,10 +207,10 @@ def test_it_ends_when_it_is_told_to_and_finishes_what_it_began(db_url: str) -> N
         assert len(found) >= sum(each["metadata_created"] for each in done)
 
 
-def test_it_ends_when_it_is_told_to_at_once(tmp_path: Path) -> None:
+def test_shutdown_works_right_after_the_start(tmp_path: Path) -> None:
     for _ in range(3):
         with running(f"sqlite:///{tmp_path}/meta.db") as server:
-            pass  # told to end right after it said where it listens
+            pass  # stopped right after it printed its address
         assert server.process.returncode == 0
 
 
@@ -226,7 +226,7 @@ def test_it_ends_when_it_is_told_to_at_once(tmp_path: Path) -> None:
         (["import", "/no/such/folder"], "/no/such/folder"),
     ],
 )
-def test_what_cannot_work_is_said(options: list[str], said: str, tmp_path: Path) -> None:
+def test_invalid_settings_are_reported(options: list[str], said: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mfc_server", *options]
     kept = {"capture_output": True, "text": True}
     ended = subprocess.run(command, cwd=tmp_path, timeout=60, check=False, **kept)
@@ -247,7 +247,7 @@ def test_foreign_tables_are_refused(db_url: str) -> None:
         Database(db_url)
 
 
-def test_an_expensive_pattern_ends(tmp_path: Path) -> None:
+def test_an_expensive_pattern_times_out(tmp_path: Path) -> None:
     with running(f"sqlite:///{tmp_path}/meta.db") as server:
         task = make_task(server.url)
         row = {"field_name": "f", "value": "a" * 40 + "!", "type": "t"}

@@ -40,7 +40,7 @@ def test_a_directory_keeps_its_history(results: Path, db_url: str) -> None:
                 assert set(shown["tags"]) == run.user_tags
                 assert set(shown["system_tags"]) == run.system_tags
                 below = f"{flow.id}/runs/{run.id}/steps"
-                # The listing of steps hides `_parameters`, which the service shows.
+                # The listing of steps omits `_parameters`, which the service shows.
                 assert {s["step_name"] for s in get(below)} - {"_parameters"} == {s.id for s in run}
                 for step in run:
                     tasks = get(f"{below}/{step.id}/tasks")
@@ -68,7 +68,7 @@ def test_new_runs_come_after_imported_ones(results: Path, db_url: str) -> None:
 
 def test_new_tasks_come_after_imported_ones(results: Path, db_url: str, tmp_path: Path) -> None:
     import_results(str(results), db_url)
-    import_results(str(results), db_url)  # nothing new comes, and no number comes back
+    import_results(str(results), db_url)  # no new numbers, and no number is reused
     copy(db_url, other := f"sqlite:///{tmp_path}/copied.db")
     for url in (db_url, other):
         with running(url) as server:
@@ -106,7 +106,7 @@ def test_everything_is_copied_from_sqlite_to_postgresql_and_back(
     assert answers[0] == answers[1] == answers[2]
 
 
-def test_a_full_database_is_no_target(tmp_path: Path) -> None:
+def test_a_full_database_is_refused_as_a_target(tmp_path: Path) -> None:
     urls = [f"sqlite:///{tmp_path}/{name}.db" for name in "ab"]
     for url in urls:
         load_rows(url, DATASET)

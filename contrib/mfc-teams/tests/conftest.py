@@ -1,4 +1,4 @@
-"""A company of two teams, somebody between them, and runs of all."""
+"""A company of two teams, a user between them, and runs of all."""
 
 from __future__ import annotations
 

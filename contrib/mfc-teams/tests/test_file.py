@@ -1,4 +1,4 @@
-"""Mistakes in the file are told with line, key and what was expected."""
+"""Mistakes in the file are reported with the line, the key and the expected value."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ GOOD = '[teams.a]\nmembers = ["ada"]\n'
         ),
         (
             GOOD + "maintainer = ['ada']\n",
-            "line 3: teams.a.maintainer is no key; expected members, maintainers, sees",
+            "line 3: teams.a.maintainer is not a key; expected members, maintainers, sees",
         ),
         (
             GOOD + "maintainers = 5\n",
@@ -50,7 +50,7 @@ GOOD = '[teams.a]\nmembers = ["ada"]\n'
         ),
         (GOOD + "sees = 'b'\n", "line 3: teams.a.sees is 'b'; expected a list of teams"),
         (GOOD + "sees = ['a', 'b']\n", "line 3: teams.a.sees is 'b'; expected '*' or one of a"),
-        ("admin = []\n" + GOOD, "line 1: admin is no key; expected default, admins, teams"),
+        ("admin = []\n" + GOOD, "line 1: admin is not a key; expected default, admins, teams"),
         ("admins = 'ada'\n" + GOOD, "line 1: admins is 'ada'; expected a list of user names"),
         (
             "default = 'mine'\n" + GOOD,
@@ -63,28 +63,28 @@ GOOD = '[teams.a]\nmembers = ["ada"]\n'
         ("x = " + "[" * 10_000, "not TOML: "),
     ],
 )
-def test_mistakes_are_told(client, text, sentence):
+def test_mistakes_are_reported(client, text, sentence):
     with pytest.raises(BadSettingsFile) as caught:
         client("ada", text=text).flow("F")
     assert sentence in str(caught.value)
     assert "teams.toml" in str(caught.value)
 
 
-def test_a_file_that_is_not_there(client, tmp_path):
+def test_a_missing_file_is_reported(client, tmp_path):
     ada = client("ada")
     (tmp_path / "teams.toml").unlink()
     with pytest.raises(BadSettingsFile, match="MFC_TEAMS_FILE names it, and it is missing"):
         ada.flow("F")
 
 
-def test_a_file_that_is_no_text(client, tmp_path):
+def test_an_undecodable_file_is_reported(client, tmp_path):
     ada = client("ada")
     (tmp_path / "teams.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(BadSettingsFile, match="not UTF-8"):
         ada.flow("F")
 
 
-def test_a_directory_is_no_file(client, tmp_path):
+def test_a_directory_is_reported(client, tmp_path):
     ada = client("ada")
     (tmp_path / "teams.toml").unlink()
     (tmp_path / "teams.toml").mkdir()
@@ -92,11 +92,11 @@ def test_a_directory_is_no_file(client, tmp_path):
         ada.flow("F")
 
 
-def test_a_setting_that_is_no_name_of_a_file():
+def test_an_invalid_file_name_is_reported():
     with pytest.raises(BadSetting, match=r"^MFC_TEAMS_FILE is \['x'\] in Client.*expected text"):
         Client(MemoryProvider(), config={"MFC_TEAMS_FILE": ["x"]}).flows().flows  # noqa: B018
 
 
-def test_names_in_any_script_and_a_mark_at_the_start(client):
+def test_names_in_any_script_and_a_byte_order_mark_are_read(client):
     text = "\ufeff[teams.'größe']\r\nmembers = ['ада', 'ada']\r\n"
     assert client("ada", "team:größe", text).flow("F").latest_run.id == "6"

@@ -1,4 +1,4 @@
-"""Who may change tags, and what the others are told."""
+"""Users that may change tags, and the messages for the others."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def test_owners_maintainers_and_admins_may(client, user, number):
         ("bob", 1, "it is a run of ada, you are bob"),
         ("chair", 5, "it is a run of stray, you are chair; only stray; root-of-all may"),
         ("chair", 7, "no user is recorded for it, you are chair; only root-of-all may"),
-        (None, 1, "nothing tells who you are; set METAFLOW_USER"),
+        (None, 1, "your user name is unknown; set METAFLOW_USER"),
     ],
 )
-def test_others_are_told_why_not_and_who_may(client, user, number, reason):
+def test_the_refusal_gives_the_reason_and_the_maintainers(client, user, number, reason):
     run = client(user, None).run(f"F/{number}")
     before = run.user_tags
     with pytest.raises(MetaflowTaggingError) as caught:
@@ -40,13 +40,13 @@ def test_others_are_told_why_not_and_who_may(client, user, number, reason):
     assert run.user_tags == before
 
 
-def test_nobody_may_where_nobody_is_named(client):
+def test_runs_without_an_owner_cannot_be_retagged(client):
     text = "[teams.a]\nmembers = ['ada']\n"
-    with pytest.raises(MetaflowTaggingError, match="no user is recorded.*; nobody may"):
+    with pytest.raises(MetaflowTaggingError, match="no user is recorded.*; no user may"):
         client("ada", None, text).run("F/7").add_tag("checked")
 
 
-def test_a_tag_that_somebody_set_makes_nobody_an_owner(client):
+def test_a_user_tag_does_not_set_the_owner(client):
     # Run 6 is ada's, and has the user tag `user:bob`.
     with pytest.raises(MetaflowTaggingError, match="it is a run of ada, you are bob"):
         client("bob", None).run("F/6").add_tag("mine")

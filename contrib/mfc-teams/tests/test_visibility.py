@@ -1,4 +1,4 @@
-"""Who sees whose runs."""
+"""Visible runs of each user."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def seen(client: Client) -> str:
         ("ada", "126"),  # her own and her team's
         ("grace", "126"),
         ("bob", "1236"),  # and those of the team that his sees
-        ("chair", "1234567"),  # everybody's, of people in no team too
+        ("chair", "1234567"),  # all users' runs, including those without a team
         ("root-of-all", "1234567"),
-        ("linus", "126"),  # those of the team that he looks after
-        ("stray", "5"),  # in no team
+        ("linus", "126"),  # those of the team that he maintains
+        ("stray", "5"),  # without a team
         ("nobody", ""),
         (None, ""),
     ],
 )
-def test_everybody_is_whom_one_sees(client, user, numbers):
+def test_everybody_means_all_visible_runs(client, user, numbers):
     assert seen(client(user)) == numbers
 
 
@@ -43,11 +43,11 @@ def test_everybody_is_whom_one_sees(client, user, numbers):
     [
         ("ada", "team:forecast", "126"),
         ("bob", "team:forecast", "126"),
-        ("ada", "team:pricing", ""),  # there are some, and she does not see them
+        ("ada", "team:pricing", ""),  # such runs exist, and she does not see them
         ("chair", "team:pricing", "3"),
         ("ada", "user:grace", "2"),
         ("ada", "user:bob", ""),
-        ("bob", "user:bob", "3"),  # a tag that somebody set makes nobody an owner
+        ("bob", "user:bob", "3"),  # a user tag does not set the owner
         ("ada", "spring", "6"),  # any tag is a namespace, as in Metaflow
         ("stray", "spring", ""),
         ("ada", "production:t", "6"),
@@ -58,17 +58,17 @@ def test_a_namespace_is_a_team_a_user_or_a_tag(client, user, namespace, numbers)
     assert seen(client(user, namespace)) == numbers
 
 
-def test_outside_is_told_from_absent(client):
+def test_invisible_differs_from_missing(client):
     with pytest.raises(MetaflowNamespaceMismatch, match="'team:forecast'"):
         client("ada", "team:forecast").run("F/3")
     assert client("ada", "team:forecast").run("F/2").id == "2"
 
 
-def test_no_namespace_asks_no_policy(client):
+def test_without_a_namespace_the_policy_is_not_called(client):
     assert seen(client("stray", None)) == "1234567"
 
 
-def test_a_team_that_does_not_exist_is_told(client):
+def test_an_unknown_team_is_reported(client):
     with pytest.raises(
         BadArgument, match="No 'team:forcast' in .*teams.toml; expected one of team:fo"
     ):
@@ -85,7 +85,7 @@ def test_a_team_that_does_not_exist_is_told(client):
         ("default = 'everybody'" + TEAMS, None, "everybody"),
     ],
 )
-def test_the_file_says_where_one_starts(client, text, user, namespace):
+def test_the_file_sets_the_default_namespace(client, text, user, namespace):
     assert client(user, text=text).reset_namespace() == namespace
 
 
@@ -105,8 +105,8 @@ def test_without_the_setting_namespaces_are_metaflows():
         assert (client.namespace, seen(client)) == ("user:bob", "36")
 
 
-def test_the_setting_may_stand_in_the_environment_or_in_metaflows_file(client, tmp_path):
-    client("ada")  # it writes the file
+def test_the_setting_may_be_in_the_environment_or_in_metaflows_file(client, tmp_path):
+    client("ada")  # the test writes the file
     file = str(tmp_path / "teams.toml")
     home = {"METAFLOW_HOME": str(tmp_path), "USER": "ada"}
     environment = Config({}, {**home, "MFC_TEAMS_FILE": file}, "/")
@@ -117,22 +117,22 @@ def test_the_setting_may_stand_in_the_environment_or_in_metaflows_file(client, t
         assert seen(Client(MemoryProvider(runs()), namespace="everybody", config=config)) == "126"
 
 
-def test_nobody_known_sees_all_with_a_warning_as_in_metaflow(client):
+def test_an_unknown_user_sees_all_with_a_warning_as_in_metaflow(client):
     unknown = client("root")
     fresh = Client(MemoryProvider(runs()), config=unknown.config)
     with pytest.warns(MfcWarning, match="seeing all runs"):
         assert fresh.namespace is None
 
 
-def test_below_a_run_all_is_as_the_run(client):
-    # Records below a run carry its tags; the policy has no need to know what they are.
+def test_objects_below_a_run_are_visible_with_it(client):
+    # Records below a run carry its tags, so the policy needs no other facts.
     policy = client("ada", "team:forecast").policy
     (ours, theirs) = runs()[1], runs()[3]
     assert policy.sees("team:forecast", ours)
     assert not policy.sees("team:forecast", theirs)
 
 
-def test_what_is_required_holds_for_all_that_is_seen(client):
+def test_required_tags_hold_for_all_visible_runs(client):
     policy = client("chair").policy
     for namespace in ("everybody", "team:forecast", "user:ada", "spring", "production:t"):
         for record in runs()[1:]:

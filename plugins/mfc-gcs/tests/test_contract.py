@@ -8,7 +8,7 @@ from tests.servers.buckets import GoogleBucket
 from mfc_testing import FilesystemTests, Store
 from mfc_testing.filesystem import full_path
 
-#: Metaflow writes no such names; `test_other_names_are_names` has all others.
+#: Metaflow writes no such names; `test_other_names_are_names` covers all others.
 GAPS = {"file-names": "obstore takes no keys with control characters, such as tab and newline"}
 NAMES = (
     "naïve café",

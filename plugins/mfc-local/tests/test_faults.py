@@ -1,4 +1,4 @@
-"""What else may stand where a file should be: nothing hangs, nothing but our errors is raised."""
+"""Faulty files and directories: reads never hang, and raise only errors of mfc."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def filled(tree: Tree) -> Tree:
 
 @contextlib.contextmanager
 def in_time(seconds: float = 20) -> Iterator[None]:
-    """End the whole test run rather than hang with it."""
+    """Abort the whole test run instead of letting it hang."""
     import faulthandler
 
     faulthandler.dump_traceback_later(seconds, exit=True)
@@ -71,7 +71,7 @@ def in_time(seconds: float = 20) -> Iterator[None]:
 
 
 def everything(tree: Tree, client: Client | None = None) -> None:
-    """Ask for all of the run; the other one must answer."""
+    """Read all of the run; the other run must stay readable."""
     with in_time(), warnings.catch_warnings():
         warnings.simplefilter("ignore", MfcWarning)
         client = client or tree.client()
@@ -151,7 +151,7 @@ def test_no_file_hangs_or_hides_others(full: Tree, pattern: str, strange: Any) -
         file.unlink()
         strange(file)
     everything(full)
-    shutil.rmtree(full.root)  # who cleans up may follow links
+    shutil.rmtree(full.root)  # a cleanup may follow links
 
 
 @posix
@@ -184,7 +184,7 @@ def test_a_fifo_says_what_it_is(full: Tree) -> None:
     a_fifo(full.root / TASK / "_meta/_self.json")
     with in_time(), pytest.raises(UnreadableRecord, match=r"start/1/_meta/_self\.json"):
         full.client().task(TASK)
-    # Somebody who writes to it must not be able to hang a reader either.
+    # A process that writes to it must not be able to hang a reader either.
     writer = os.open(full.root / TASK / "_meta/_self.json", os.O_RDWR)
     with in_time(), pytest.raises(UnreadableRecord):
         full.client().task(TASK)
@@ -222,7 +222,7 @@ def test_a_root_that_vanishes_is_empty(full: Tree) -> None:
         client.run(RUN)
 
 
-def test_results_that_are_a_file_are_no_results(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_results_is_a_bad_address(tmp_path: Path) -> None:
     (tmp_path / ".metaflow").write_text("")
     with pytest.raises(BadAddress):
         Client(f"local@{tmp_path}")
@@ -231,7 +231,7 @@ def test_results_that_are_a_file_are_no_results(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("directory", ["a\0b", "\ud800", "x" * 5_000])
-def test_an_address_that_no_system_can_spell(directory: str) -> None:
+def test_an_address_that_no_system_can_spell_is_a_bad_address(directory: str) -> None:
     with pytest.raises(BadAddress):
         Client(f"local@{directory}")
 
@@ -268,14 +268,14 @@ def test_names_that_no_disk_can_hold_are_absent(full: Tree, name: str) -> None:
 @posix
 @pytest.mark.parametrize("place", ["F", RUN, f"{RUN}/start", TASK, f"{TASK}/_meta", "F/data"])
 @pytest.mark.parametrize("mode", [0o000, 0o111, 0o444])
-def test_closed_directories_hide_what_is_in_them_alone(place: str, mode: int) -> None:
+def test_closed_directories_hide_only_their_own_content(place: str, mode: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
         tree = filled(Tree(Path(directory)))
         for path in [*tree.root.rglob("*"), tree.root]:
             path.chmod(0o755 if path.is_dir() else 0o644)
         (tree.root / place).chmod(mode)
-        client = tree.client()  # made by whoever may read the settings
+        client = tree.client()  # created by a process that may read the settings
         try:
             with another_user():
                 if place in ("F", "F/data"):
@@ -345,7 +345,7 @@ def test_a_directory_that_may_not_be_written_is_a_tagging_error() -> None:
 
 
 @pytest.mark.parametrize("tags", ["[[]]", '[{"a": 1}]', "[1]", '"abc"', "5", "[null]"])
-def test_tags_that_are_none_are_not_written_again(full: Tree, tags: str) -> None:
+def test_invalid_tags_are_not_written_again(full: Tree, tags: str) -> None:
     client = full.client()
     run = client.run(RUN)
     file = full.root / RUN / "_meta/_self.json"
@@ -382,8 +382,8 @@ def test_files_may_be_replaced_while_they_are_read(full: Tree) -> None:
 @pytest.mark.parametrize(
     "step", ["../../../elsewhere", "..", "start/../..", "/etc", "a/b", "\0"], ids=repr
 )
-def test_what_is_recorded_leads_nowhere_else(full: Tree, step: str) -> None:
-    """Neither an origin nor a graph is a way out of the run's own flow."""
+def test_records_never_lead_out_of_their_flow(full: Tree, step: str) -> None:
+    """An origin or a graph never leads out of the run's own flow."""
     outside = full.home / "elsewhere"
     (outside / "start/1/_meta").mkdir(parents=True)
     stray = {"field_name": "stray", "value": "secret", "ts_epoch": 1}
@@ -403,14 +403,14 @@ def test_what_is_recorded_leads_nowhere_else(full: Tree, step: str) -> None:
         task["y"].data  # noqa: B018
 
 
-def test_artifacts_without_a_name_are_none(full: Tree) -> None:
+def test_artifacts_without_a_name_are_ignored(full: Tree) -> None:
     meta = full.root / TASK / "_meta"
     for name in ("", ".", ".."):
         shutil.copy(meta / "0_artifact_x.json", meta / f"0_artifact_{name}.json")
     assert [artifact.id for artifact in full.client().task(TASK)] == ["x"]
 
 
-def test_one_run_that_cannot_be_told_does_not_hide_the_latest_successful(full: Tree) -> None:
+def test_an_unreadable_run_does_not_hide_the_latest_successful(full: Tree) -> None:
     for run in (RUN, OTHER):
         end = full.task(run, "end", "2")
         full.finish(end)
@@ -424,7 +424,7 @@ def test_one_run_that_cannot_be_told_does_not_hide_the_latest_successful(full: T
 
 
 @pytest.mark.parametrize("header", [b"Z|", b"Z||", b"|Z", b"[MFLOG|0|"])
-def test_a_line_made_to_be_slow_is_not(full: Tree, header: bytes) -> None:
+def test_a_log_line_made_to_be_slow_is_read_fast(full: Tree, header: bytes) -> None:
     line = b"[MFLOG|0|" + header * 200_000
     log = full.root / TASK / "0.task_stdout.log"
     log.write_bytes(line + b"\n" + LOG)

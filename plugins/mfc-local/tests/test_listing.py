@@ -75,7 +75,7 @@ def test_a_damaged_file_hides_its_own_run_only(tree: Tree, content: str) -> None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"ts_epoch": "soon"}'])
-def test_damage_below_a_run_hides_no_more_than_itself(tree: Tree, content: str) -> None:
+def test_damage_below_a_run_hides_only_itself(tree: Tree, content: str) -> None:
     run = tree.run(MICROS)
     for number in ("1", "2"):
         tree.finish(tree.task(run, "start", number))
@@ -89,7 +89,7 @@ def test_damage_below_a_run_hides_no_more_than_itself(tree: Tree, content: str) 
     assert task.finished is True
 
 
-def test_what_is_no_object_is_no_child(tree: Tree) -> None:
+def test_foreign_files_and_directories_are_not_listed(tree: Tree) -> None:
     run = tree.run(MICROS)
     (tree.root / "F/latest_run").write_text(str(MICROS))
     (tree.root / "F/data/ab").mkdir(parents=True)
@@ -151,7 +151,7 @@ def test_runs_may_come_and_go_while_they_are_listed(tree: Tree) -> None:
         thread.join()
 
 
-def test_iteration_streams(tree: Tree) -> None:
+def test_iteration_reads_one_run_at_a_time(tree: Tree) -> None:
     for number in range(30):
         tree.run(MICROS + number)
     client = tree.client()

@@ -1,4 +1,4 @@
-"""Beside writers: times that Metaflow rewrites, interrupts, records that cannot be read, long paths, many runs."""
+"""Reads beside writers: rewritten times, interrupts, unreadable records, long paths, many runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUN = f"F/{MOMENT * 1000}"
 
 
 def recorded(tree: Tree, later: int) -> int:
-    """Return when a run was created, in ms after its id, that says so many ms."""
+    """Return when a run was created, in ms after its id, for a record that gives so many ms."""
     tree.run(MOMENT * 1000, MOMENT + later)
     run = tree.client().run(RUN)
     assert tree.client().flow("F").latest_run.created_at == run.created_at
@@ -47,7 +47,7 @@ def test_a_run_is_not_younger_than_its_first_step(tree: Tree) -> None:
     assert recorded(tree, 700) == 700
 
 
-def test_windows_of_time_go_by_the_same_time(tree: Tree) -> None:
+def test_time_windows_use_the_creation_time(tree: Tree) -> None:
     tree.run(MOMENT * 1000, MOMENT + 45_000)  # tagged by Metaflow in its first minute
     other = tree.run((MOMENT + 10_000) * 1000)
     flow = tree.client().flow("F")
@@ -81,7 +81,7 @@ def test_an_unreadable_outcome_is_unknown_and_says_why(ended: Tree) -> None:
     assert [run.pathspec for run in client.flow("F").runs(status="unknown")] == [RUN]
 
 
-def test_an_unreadable_record_of_another_attempt_hurts_nothing(ended: Tree) -> None:
+def test_an_unreadable_record_of_another_attempt_is_ignored(ended: Tree) -> None:
     ended.finish(f"{RUN}/end/1", 1, created=MOMENT + 10)
     (ended.root / RUN / "end/1/1.attempt.json").write_text("{}")
     (ended.root / RUN / "end/1/_meta/0_artifact__task_ok.json").write_text("{cut")
@@ -119,7 +119,7 @@ except KeyboardInterrupt:
 """
 
 
-def test_an_interrupt_leaves_nothing_behind(tree: Tree) -> None:
+def test_an_interrupt_leaves_no_files_behind(tree: Tree) -> None:
     tree.run(MOMENT * 1000)
     for moment in range(8):
         command = [sys.executable, "-c", _TAGGING, f"local@{tree.home}", RUN]
@@ -186,8 +186,10 @@ def test_threads_may_change_tags(tree: Tree) -> None:
     assert tree.client().run(RUN).user_tags == set(tags)
 
 
-def test_what_changes_nothing_writes_nothing(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a disk that is mounted read-only, where neither a lock nor a file can be made."""
+def test_a_change_without_effect_writes_nothing(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a read-only disk, where neither a lock nor a file can be created."""
     run = tree.client().run(tree.run(MOMENT * 1000, tags=("there",)))
 
     def read_only(*_: object, **__: object) -> None:
@@ -257,7 +259,7 @@ def test_a_last_step_of_another_name_is_found(tree: Tree) -> None:
 
 
 def test_a_resumed_run_with_another_last_step_is_found(tree: Tree) -> None:
-    """It recorded no end step: only its graph has the name."""
+    """It recorded no end step; only its graph has the name."""
     tree.run(MOMENT * 1000)
     graph = {
         "steps": {"finale": {"type": "end", "next": []}},

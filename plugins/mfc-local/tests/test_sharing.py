@@ -1,4 +1,4 @@
-"""One client among threads, over a fork, in copies and pickles."""
+"""One client shared by threads, across a fork, in copies and pickles."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def full(tree: Tree) -> Tree:
 
 
 def together(*works: Callable[[int], Any]) -> None:
-    """Do everything at once, in threads that start at the same moment."""
+    """Run all functions at once, in threads that start at the same moment."""
     failures: list[BaseException] = []
     barrier = threading.Barrier(THREADS)
 
@@ -84,8 +84,8 @@ def test_many_threads_share_one_client(full: Tree) -> None:
     assert len(client.run(f"F/{MICROS + 5}").user_tags) == 10
 
 
-def test_threads_that_are_first_at_once_find_the_plugins(full: Tree) -> None:
-    """Nobody has loaded a plugin, or made a datastore, when they all begin."""
+def test_concurrent_first_calls_find_the_plugins(full: Tree) -> None:
+    """The threads start before a plugin is loaded or a datastore made."""
     for _ in range(10):
         client = full.client()
         together(
@@ -97,7 +97,7 @@ def test_threads_that_are_first_at_once_find_the_plugins(full: Tree) -> None:
 
 
 class Slow:
-    """A plugin that stays in a hook, and so lets a thread hold the locks of the client."""
+    """A plugin that stays in a hook, so that a thread keeps the locks of the client."""
 
     def __init__(self) -> None:
         self.inside, self.go_on = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""Tags: nothing is lost, and nothing but tags changes."""
+"""Tags: no change is lost, and only the tags change."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_on_windows_a_file_that_is_being_read_is_replaced_afterwards(
 
     def busy(old: str, new: str) -> None:
         if next(refusals, None):
-            raise PermissionError(13, "somebody has it open", new)
+            raise PermissionError(13, "another process has it open", new)
         replace(old, new)
 
     monkeypatch.setattr(_json, "_WAITS", (0.0, 0.0))
@@ -141,7 +141,7 @@ def test_on_windows_a_file_that_is_being_read_is_replaced_afterwards(
     run.add_tag("new")
     assert tree.client().run(run.pathspec).user_tags == {"new"}
     refusals = iter([1, 1, 1])
-    with pytest.raises(MetaflowTaggingError, match="somebody has it open"):
+    with pytest.raises(MetaflowTaggingError, match="another process has it open"):
         run.add_tag("newer")
 
 
@@ -165,7 +165,7 @@ def test_readers_never_see_half_a_file(tree: Tree) -> None:
     assert seen
 
 
-def test_the_lock_is_no_object(tree: Tree) -> None:
+def test_the_lock_is_not_listed(tree: Tree) -> None:
     tree.run(MOMENT * 1000)
     tree.client().run(RUN).add_tag("x")
     names = {path.name for path in Path(tree.root / RUN / "_meta").iterdir()}

@@ -1,4 +1,4 @@
-"""Attempts, values and logs: what counts, and what is said when something is wrong."""
+"""Attempts, values and logs: which attempt counts, and the messages for damaged records."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_artifacts_are_those_of_the_attempt_done_last(tree: Tree, task: str) -> 
     tree.artifact(task, "x", "first", 0)
     tree.artifact(task, "only_first", 1, 0)
     assert (found.successful, found["x"].data, found.current_attempt) == (False, "first", 0)
-    start(tree, task, 1, MOMENT + 10)  # running: what is done is still attempt 0
+    start(tree, task, 1, MOMENT + 10)  # running: the attempt done last is still 0
     assert (found["x"].data, found.current_attempt) == ("first", 1)
     assert "only_first" in found
     tree.finish(task, 1, created=MOMENT + 10)
@@ -95,7 +95,7 @@ def test_an_attempt_without_artifacts_hides_those_of_the_one_before(tree: Tree, 
 def test_of_several_attempts_the_one_that_is_said_to_be_done_counts(
     tree: Tree, task: str, last: int
 ) -> None:
-    """Whatever else stands there."""
+    """The recorded outcome decides, whatever other files exist."""
     for attempt in range(3):
         start(tree, task, attempt, MOMENT + attempt)
         tree.artifact(task, "x", attempt, attempt)
@@ -143,7 +143,7 @@ def test_a_blob_without_the_end_of_its_frame_is_whole(tree: Tree, task: str, cut
     assert tree.client().task(task)["whole"].data == ["content"]
 
 
-def test_bytes_that_are_no_pickle_say_so(tree: Tree, task: str) -> None:
+def test_invalid_pickles_are_reported(tree: Tree, task: str) -> None:
     tree.finish(task)
     tree.artifact(task, "x", b"not a pickle")
     artifact = tree.client().task(task)["x"]
@@ -217,7 +217,7 @@ def test_directory_of_results_may_be_named_itself(tree: Tree, task: str) -> None
 
 @contextlib.contextmanager
 def another_user() -> Iterator[None]:
-    """Go on as somebody whom permissions bind: root is not, and most containers are root."""
+    """Continue as a user bound by permissions: root is not, and most containers run as root."""
     if os.geteuid() != 0:
         yield
         return
@@ -229,7 +229,7 @@ def another_user() -> Iterator[None]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
-def test_what_may_not_be_read_says_so() -> None:
+def test_unreadable_files_are_reported() -> None:
     import filelock  # noqa: F401 - the other user may not be able to read libraries
 
     with tempfile.TemporaryDirectory() as directory:
@@ -252,7 +252,7 @@ def test_what_may_not_be_read_says_so() -> None:
                 client.run(f"F/{MICROS}").add_tag("x")
 
 
-def test_a_log_that_is_no_text_is_shown_all_the_same(tree: Tree, task: str) -> None:
+def test_a_log_of_undecodable_bytes_is_shown(tree: Tree, task: str) -> None:
     tree.metadata(task, "attempt", "0")
     (tree.root / task / "0.task_stdout.log").write_bytes(
         b"[MFLOG|0|2026-01-01T00:00:00.000000Z|task|1]a\xffb\n"
@@ -308,7 +308,7 @@ def test_a_relative_address_means_the_same_everywhere(
         assert pickle.loads(pickled) == client.task(task)
 
 
-def test_a_path_is_never_the_name_of_another_kind(
+def test_an_unknown_kind_is_not_taken_for_a_path(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tree.home)

@@ -1,4 +1,4 @@
-"""Questions to a service, their answers, and what an error about them has to be."""
+"""Queries to a service, their answers, and the required form of errors about them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from urllib.parse import urlsplit
 from mfc import Client, errors
 from mfc.errors import MetaflowException
 
-#: Seconds that a question may take, far more than it does; and seconds after which it hangs.
+#: Seconds allowed for a query, far more than it takes; and seconds after which it counts as hung.
 TIMEOUT, HANGS = 30.0, 15.0
-#: Seconds that a question may take that gets no answer.
+#: Seconds allowed for a query that gets no answer.
 SHORT = 1.0
-#: Objects of a page: listings take several.
+#: Objects of a page, so few that listings take several pages.
 PAGE = 5
 LEAF = "NestedForeachFlow/4/leaf"
 RUN = "BranchFlow/2"
-#: What an error may not show: the insides of the service, and of ours.
+#: Internals that an error must not show, of the service or of mfc.
 INSIDE = ("Traceback", "SELECT ", "psycopg", "pgerror", "object at 0x", "HTTPConnectionPool")
 
 QUESTIONS: dict[str, Callable[[Client], Any]] = {
@@ -60,7 +60,7 @@ def through(port: int, service: str) -> str:
 
 
 def answer(ask: Callable[[], Any]) -> Any:
-    """Return the answer, or the class of our error."""
+    """Return the answer, or the class of mfc's error."""
     try:
         return ask()
     except MetaflowException as error:
@@ -69,7 +69,7 @@ def answer(ask: Callable[[], Any]) -> Any:
 
 
 def answers(url: str, **settings: Any) -> Mapping[str, Any]:
-    """Return the answers to all questions, each asked by a new client."""
+    """Return the answers to all queries, each from a new client."""
     return {
         name: answer(lambda question=question: question(client(url, **settings)))
         for name, question in QUESTIONS.items()
@@ -77,7 +77,7 @@ def answers(url: str, **settings: Any) -> Mapping[str, Any]:
 
 
 def clear(error: BaseException) -> None:
-    """Check that an error is ours, and says what a person has to know, but nothing else."""
+    """Check that an error is mfc's, and has what the user must know but no internals."""
     shown = "".join(traceback.format_exception(error))
     assert type(error).__module__ == errors.__name__ or isinstance(error, MetaflowException), shown
     message = str(error)
@@ -88,7 +88,7 @@ def clear(error: BaseException) -> None:
 
 @contextlib.contextmanager
 def in_time(seconds: float = HANGS) -> Iterator[None]:
-    """Fail what takes far longer than it may; end the whole test run rather than hang with it."""
+    """Fail a call that takes far longer than allowed; abort the run instead of hanging."""
     faulthandler.dump_traceback_later(4 * seconds, exit=True)
     start = time.monotonic()
     try:

@@ -1,4 +1,4 @@
-"""A service of the kit's: a history becomes rows, as Metaflow and the service would have made them."""
+"""A service for the kit: a history becomes rows, as Metaflow and the service would write them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mfc_server._schema import artifacts, flows, metadata, runs, steps, tasks
 from mfc_service import mfc_metadata_provider
 from mfc_testing import History
 
-#: Serials of runs with string ids, above those that local runs have for ids.
+#: Serials of runs with string ids, above the ids of local runs.
 FIRST_SERIAL = 10**17
 TABLES = {Level.FLOW: flows, Level.RUN: runs, Level.STEP: steps, Level.TASK: tasks}
 
 
 class NoHooks:
-    """Nobody answers hooks."""
+    """Hooks that answer nothing."""
 
     def ask(self, hook: str, **arguments: Any) -> list[Any]:
         return []
@@ -36,7 +36,7 @@ class Service:
     def __init__(self, url: str, database: Database) -> None:
         self.url, self._database = url, database
         self._serials: Iterator[int] = itertools.count(FIRST_SERIAL)
-        # Below zero, so that numbers for names are no serials, and growing.
+        # Below zero, so that numeric names differ from serials, and growing.
         self._tasks: Iterator[int] = itertools.count(-(10**15))
         self._spoiled = itertools.cycle(["ts_epoch", "user_name", "tags"])
 
@@ -111,7 +111,7 @@ class Service:
             _replace(connection, tasks, row, ("task_id",))
 
     def _ids(self, connection: Connection, path: Pathspec, *, new: bool = False) -> dict[str, Any]:
-        """Return the columns that say which object a row is about."""
+        """Return the columns that identify the object of a row."""
         ids: dict[str, Any] = {"flow_id": path.components[0]}
         if path.level >= Level.RUN:
             ids = self._run(connection, path.up(Level.RUN)) or ids

@@ -8,7 +8,7 @@ from mfc_server.testing import load_rows
 
 @pytest.fixture(scope="session")
 def dataset(services: object) -> str:
-    """The URL of a service of today with the rows behind the recordings. Nobody writes to it."""
+    """The URL of a current service with the rows behind the recordings; tests only read from it."""
     url, database = services.new()
     load_rows(database.name, DATASET)
     return url

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
-#: What Python says of forks in a process with threads, which are the point here.
+#: Python's warning about forks in a process with threads, which these tests need.
 with_threads = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 

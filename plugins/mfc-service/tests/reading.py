@@ -1,4 +1,4 @@
-"""Asking a service through the plugin, and what a recorded answer says, without the plugin."""
+"""Reading from a service through the plugin, and recorded answers parsed without it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Metered:
 
 
 class Answered:
-    """What other plugins say to `mfc_service_auth`."""
+    """Another plugin's answer to `mfc_service_auth`."""
 
     def __init__(self, *answers: Any) -> None:
         self._answers = answers
@@ -45,7 +45,7 @@ def provider(
     meter: Metered | None = None,
     auth: Iterable[Any] = (),
 ) -> MetadataProvider:
-    """Return the plugin's provider; nothing of the environment but HOME and proxies reaches it."""
+    """Return the plugin's provider; of the environment it sees only HOME and proxies."""
     config = Config(overrides=dict(settings or {}), environment={})
     address = url if url.startswith("service") else f"service@{url}"
     made = mfc_metadata_provider(address, config, meter or Metered(), Answered(*auth))
@@ -59,7 +59,7 @@ def path(text: str) -> Pathspec:
 
 
 def path_of(target: str) -> Pathspec | None:
-    """Return which object a URL's path is about, None if it is none or of a listing."""
+    """Return the object at a URL's path; None for a listing or an invalid path."""
     parts = target.partition("?")[0].split("/")[1:]
     if len(parts) % 2 or tuple(parts[::2]) != WORDS[: len(parts) // 2]:
         return None
@@ -67,7 +67,7 @@ def path_of(target: str) -> Pathspec | None:
 
 
 def told(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what a recorded object says, as `said` does of a record."""
+    """Return the fields of a recorded object in the form that `said` gives."""
     if "field_name" in row:
         numbers = [tag.partition(":")[2] for tag in row["tags"] if tag.startswith("attempt_id:")]
         attempt = int(numbers[0]) if numbers else None
@@ -89,7 +89,7 @@ def told(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def said(record: Record | MetadataRecord) -> tuple[Any, ...]:
-    """Return what a record says, comparably."""
+    """Return the fields of a record in comparable form."""
     if isinstance(record, MetadataRecord):
         same = (record.name, record.value, record.type, record.created, record.attempt)
         return (str(record.task), *same)

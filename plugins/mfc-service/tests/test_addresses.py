@@ -1,4 +1,4 @@
-"""Where a service is: addresses, settings, and sentences about those that lead nowhere."""
+"""Addresses and settings of a service, and the messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .reading import Answered, Metered, names, path, provider
         ("service@", "http://configured/x"),
     ],
 )
-def test_an_address_names_a_url_and_makes_an_equal_one(address: str, url: str) -> None:
+def test_an_address_gives_a_url_and_round_trips(address: str, url: str) -> None:
     settings = {"METAFLOW_SERVICE_URL": "http://ada:pw@configured/x/"}
     made = provider_at(address, settings)
     assert made.address == f"service@{url}"
@@ -52,7 +52,7 @@ def provider_at(address: str, settings: dict[str, str]):
     "address",
     ["", "services", "local@/x", "/http://h", "./service", "ftp://h", "httpx://h", "service:x"],
 )
-def test_other_addresses_are_no_concern_of_it(address: str) -> None:
+def test_other_addresses_are_left_to_other_plugins(address: str) -> None:
     assert provider_at(address, {}) is None
 
 
@@ -61,20 +61,20 @@ def test_other_addresses_are_no_concern_of_it(address: str) -> None:
     [
         ("service", "names no URL, and METAFLOW_SERVICE_URL is not set"),
         ("service@", "names no URL, and METAFLOW_SERVICE_URL is not set"),
-        ("service@host", "'host' is no URL of HTTP"),
-        ("service@host:8080", "'host:8080' is no URL of HTTP"),
-        ("service@/data", "'/data' is no URL of HTTP"),
-        ("service@ftp://host", "'ftp://host' is no URL of HTTP"),
-        ("service@http://", "'http://' is no URL of HTTP"),
-        ("http:///flows", "'http:///flows' is no URL of HTTP"),
-        ("http://host:port", "'http://host:port' is no URL;"),
-        ("http://host:99999", "'http://host:99999' is no URL;"),
-        ("http://[::1", "is no URL;"),
+        ("service@host", "'host' is not an HTTP URL"),
+        ("service@host:8080", "'host:8080' is not an HTTP URL"),
+        ("service@/data", "'/data' is not an HTTP URL"),
+        ("service@ftp://host", "'ftp://host' is not an HTTP URL"),
+        ("service@http://", "'http://' is not an HTTP URL"),
+        ("http:///flows", "'http:///flows' is not an HTTP URL"),
+        ("http://host:port", "'http://host:port' is not a URL;"),
+        ("http://host:99999", "'http://host:99999' is not a URL;"),
+        ("http://[::1", "is not a URL;"),
         ("http://host/?a=b", "'http://host/' has a query or a fragment"),
         ("http://host/#a", "'http://host/' has a query or a fragment"),
     ],
 )
-def test_one_that_leads_nowhere_gets_a_sentence(address: str, reason: str) -> None:
+def test_an_invalid_address_is_reported(address: str, reason: str) -> None:
     with pytest.raises(BadAddress) as caught:
         provider_at(address, {})
     assert reason in str(caught.value)
@@ -89,7 +89,7 @@ def test_credentials_of_the_setting_are_for_its_url_alone() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["soon", 0, -1, "nan", "inf"])
-def test_a_timeout_that_is_none_gets_a_sentence(wrong: object) -> None:
+def test_an_invalid_timeout_is_reported(wrong: object) -> None:
     with pytest.raises(BadSetting, match="MFC_SERVICE_TIMEOUT is .*expected"):
         provider("http://h", {"MFC_SERVICE_TIMEOUT": wrong})
 

@@ -1,4 +1,4 @@
-"""Who sends a request: what goes out, to whom, and how often it is fetched."""
+"""Authentication: which credentials are sent, to which host, and how often they are fetched."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def watched(dataset: str) -> Iterator[Front]:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own, where no .netrc is unless a test writes one."""
+    """An empty home, without a .netrc unless a test writes one."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.delenv("NETRC", raising=False)
@@ -60,7 +60,7 @@ class TestSettings:
             assert header(watched, "authorization") == "t0ken"
             assert header(watched, "n") == "7"
 
-    def test_nothing_is_sent_that_nobody_asked_for(self, watched: Front) -> None:
+    def test_headers_of_other_tools_are_not_sent(self, watched: Front) -> None:
         provider(watched.url).get(FLOW)
         assert {name.lower() for name in watched.asked[-1].headers} == {
             "host", "user-agent", "accept-encoding", "accept", "connection",
@@ -83,7 +83,7 @@ class TestSettings:
             ("METAFLOW_SERVICE_AUTH_KEY", "s3cret✓"),
         ],
     )
-    def test_what_no_header_can_hold_gets_a_sentence(self, setting: str, value: str) -> None:
+    def test_an_invalid_header_value_is_reported(self, setting: str, value: str) -> None:
         with pytest.raises(BadSetting, match=rf"{setting} is '…' in .*; expected ") as caught:
             provider("http://h", {setting: value})
         assert "s3cret" not in repr(caught.getrepr(showlocals=False, style="short"))
@@ -98,14 +98,14 @@ def basic(credentials: str) -> str:
 
 
 class TestPasswords:
-    def test_of_the_address(self, watched: Front) -> None:
+    def test_credentials_of_the_address(self, watched: Front) -> None:
         url = watched.url.replace("://", "://ada:p%40ss@")
         source = provider(url)
         source.get(FLOW)
         assert header(watched, "authorization") == basic("ada:p@ss")
         assert source.address == f"service@{watched.url}"
 
-    def test_of_the_setting_for_the_same_url(self, watched: Front) -> None:
+    def test_credentials_of_the_setting_for_the_same_url(self, watched: Front) -> None:
         settings = {"METAFLOW_SERVICE_URL": watched.url.replace("://", "://ada:secret@")}
         for address in ("service", watched.url):
             provider(address, settings).get(FLOW)
@@ -114,7 +114,7 @@ class TestPasswords:
             provider(other.url, settings).get(FLOW)
             assert header(other, "authorization") is None
 
-    def test_of_netrc(self, watched: Front, home: Path) -> None:
+    def test_credentials_of_netrc(self, watched: Front, home: Path) -> None:
         (home / ".netrc").write_text("machine 127.0.0.1 login ada password secret\n")
         (home / ".netrc").chmod(0o600)
         provider(watched.url).get(FLOW)
@@ -138,11 +138,11 @@ class Claims(AuthBase):
 
 
 class TestPlugins:
-    def test_one_may_sign_each_request(self, watched: Front) -> None:
+    def test_a_plugin_may_sign_each_request(self, watched: Front) -> None:
         list(provider(watched.url, auth=[Claims()]).children(FLOW, Query()))
         assert header(watched, "x-signed") == "GET /flows/LinearFlow/runs?_limit=500"
 
-    def test_two_are_a_conflict(self) -> None:
+    def test_two_plugins_are_a_conflict(self) -> None:
         with pytest.raises(
             PluginConflict, match="Several plugins serve authentication at http://h:"
         ):
@@ -151,19 +151,19 @@ class TestPlugins:
     @pytest.mark.parametrize(
         "failure", [KeyError("vault"), RuntimeError("vault"), TypeError("vault")]
     )
-    def test_one_that_fails_is_named_by_its_error(self, watched: Front, failure: Exception) -> None:
+    def test_the_error_of_a_plugin_is_shown(self, watched: Front, failure: Exception) -> None:
         def fetch() -> str:
             raise failure
 
         source = provider(watched.url, auth=[BearerToken(fetch)])
-        with pytest.raises(UnreadableRecord, match="credentials .* could not be had .*vault"):
+        with pytest.raises(UnreadableRecord, match="credentials .* could not be fetched .*vault"):
             source.get(FLOW)
-        with pytest.raises(MetaflowTaggingError, match="could not be had .*vault"):
+        with pytest.raises(MetaflowTaggingError, match="could not be fetched .*vault"):
             source.retag(RUN, TagEdit.of(None, ["x"]))
 
 
 class Gate:
-    """Lets requests with the newest token pass; counts the tokens that were fetched."""
+    """Accepts requests with the newest token; counts the tokens that were fetched."""
 
     def __init__(self, url: str, *, opens: bool = True) -> None:
         self.url, self.opens, self.fetched, self.valid = url, opens, 0, 1
@@ -181,7 +181,7 @@ class Gate:
 
 
 class TestTokens:
-    def test_is_fetched_when_needed_and_kept(self, dataset: str) -> None:
+    def test_a_token_is_fetched_when_needed_and_kept(self, dataset: str) -> None:
         gate = Gate(dataset)
         with front(gate) as server:
             source = provider(server.url, auth=[BearerToken(gate.fetch)])
@@ -190,7 +190,7 @@ class TestTokens:
                 assert source.get(FLOW) is not None
             assert (gate.fetched, len(server.asked)) == (1, 3)
 
-    def test_one_that_ran_out_is_fetched_once_for_all_threads(self, dataset: str) -> None:
+    def test_an_expired_token_is_renewed_once_for_all_threads(self, dataset: str) -> None:
         gate = Gate(dataset)
         with front(gate) as server:
             source = provider(server.url, auth=[BearerToken(gate.fetch)])
@@ -206,11 +206,11 @@ class TestTokens:
                 assert all(threads.map(ask, range(8)))
             assert gate.fetched == 2
 
-    def test_one_that_stays_wrong_ends_with_an_error(self, dataset: str) -> None:
+    def test_a_rejected_token_ends_with_an_error(self, dataset: str) -> None:
         gate = Gate(dataset, opens=False)
         with front(gate) as server:
             source = provider(server.url, auth=[BearerToken(gate.fetch)])
-            with pytest.raises(UnreadableRecord, match="status 401: who asks is not known"):
+            with pytest.raises(UnreadableRecord, match="status 401: the caller is not known"):
                 source.get(FLOW)
             assert (gate.fetched, len(server.asked)) == (2, 2)
 
@@ -231,7 +231,7 @@ class TestTokens:
 
     @needs_fork
     @with_threads
-    def test_a_child_forked_while_it_is_fetched_fetches_its_own(self, dataset: str) -> None:
+    def test_a_child_forked_during_a_fetch_fetches_its_own_token(self, dataset: str) -> None:
         inside, go_on = threading.Event(), threading.Event()
 
         def fetch() -> str:
@@ -251,7 +251,7 @@ class TestTokens:
 
 
 class TestRedirects:
-    def test_within_the_service_are_followed_with_the_key(self, dataset: str) -> None:
+    def test_redirects_within_the_service_are_followed_with_the_key(self, dataset: str) -> None:
         def answer(asked: Asked) -> Reply:
             if asked.path.startswith("/moved"):
                 return passed(asked, dataset, target=asked.target.removeprefix("/moved"))
@@ -263,7 +263,7 @@ class TestRedirects:
             assert header(server, "x-api-key") == "s3cret"
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    def test_to_elsewhere_are_not_followed(self, watched: Front, status: int) -> None:
+    def test_redirects_to_other_hosts_are_not_followed(self, watched: Front, status: int) -> None:
         away = Reply(b"", status, {"Location": f"{watched.url}/flows/LinearFlow"})
         with front(lambda _: away) as gateway:
             settings = {"METAFLOW_SERVICE_AUTH_KEY": "s3cret"}
@@ -275,7 +275,7 @@ class TestRedirects:
         assert not watched.asked
 
     @pytest.mark.parametrize("target", ["http://h:port", "mailto:ada@h", "http://h:99999/x"])
-    def test_to_nowhere_are_told(self, target: str) -> None:
+    def test_redirects_to_an_invalid_url_are_reported(self, target: str) -> None:
         away = Reply(b"", 302, {"Location": target})
         with (
             front(lambda _: away) as gateway,
@@ -283,7 +283,7 @@ class TestRedirects:
         ):
             provider(gateway.url).get(FLOW)
 
-    def test_in_a_circle_end(self) -> None:
+    def test_circular_redirects_end_with_an_error(self) -> None:
         with front(lambda asked: Reply(b"", 302, {"Location": asked.target})) as server:
             with pytest.raises(UnreadableRecord, match="more than 5 redirects"):
                 provider(server.url).get(FLOW)

@@ -1,4 +1,4 @@
-"""Metadata and artifacts of a wide step: page by page, while the service goes on answering others."""
+"""Metadata and artifacts of a wide step: paged, while other requests are answered."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEP = path("Wide/1/work")
 
 @pytest.fixture(scope="module")
 def url(services: Hub) -> str:
-    """A service with a wide step; every tenth task was tried twice, and first had one more."""
+    """A service with a wide step; the first attempt of every tenth task has one artifact more."""
     made, database = Service(*(new := services.new())), new[1]
     made.put(
         History(
@@ -79,7 +79,7 @@ def test_artifacts_come_in_pages_of_the_attempt_that_counts(watched: Front, wher
     assert [asked.params["_limit"] for asked in watched.asked] == ["500"] * -(-rows // 500)
 
 
-def test_so_does_one_of_each_task(watched: Front) -> None:
+def test_one_artifact_of_each_task_comes_in_pages(watched: Front) -> None:
     found = names(provider(watched.url).artifacts(STEP, names=["x", "nope"]))
     assert found == ["x"] * WIDTH
     assert not list(provider(watched.url).artifacts(STEP, names=["only_at_first"]))
@@ -95,7 +95,7 @@ def test_metadata_comes_in_pages(watched: Front, where: str, more: int) -> None:
     assert len(watched.asked) == 3
 
 
-def test_others_are_answered_in_between(url: str) -> None:
+def test_other_requests_are_answered_in_between(url: str) -> None:
     done, pongs = threading.Event(), []
 
     def ping() -> None:

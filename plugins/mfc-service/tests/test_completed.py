@@ -1,4 +1,4 @@
-"""The latest successful run, where the service's own status tells less than all."""
+"""The latest successful run, where the service's own status covers only some runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections: shared by the clients of a process, bounded, and never shared with a forked child."""
+"""Connections: pooled among the clients of a process, bounded, and new in a forked child."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def service(dataset: str) -> Iterator[Front]:
 
 
 class Busy:
-    """A service at which requests meet; it notes how many it had at once.
+    """A service at which requests wait for each other; it notes how many run at once.
 
     Args:
-        expected: it answers none before so many are there.
+        expected: number of requests that must have arrived before it answers any.
     """
 
     def __init__(self, expected: int) -> None:
@@ -62,7 +62,7 @@ class Busy:
         )
 
 
-def test_one_after_the_other_takes_one_connection(service: Front) -> None:
+def test_sequential_requests_share_one_connection(service: Front) -> None:
     for _ in range(10):
         assert provider(service.url).get(FLOW) is not None
     assert (len(service.asked), service.connections) == (10, 1)
@@ -70,7 +70,7 @@ def test_one_after_the_other_takes_one_connection(service: Front) -> None:
 
 @pytest.mark.parametrize(("settings", "most"), [({}, 8), ({"MFC_SERVICE_CONNECTIONS": 2}, 2)])
 @pytest.mark.parametrize("credentials", ["", "ada:secret@"])
-def test_ten_clients_share_so_many_connections(
+def test_clients_share_a_bounded_number_of_connections(
     settings: dict[str, Any], most: int, credentials: str
 ) -> None:
     busy = Busy(most)
@@ -83,7 +83,7 @@ def test_ten_clients_share_so_many_connections(
 
 
 @pytest.mark.parametrize("wrong", [0, 65, "many", 2.5])
-def test_a_number_of_connections_that_is_none_gets_a_sentence(wrong: object) -> None:
+def test_an_invalid_number_of_connections_is_reported(wrong: object) -> None:
     with pytest.raises(BadSetting, match="MFC_SERVICE_CONNECTIONS is .*expected a"):
         provider("http://h", {"MFC_SERVICE_CONNECTIONS": wrong})
 
@@ -97,7 +97,7 @@ def test_clients_with_different_keys_never_share_one(service: Front) -> None:
     assert len({connection for connection, _ in of_keys}) == len(of_keys) == 5
 
 
-def test_they_end_with_the_clients_that_nobody_has_any_more(service: Front) -> None:
+def test_connections_close_with_their_last_client(service: Front) -> None:
     for number in range(40):
         provider(service.url, {"METAFLOW_SERVICE_AUTH_KEY": f"key-{number}"}).get(FLOW)
     gc.collect()
@@ -147,7 +147,7 @@ class TestForks:
         assert source.get(FLOW) is not None
         assert forked(lambda: names(source.children(FLOW, Query())) == RUNS) == 0
         assert names(source.children(FLOW, Query())) == RUNS
-        # Both may go on with what they have: the parent with the first, the child with its own.
+        # Both use what they have: the parent its first connection, the child its own.
         assert [asked.connection for asked in service.asked] == [1, 2, 1]
 
     def test_a_child_of_a_client_works(self, service: Front) -> None:

@@ -1,4 +1,4 @@
-"""What a network does to a question: the same answer as without it, or an error of ours, in time."""
+"""Network faults during a query: the same answer as without them, or an error of mfc, in time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mfc.errors import MetaflowException, MetaflowNotFound, UnreadableRecord
 from . import asking
 from .asking import PAGE, QUESTIONS, SHORT, answers, clear, client, in_time, through
 
-#: What passes by, if it is asked again.
+#: Faults that a retry overcomes.
 PASSING: dict[str, Fault] = {
     "closed instead of an answer": Cut(0),
     "closed when it was asked": Cut(0, delivered=False),
@@ -26,7 +26,7 @@ PASSING: dict[str, Fault] = {
     "cut in the body": Cut(400),
     "reset in the body": Cut(400, reset=True),
 }
-#: What does not.
+#: Faults that last.
 LASTING: dict[str, Fault] = {
     **PASSING,
     "black hole": Hole(),
@@ -50,19 +50,19 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", PASSING)
-def test_what_passes_changes_no_answer(
+def test_passing_faults_change_no_answer(
     kind: str, proxy: Running, recorded: str, expected: dict[str, object], impatient: None
 ) -> None:
     url = through(proxy.port, recorded)
     for name in QUESTIONS:
-        # The first of three, so that whatever is asked meets it, and then answers.
+        # The first of three connections, so that any request meets the fault and then succeeds.
         proxy.faults.clear()
         proxy.faults.extend([PASSING[kind], None, None] * 3)
         with in_time():
             assert asking.answer(lambda name=name: QUESTIONS[name](client(url))) == expected[name]
 
 
-def test_a_long_way_changes_no_answer(
+def test_latency_changes_no_answer(
     proxy: Running, recorded: str, expected: dict[str, object]
 ) -> None:
     proxy.delay = 0.002
@@ -70,7 +70,7 @@ def test_a_long_way_changes_no_answer(
 
 
 @pytest.mark.parametrize("kind", LASTING)
-def test_what_lasts_is_an_error_in_time(
+def test_lasting_faults_are_an_error_in_time(
     kind: str, proxy: Running, recorded: str, impatient: None
 ) -> None:
     proxy.always = LASTING[kind]
@@ -85,7 +85,7 @@ def test_what_lasts_is_an_error_in_time(
 def test_a_question_in_the_middle_of_an_outage_is_an_error(
     proxy: Running, recorded: str, expected: dict[str, object], impatient: None
 ) -> None:
-    """However far a question came: an error, and never an answer that is another one."""
+    """However far the query came: an error, and never a wrong answer."""
     url = through(proxy.port, recorded)
     told = 0
     for name in QUESTIONS:
@@ -97,7 +97,7 @@ def test_a_question_in_the_middle_of_an_outage_is_an_error(
             with in_time():
                 found = asking.answer(lambda name=name: QUESTIONS[name](client(url)))
             if found is expected[name] is MetaflowNotFound:
-                continue  # what is asked for its hint, while it is shown, changes nothing
+                continue  # the hints fetched while the error is shown change nothing
             if proxy.counts["turns"] - turns > good:
                 told += 1
                 assert isinstance(found, type), (name, good, found)
@@ -121,7 +121,7 @@ def test_refused_connections_are_an_error_until_they_are_not(
 
 
 def test_an_answer_that_drips_ends_at_the_deadline(proxy: Running, recorded: str) -> None:
-    # Whoever waited for the end would wait for minutes, and never long for the next byte.
+    # Waiting for the end would take minutes, while each next byte comes soon.
     proxy.always = Drip(0.3)
     asked = client(through(proxy.port, recorded), SHORT)
     with in_time(), pytest.raises(UnreadableRecord, match="MFC_SERVICE_TIMEOUT") as caught:
@@ -148,7 +148,7 @@ def given(rows: Iterator[object]) -> tuple[list[object], MetaflowException | Non
 
 
 @pytest.mark.parametrize("pages", [1, 2, 3])
-def test_what_came_before_the_fault_is_right(
+def test_results_before_a_fault_are_right(
     pages: int, proxy: Running, recorded: str, impatient: None
 ) -> None:
     whole = [flow.id for flow in client(recorded).flows()]
@@ -161,13 +161,13 @@ def test_what_came_before_the_fault_is_right(
     assert len(found) == PAGE * pages < len(whole)
 
 
-def test_the_message_says_what_was_set(proxy: Running, recorded: str) -> None:
+def test_the_message_gives_the_timeout(proxy: Running, recorded: str) -> None:
     proxy.always = Hole()
     with in_time(), pytest.raises(UnreadableRecord, match="not answered within 1 s"):
         client(through(proxy.port, recorded), SHORT).run("ForeachFlow/3")
 
 
-def test_a_last_try_without_time_hides_no_reason(proxy: Running, recorded: str) -> None:
+def test_a_last_try_without_time_keeps_the_first_reason(proxy: Running, recorded: str) -> None:
     proxy.faults.append(Cut(0, reset=True))
     proxy.always = Hole()
     with in_time(), pytest.raises(UnreadableRecord, match="is the service up") as caught:
@@ -176,7 +176,7 @@ def test_a_last_try_without_time_hides_no_reason(proxy: Running, recorded: str) 
 
 
 def test_deadlines_hold_where_threads_wait_for_connections(proxy: Running, recorded: str) -> None:
-    """Those that wait for others to be done with a connection are not forgotten."""
+    """Threads that wait for a connection have deadlines as well."""
     proxy.always = Hole()
     asked = client(through(proxy.port, recorded), SHORT, MFC_SERVICE_CONNECTIONS=2)
     ends: list[object] = []
@@ -214,7 +214,7 @@ def test_a_deadline_holds_while_another_has_the_connection(proxy: Running, recor
     assert proxy.counts["connections"] == 1
 
 
-def test_threads_of_which_some_fail_get_their_own_answers(
+def test_faults_of_one_thread_leave_other_answers_right(
     proxy: Running, recorded: str, expected: dict[str, object]
 ) -> None:
     proxy.faults.extend(itertools.islice(itertools.cycle([*[None] * 6, Cut(200)]), 70))
@@ -238,7 +238,7 @@ def test_threads_of_which_some_fail_get_their_own_answers(
 def test_dropped_connections_are_replaced_at_once(
     proxy: Running, recorded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Whoever waited now would wait longer than the deadline.
+    # A pause would pass the deadline.
     monkeypatch.setattr("mfc_service._retries._FIRST", 1000.0)
     monkeypatch.setattr("mfc_service._retries._MOST", 1000.0)
     asked = client(through(proxy.port, recorded))
@@ -254,10 +254,10 @@ def test_dropped_connections_are_replaced_at_once(
         assert not proxy.faults
 
 
-def test_a_new_connection_that_breaks_is_no_dropped_one(
+def test_a_broken_new_connection_is_retried_after_a_pause(
     proxy: Running, recorded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody asks again and again without a pause."""
+    """A broken new connection is retried only after a pause."""
     monkeypatch.setattr("mfc_service._retries._FIRST", 1000.0)
     monkeypatch.setattr("mfc_service._retries._MOST", 1000.0)
     proxy.always = Cut(0, delivered=False)

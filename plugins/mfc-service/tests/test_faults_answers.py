@@ -1,4 +1,4 @@
-"""Answers that are none, or none of the service: an error that says so, and never an answer."""
+"""Wrong answers: an error that describes them, and never a result."""
 
 from __future__ import annotations
 
@@ -52,17 +52,20 @@ WRONG: dict[str, tuple[Rule, str]] = {
     "teapot": (Reply(418, b"\x1b[31mshort\x00 and stout"), "status 418: .*short and stout"),
     "no content": (Reply(204), "status 204"),
     "not modified": (Reply(304), "status 304"),
-    "nothing": (Reply(), "no JSON"),
+    "nothing": (Reply(), "not JSON"),
     "login": (Reply(body=LOGIN, headers={"Content-Type": "text/html"}), "gateway that wants a l"),
-    "cut in half": (cut, "no JSON"),
-    "length too small": (lambda _, ask: replace(ask(), length=7), "no JSON"),
+    "cut in half": (cut, "not JSON"),
+    "length too small": (lambda _, ask: replace(ask(), length=7), "not JSON"),
     "length too large": (lambda _, ask: replace(ask(), length=10**6), "is the service up"),
-    "not UTF-8": (Reply(body=b'[{"flow_id": "\xff\xfe"}]'), "no JSON"),
-    "too deep": (Reply(body=b"[" * 100_000 + b"]" * 100_000), "no JSON"),
-    "deep objects": (Reply(body=b'{"a":' * 100_000 + b"1" + b"}" * 100_000), "no JSON"),
-    "not a number": (Reply(body=b'[{"flow_id": "F", "run_number": NaN}]'), "no JSON"),
-    "infinite": (Reply(body=b'{"flow_id": "F", "ts_epoch": -Infinity}'), "no JSON"),
-    "too many digits": (Reply(body=b"[%s]" % (b"9" * 10_000)), "no JSON|list of objects|an object"),
+    "not UTF-8": (Reply(body=b'[{"flow_id": "\xff\xfe"}]'), "not JSON"),
+    "too deep": (Reply(body=b"[" * 100_000 + b"]" * 100_000), "not JSON"),
+    "deep objects": (Reply(body=b'{"a":' * 100_000 + b"1" + b"}" * 100_000), "not JSON"),
+    "not a number": (Reply(body=b'[{"flow_id": "F", "run_number": NaN}]'), "not JSON"),
+    "infinite": (Reply(body=b'{"flow_id": "F", "ts_epoch": -Infinity}'), "not JSON"),
+    "too many digits": (
+        Reply(body=b"[%s]" % (b"9" * 10_000)),
+        "not JSON|list of objects|an object",
+    ),
     "text": (json_of("pong"), "expected (a list|an object)"),
     "null": (json_of(None), "expected (a list|an object)"),
     "list of numbers": (json_of([1, 2]), "expected (a list|an object)"),
@@ -76,12 +79,12 @@ WRONG: dict[str, tuple[Rule, str]] = {
     ),
     "elsewhere by name": (at("//login.example.com/"), "redirects to http://login.example.com"),
     "no redirect": (Reply(302), "status 302"),
-    "no URL": (at("http://[::1"), "no URL"),
-    "no URL either": (at("http://a:b:c/"), "no URL|redirects to"),
+    "no URL": (at("http://[::1"), "invalid URL"),
+    "no URL either": (at("http://a:b:c/"), "invalid URL|redirects to"),
     "to no page": (at("mailto:ada@example.com"), "redirects to"),
     "into a file": (at("file:///etc/passwd"), "redirects to file"),
 }
-#: One question of each way to ask.
+#: One query of each kind of request.
 WAYS = {
     "an object": lambda c: c.flow("ForeachFlow"),
     "a listing": lambda c: [run.id for run in c.flow("ForeachFlow")],
@@ -113,7 +116,7 @@ def test_a_wrong_answer_is_an_error(kind: str, gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("kind", ["crash", "another's 404", "login", "cut in half", "no service"])
 def test_a_wrong_answer_later_on_is_an_error(kind: str, gateway: Gateway, recorded: str) -> None:
-    """However late in a question it comes, it is no answer to it."""
+    """An error however late in the query it comes."""
     for name, ask in WAYS.items():
         expected = ask(client(recorded))
         told = 0
@@ -175,9 +178,9 @@ def runs_and_error(gateway: Gateway) -> tuple[list[str], Unanswered | None]:
 
 
 def of_runs(change: Callable[[Asked, Ask, int], Reply]) -> Rule:
-    """Return a rule for pages of runs, numbered from 0; all else is the server's.
+    """Return a rule for pages of runs, numbered from 0; other requests go to the server.
 
-    Whether there is a run at all is asked before; that is no page.
+    The request that checks for the parent is not a page.
     """
     numbers = itertools.count()
 
@@ -246,7 +249,7 @@ def test_pages_may_be_smaller_than_they_were_asked_for(gateway: Gateway, whole: 
 
 
 def test_a_service_may_be_older_on_the_next_page(gateway: Gateway, whole: list[str]) -> None:
-    """Behind one address, some may understand no pages."""
+    """Behind one address, only some services may understand pages."""
     gateway.always = of_runs(
         lambda asked, ask, n: ask() if n == 0 else ask(asked.path.partition("?")[0])
     )
@@ -286,7 +289,7 @@ def test_a_listing_never_ends_early(kind: str, gateway: Gateway, whole: list[str
     [None, True, [], {}, 1.5, "", "..", "a/b", "a\0b"],
     ids=repr,
 )
-def test_an_object_without_a_name_is_left_out_and_told(
+def test_an_object_without_a_name_is_left_out_with_a_warning(
     spoilt: object, gateway: Gateway, whole: list[str]
 ) -> None:
     def spoil(_: Asked, ask: Ask, number: int) -> Reply:
@@ -306,10 +309,8 @@ def test_an_object_without_a_name_is_left_out_and_told(
 
 @pytest.mark.parametrize("field", ["field_name", "name", "task_id", "ts_epoch", "attempt_id"])
 @pytest.mark.parametrize("spoilt", [None, [1], {"a": 1}, "x"], ids=repr)
-def test_rows_with_wrong_fields_are_no_accident(
-    field: str, spoilt: object, gateway: Gateway
-) -> None:
-    """Whatever stands in a row of metadata or artifacts, it is told, or nobody's concern."""
+def test_rows_with_wrong_fields_are_reported(field: str, spoilt: object, gateway: Gateway) -> None:
+    """A wrong field in a row of metadata or artifacts is either reported or irrelevant."""
 
     def spoil(asked: Asked, ask: Ask) -> Reply:
         found = ask()

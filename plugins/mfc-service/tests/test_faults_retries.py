@@ -1,4 +1,4 @@
-"""How often a question is repeated, and when: counted where the requests arrive."""
+"""Retries: how often and when, counted where the requests arrive."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_a_storm_that_ends_changes_no_answer(
+def test_passing_overload_changes_no_answer(
     status: int, gateway: Gateway, recorded: str, impatient: None
 ) -> None:
     gateway.script.extend([Reply(status)] * (TRIES - 1))
@@ -42,20 +42,22 @@ def test_a_storm_that_ends_changes_no_answer(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 418, 500, 501])
-def test_what_is_no_storm_is_not_repeated(status: int, gateway: Gateway) -> None:
+def test_lasting_errors_are_not_retried(status: int, gateway: Gateway) -> None:
     gateway.always = Reply(status)
     assert issubclass(ask(gateway), Unanswered)
     assert len(gateway.asked) == 1
 
 
-def test_one_question_is_tried_a_few_times(gateway: Gateway, impatient: None) -> None:
+def test_tries_of_one_request_are_bounded(gateway: Gateway, impatient: None) -> None:
     gateway.always = STORM
     assert ask(gateway) is Unanswered
     assert len(gateway.asked) == TRIES
 
 
-def test_a_storm_is_not_multiplied(gateway: Gateway, recorded: str, impatient: None) -> None:
-    """All questions together repeat no more than the budget allows."""
+def test_the_retry_budget_bounds_all_requests(
+    gateway: Gateway, recorded: str, impatient: None
+) -> None:
+    """All queries together retry no more than the budget allows."""
     gateway.always = STORM
     questions = 80
     assert {ask(gateway) for _ in range(questions)} == {Unanswered}
@@ -64,7 +66,7 @@ def test_a_storm_is_not_multiplied(gateway: Gateway, recorded: str, impatient: N
     assert QUESTIONS["runs"](client(gateway.url)) == QUESTIONS["runs"](client(recorded))
 
 
-def test_threads_share_the_budget(gateway: Gateway, impatient: None) -> None:
+def test_threads_share_the_retry_budget(gateway: Gateway, impatient: None) -> None:
     gateway.always = STORM
     asked = client(gateway.url, 30)
     ends: list[object] = []
@@ -82,7 +84,7 @@ def test_threads_share_the_budget(gateway: Gateway, impatient: None) -> None:
     assert len(gateway.asked) == 80 + Budget.FULL
 
 
-def test_what_works_earns_repetitions(gateway: Gateway, impatient: None) -> None:
+def test_successful_requests_refill_the_retry_budget(gateway: Gateway, impatient: None) -> None:
     gateway.always = STORM
     for _ in range(40):
         ask(gateway)
@@ -101,7 +103,7 @@ def in_two_seconds() -> str:
 
 @pytest.mark.parametrize("kind", ["seconds", "date"])
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_waited_for(kind: str, status: int, gateway: Gateway) -> None:
+def test_retry_after_is_honoured(kind: str, status: int, gateway: Gateway) -> None:
     told = "1" if kind == "seconds" else in_two_seconds()
     gateway.script.append(Reply(status, headers={"Retry-After": told}))
     with in_time():
@@ -112,7 +114,7 @@ def test_retry_after_is_waited_for(kind: str, status: int, gateway: Gateway) -> 
 
 
 @pytest.mark.parametrize("told", ["86400", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_nobody_waits_beyond_the_deadline(told: str, gateway: Gateway) -> None:
+def test_retry_after_beyond_the_deadline_fails_at_once(told: str, gateway: Gateway) -> None:
     gateway.always = Reply(429, b"quota", {"Retry-After": told})
     with in_time(10), pytest.raises(Unanswered, match="status 429 .Retry-After: ") as caught:
         client(gateway.url, 30).flow("ForeachFlow")
@@ -128,13 +130,13 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("told", NONSENSE)
-def test_a_retry_after_that_makes_no_sense_is_as_good_as_none(told: str) -> None:
+def test_an_invalid_retry_after_is_ignored(told: str) -> None:
     for attempt in (1, 3):
         found = pause(attempt, {"Retry-After": told})
         assert 0.05 * 2 ** (attempt - 1) <= found <= 0.1 * 2 ** (attempt - 1) or found > 10**6
 
 
-def test_an_answer_comes_whatever_retry_after_says(gateway: Gateway) -> None:
+def test_odd_retry_after_values_do_not_stop_retries(gateway: Gateway) -> None:
     for told in ("nan", "soon", "-5"):
         gateway.script.append(Reply(503, headers={"Retry-After": told}))
     with in_time():
@@ -143,7 +145,7 @@ def test_an_answer_comes_whatever_retry_after_says(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "2"}, {"Retry-After": "0"}])
-def test_pauses_grow_and_are_never_the_same(headers: dict[str, str]) -> None:
+def test_pauses_grow_and_have_jitter(headers: dict[str, str]) -> None:
     told = float(headers.get("Retry-After", 0))
     before = 0.0
     for attempt in range(1, 7):
@@ -155,7 +157,7 @@ def test_pauses_grow_and_are_never_the_same(headers: dict[str, str]) -> None:
     assert all(pause(attempt, headers) < 20 for attempt in (10, 100, 1000))
 
 
-def test_a_question_pauses_before_it_is_repeated(gateway: Gateway) -> None:
+def test_a_retry_waits_for_its_pause(gateway: Gateway) -> None:
     gateway.script.extend([STORM] * 3)
     ask(gateway)
     times = [asked.at for asked in gateway.asked]

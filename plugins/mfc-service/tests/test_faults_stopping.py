@@ -1,4 +1,4 @@
-"""Whatever hangs, a person can stop it, and a process can end; children have deadlines of their own."""
+"""Interrupting a hanging call, ending a process with one, and deadlines in forked children."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.servers.proxy import Drip, Hole, Running
 
 from .asking import through
 
-#: Far longer than any test may take: who waits for this deadline hangs.
+#: Far longer than any test may take: a test that waits for this deadline hangs.
 LONG = 300
-#: Seconds after which a process that was told to stop hangs.
+#: Seconds after which a process that was told to stop counts as hung.
 STOPS = 15
 BEGIN = """
 import sys, threading
@@ -45,8 +45,8 @@ def until(reached: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 
 def interrupted(process: subprocess.Popen[str]) -> str:
-    """Interrupt as Ctrl-C does; return what was said until the end."""
-    time.sleep(0.2)  # what hangs has to hang by now, not to be about to
+    """Interrupt a process as Ctrl-C does; return its output until the end."""
+    time.sleep(0.2)  # the call must already hang
     process.send_signal(signal.SIGINT)
     try:
         _, said = process.communicate(timeout=STOPS)
@@ -73,7 +73,7 @@ threads = [
 
 @posix
 @pytest.mark.parametrize("kind", HANGING)
-def test_ctrl_c_stops_what_hangs(kind: str, proxy: Running, recorded: str) -> None:
+def test_ctrl_c_stops_a_hanging_call(kind: str, proxy: Running, recorded: str) -> None:
     proxy.always = Hole()
     width = 8 if "threads" in kind else 1
     with started(HANGING[kind], through(proxy.port, recorded)) as process:
@@ -91,8 +91,8 @@ SIDE_BY_SIDE = {
 
 @posix
 @pytest.mark.parametrize("kind", SIDE_BY_SIDE)
-def test_ctrl_c_stops_what_hangs_side_by_side(kind: str, gateway: Gateway) -> None:
-    """What the client asks from threads of its own does not keep the process."""
+def test_ctrl_c_stops_concurrent_hanging_calls(kind: str, gateway: Gateway) -> None:
+    """Calls in the client's own threads do not keep the process alive."""
     over, hanging, first = threading.Event(), set(), []
 
     def hang(asked: Asked, ask: Callable[[], Reply]) -> Reply:
@@ -196,7 +196,7 @@ def test_a_child_has_connections_of_its_own(proxy: Running, recorded: str) -> No
 @pytest.mark.parametrize("words", [(), ("threads",)], ids=["alone", "with threads"])
 def test_deadlines_hold_in_a_child(words: tuple[str, ...], proxy: Running, recorded: str) -> None:
     def vanish() -> None:
-        # What comes slowly, but for minutes, only a thread of the child's own can end.
+        # Slow bytes over minutes are ended only by a thread of the child's own.
         proxy.always = Drip(0.5)
 
     start = time.monotonic()

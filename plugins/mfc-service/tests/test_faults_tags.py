@@ -1,6 +1,7 @@
-"""Changes of tags under faults: made once, or not, or an error that says which; never blindly repeated.
+"""Changes of tags under faults: made once, or an error that says which; never blindly repeated.
 
-The way is: client, proxy, gateway, service. The proxy loses requests or answers, the gateway counts what arrives.
+The way is: client, proxy, gateway, service. The proxy loses requests or answers, the gateway counts
+what arrives.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def tags_now(recorded: str) -> frozenset[str]:
 
 
 def answered_late(answer: Reply) -> Rule:
-    """Return a rule for a gateway that lets a change pass, and then says something else."""
+    """Return a rule for a gateway that forwards a change, and then answers something else."""
 
     def rule(asked: Asked, ask: object) -> Reply:
         found = ask()  # type: ignore[operator]
@@ -62,7 +63,7 @@ def answered_late(answer: Reply) -> Rule:
 
 
 def only_changes(answer: Reply) -> Rule:
-    """Return a rule for a gateway that keeps changes to itself."""
+    """Return a rule for a gateway that swallows changes."""
     return lambda asked, ask: answer if asked.method == "PATCH" else ask()
 
 
@@ -80,7 +81,7 @@ BEFORE: dict[str, Fault] = {
 
 
 def seconds(fault: Fault) -> float:
-    """Return the time for a change: not long, where half of it is waited for in vain."""
+    """Return the time for a change: short, as half of it is spent waiting without an answer."""
     return 4.0 if isinstance(fault, Hole) else asking.TIMEOUT
 
 
@@ -107,7 +108,7 @@ def test_a_change_that_did_not_arrive_is_sent_again(
     lossy.faults.append(BEFORE[kind])
     with in_time():
         run.add_tag(tag)
-    # What a connection lost is looked for before it is sent again.
+    # After a lost connection, the tags are checked before the change is sent again.
     sent = [(one.method, one.path.rpartition("/")[2]) for one in gateway.asked[1:]]
     assert sent[-2:] == [("GET", "19"), ("PATCH", "mutate")]
     assert gateway.count("PATCH") == 1
@@ -146,7 +147,7 @@ LATE = {
 
 
 @pytest.mark.parametrize("kind", LATE)
-def test_an_answer_that_is_none_does_not_say_what_happened(
+def test_an_invalid_answer_leaves_the_outcome_unknown(
     kind: str, asked: Client, gateway: Gateway, recorded: str, tag: str
 ) -> None:
     run = asked.run(RUN)
@@ -162,7 +163,7 @@ def test_an_answer_that_is_none_does_not_say_what_happened(
     assert gateway.count("PATCH") == 2
 
 
-def test_a_storm_is_not_multiplied_by_changes(
+def test_the_retry_budget_bounds_changes(
     asked: Client, gateway: Gateway, recorded: str, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mfc_service._retries._FIRST", 0.001)
@@ -178,7 +179,7 @@ def test_a_storm_is_not_multiplied_by_changes(
 def test_other_writers_are_waited_for(
     asked: Client, gateway: Gateway, recorded: str, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A conflict is nobody's failure: it is tried for as long as there is time."""
+    """A conflict is retried for as long as time is left."""
     monkeypatch.setattr("mfc_service._retries._FIRST", 0.0001)
     run = asked.run(RUN)
     gateway.script.extend([Reply(409, b'"conflict"')] * (TRIES + 2))
@@ -191,7 +192,7 @@ def test_other_writers_are_waited_for(
     clear(caught.value)
 
 
-def test_where_nothing_answers_what_happened_is_not_known(lossy: Running, tag: str) -> None:
+def test_the_outcome_is_unknown_without_an_answer(lossy: Running, tag: str) -> None:
     run = client(f"http://127.0.0.1:{lossy.port}", 2 * SHORT).run(RUN)
     lossy.always = Hole(delivered=True)
     with in_time(), pytest.raises(MetaflowTaggingError, match="is not known") as caught:
@@ -214,7 +215,7 @@ def test_refused_connections_are_an_error_in_time(
     [Reply(401), Reply(403), Reply(302, headers={"Location": "/x"}), Reply(404, b"<p>gone</p>")],
     ids=lambda reply: str(reply.status),
 )
-def test_a_refusal_is_told_at_once(
+def test_a_refusal_is_reported_at_once(
     answer: Reply, asked: Client, gateway: Gateway, tag: str
 ) -> None:
     run = asked.run(RUN)
@@ -227,7 +228,7 @@ def test_a_refusal_is_told_at_once(
     assert gateway.count("PATCH") == 1
 
 
-def test_a_run_that_went_away_is_not_found(asked: Client, gateway: Gateway, tag: str) -> None:
+def test_a_deleted_run_is_not_found(asked: Client, gateway: Gateway, tag: str) -> None:
     run = asked.run(RUN)
     gateway.always = only_changes(Reply(404, b"{}"))
     with pytest.raises(MetaflowNotFound):
@@ -235,7 +236,7 @@ def test_a_run_that_went_away_is_not_found(asked: Client, gateway: Gateway, tag:
 
 
 class Toggle:
-    """A change that done twice is none; it says what it was given."""
+    """A change that cancels itself when made twice; it records the tags that it was given."""
 
     def __init__(self, tag: str) -> None:
         self._tag = tag
@@ -263,9 +264,7 @@ def test_a_change_that_is_not_idempotent_is_made_once(
     assert gateway.count("PATCH") == 2
 
 
-def test_what_the_service_says_of_its_insides_is_not_told(
-    asked: Client, gateway: Gateway, tag: str
-) -> None:
+def test_internals_of_the_service_are_not_shown(asked: Client, gateway: Gateway, tag: str) -> None:
     run = asked.run(RUN)
     body = json.dumps(json.dumps({"err_msg": {"pgerror": "SELECT x", "pgcode": "42P01"}})).encode()
     for status in (400, 422, 500):

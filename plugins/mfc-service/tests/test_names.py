@@ -1,4 +1,4 @@
-"""Names with any sign in them reach the service as they are, and come back."""
+"""Names with any character reach the service unchanged, and come back."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def source(services: Hub) -> MetadataProvider:
             "encoding": "pickle-v4",
         }
         artifacts.append(ArtifactRecord(task.child(name), 20, "ada", attempt=0, **where))
-        # Metaflow always stores it; by it the service tells which attempt counts.
+        # Metaflow always stores this field; from it the service tells which attempt counts.
         artifacts.append(ArtifactRecord(task.child("name"), 20, "ada", attempt=0, **where))
         metadata.append(MetadataRecord(task, "attempt-done", "0", "attempt-done", 20, 0))
         metadata.append(MetadataRecord(task, name, f"<{name}>", name, 21, 0))
@@ -73,12 +73,12 @@ def test_a_field_of_metadata_selects_tasks(source: MetadataProvider, name: str) 
         assert names(source.children(task.parent, query)) == found, pattern
 
 
-def test_all_of_them_are_in_one_listing(source: MetadataProvider) -> None:
+def test_all_names_are_in_one_listing(source: MetadataProvider) -> None:
     assert sorted(names(source.children(Pathspec(), Query()))) == sorted(ODD)
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "\ud800", "a\udfffb"])
-def test_a_name_that_nothing_can_have_is_not_asked_for(name: str) -> None:
+def test_an_impossible_name_is_not_requested(name: str) -> None:
     with front(lambda _: None) as server:
         source = provider(server.url)
         for where in (
@@ -93,7 +93,7 @@ def test_a_name_that_nothing_can_have_is_not_asked_for(name: str) -> None:
         assert not server.asked
 
 
-def test_a_number_spelt_otherwise_is_another_name(services: Hub) -> None:
+def test_a_second_spelling_of_a_number_is_another_name(services: Hub) -> None:
     made, run = Service(*services.new()), Pathspec(("F", "7"))
     step = run.child("start")
     made.put(History([Record(each, 10) for each in (run.parent, run, step)], [], []))

@@ -1,4 +1,4 @@
-"""What is asked of a service: the parameters that go out, and answers that are right without them."""
+"""Requests for queries: the parameters sent, and answers that are right without them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mfc_testing import History
 from .backend import Service
 from .reading import names, path, provider
 
-#: One run has every tag that the table asks for; users are in two cases.
+#: One run has every tag of the table; users are in two cases.
 TAGS = ("plain", "a,b", "null", "sp ace", "é", "100%", "a_b", '["x"]')
 RUN, STEP = path("F/3"), path("F/3/s")
 
@@ -31,7 +31,7 @@ def records() -> Iterator[Record]:
         run = path(f"F/{number}")
         tags = TAGS if number == 3 else [f"only-{number}"]
         user = {1: "Ada", 2: "a,b", 4: "null", 5: None, 6: "aXa"}.get(number, "ada")
-        # Two and two have the same time.
+        # Pairs share a time.
         yield Record(run, 1000 * (number // 2 + 1), user, frozenset(tags), frozenset(["sys"]))
     yield Record(STEP, 5000, "ada")
     for number in range(1, 8):
@@ -99,7 +99,7 @@ QUERIES: list[tuple[Pathspec, Query, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("where", "query", "params"), QUERIES)
-def test_what_can_be_said_exactly_is_asked_for_and_the_rest_is_done_here(
+def test_exact_conditions_go_to_the_service_and_the_rest_is_done_here(
     watched: Front, service: Service, where: Pathspec, query: Query, params: dict[str, str]
 ) -> None:
     before = len(watched.asked)
@@ -117,7 +117,7 @@ def test_what_can_be_said_exactly_is_asked_for_and_the_rest_is_done_here(
 def expected(where: Pathspec, query: Query) -> list[str]:
     run = next(r for r in records() if r.path == RUN)
     below = [r for r in records() if r.path.parent == where and r.path.level > where.level]
-    # Whatever is below the run has its tags; times first, then serials, which grow.
+    # Objects below the run carry its tags; times decide first, then serials, which grow.
     if where.level >= 2:
         below = [attrs.evolve(r, tags=run.tags, system_tags=run.system_tags) for r in below]
     matching = [r for r in below if all(test(r) for test in query.tests())]
@@ -137,9 +137,7 @@ def test_a_limit_counts_after_everything_else(service: Service, query: Query, li
 
 
 @pytest.mark.parametrize("status", ["running", "failed", "unknown"])
-def test_a_status_that_means_something_else_there_is_not_asked_for(
-    watched: Front, status: str
-) -> None:
+def test_a_status_with_another_meaning_is_not_sent(watched: Front, status: str) -> None:
     before = len(watched.asked)
     assert len(list(provider(watched.url).children(path("F"), Query(status=status)))) == 8
     assert not any("status" in asked.params for asked in watched.asked[before:])
@@ -148,14 +146,12 @@ def test_a_status_that_means_something_else_there_is_not_asked_for(
 @pytest.mark.parametrize(
     "where", [("a\0b", "x"), ("f\ud800", "x"), ("f", "\ud800"), ("", "x"), ("f", "a\0")]
 )
-def test_metadata_that_cannot_be_asked_for_matches_nothing(
-    service: Service, where: tuple[str, str]
-) -> None:
+def test_unencodable_metadata_matches_nothing(service: Service, where: tuple[str, str]) -> None:
     assert not list(provider(service.url).children(STEP, Query(metadata=where)))
 
 
 class TestPages:
-    def test_they_have_the_size_that_is_set(self, watched: Front) -> None:
+    def test_pages_have_the_configured_size(self, watched: Front) -> None:
         for size, pages in ((1, 8), (2, 4), (3, 3), (500, 1)):
             before = len(watched.asked)
             source = provider(watched.url, {"METAFLOW_SERVICE_PAGE_SIZE": size})
@@ -164,11 +160,11 @@ class TestPages:
             assert [a.params["_limit"] for a in asked] == [str(size)] * pages
 
     @pytest.mark.parametrize("size", [0, 501, -1, "x", 1.5, "nan", "inf", ""])
-    def test_a_size_that_is_none_gets_a_sentence(self, size: object) -> None:
+    def test_an_invalid_page_size_is_reported(self, size: object) -> None:
         with pytest.raises(ValueError, match="METAFLOW_SERVICE_PAGE_SIZE is .*expected a"):
             provider("http://h", {"METAFLOW_SERVICE_PAGE_SIZE": size})
 
-    def test_only_pages_that_are_looked_at_are_asked_for(self, watched: Front) -> None:
+    def test_only_consumed_pages_are_requested(self, watched: Front) -> None:
         source = provider(watched.url, {"METAFLOW_SERVICE_PAGE_SIZE": 2})
         before = len(watched.asked)
         found = source.children(path("F"), Query())
@@ -177,7 +173,7 @@ class TestPages:
             next(found)
             assert len(watched.asked) == before + pages, consumed
 
-    def test_a_limit_asks_for_no_more_than_it_needs(self, watched: Front) -> None:
+    def test_a_limit_bounds_the_requested_rows(self, watched: Front) -> None:
         source = provider(watched.url)
         for query in (Query(limit=1), Query(limit=3, user="ada"), Query(limit=2, since=5)):
             before = len(watched.asked)
@@ -185,7 +181,7 @@ class TestPages:
             (asked,) = watched.asked[before:]
             assert asked.params["_limit"] == str(query.limit)
 
-    def test_many_names_take_requests_that_fit_into_a_line(self, watched: Front) -> None:
+    def test_many_names_are_split_into_short_requests(self, watched: Front) -> None:
         wanted = [str(number) for number in range(1, 2000)]
         before = len(watched.asked)
         found = provider(watched.url).children(path("F"), Query(names=wanted))
@@ -194,7 +190,7 @@ class TestPages:
         assert all(len(each.target) < 8000 for each in asked)
         assert len(asked) < 10
 
-    def test_a_part_that_is_done_here_takes_no_more_requests(self, watched: Front) -> None:
+    def test_client_side_filters_send_no_more_requests(self, watched: Front) -> None:
         before = len(watched.asked)
         found = provider(watched.url).children(path("F"), Query(user="a,b", limit=1))
         assert names(found) == ["2"]
@@ -212,7 +208,7 @@ class TestPages:
                 assert names(found) == sorted(wanted, key=int, reverse=True)
 
 
-def test_nothing_without_a_bound_is_asked_of_a_service_that_has_pages(watched: Front) -> None:
+def test_requests_to_a_paging_service_are_bounded(watched: Front) -> None:
     source = provider(watched.url)
     before = len(watched.asked)
     for where, query, _ in QUERIES:
@@ -233,8 +229,8 @@ def bounded(asked: Asked) -> bool:
     return single or 1 <= int(asked.params.get("_limit", 0)) <= 500
 
 
-def test_whether_a_service_has_pages_is_seen_from_each_answer(service: Service) -> None:
-    # As behind a balancer, with an old service and one of today.
+def test_each_answer_shows_whether_the_service_has_pages(service: Service) -> None:
+    # As behind a load balancer, with an old service and a current one.
     turns: list[int] = []
 
     def answer(asked: Asked) -> Reply:

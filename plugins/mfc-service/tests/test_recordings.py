@@ -1,4 +1,4 @@
-"""What nine versions of the real service answered, through the client: see tests/service-recordings."""
+"""Recorded answers of the real service's versions, through the client: tests/service-recordings."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mfc.query import Query
 
 from .reading import WORDS, path, path_of, provider, said, told
 
-#: Older than the rows that `dataset` has: tags and heartbeats changed since, flows were left out.
+#: Older than the rows of `dataset`: tags and heartbeats changed since, flows were left out.
 CHANGED = {"/flows/LinearFlow/runs", "/flows/ForeachFlow/runs", "/flows"}
 
 
 @functools.cache
 def firsts() -> list[Exchange]:
-    """Return what was recorded of each URL, the first time; not while tags were written (09)."""
+    """Return the first recorded answer of each URL; not those while tags were written (09)."""
     found: dict[str, Exchange] = {}
     for file, exchange in reads():
         if file != "09" and exchange["method"] == "GET":
@@ -33,7 +33,7 @@ def firsts() -> list[Exchange]:
 
 
 def listings() -> list[Exchange]:
-    """Return the recorded listings that are complete and were asked for without parameters."""
+    """Return the recorded listings that are complete and were requested without parameters."""
     lists = (e for e in firsts() if isinstance(e.get("body"), list) and e["status"] == 200)
     plain = (e for e in lists if "?" not in e["target"] and "body_truncated" not in e)
     return [e for e in plain if not e["target"].endswith("/filtered_tasks")]
@@ -41,7 +41,7 @@ def listings() -> list[Exchange]:
 
 @pytest.fixture(scope="module")
 def replay() -> Iterator[Front]:
-    """A service that knows no parameters, and answers exactly what was recorded."""
+    """A service without parameters that answers exactly as recorded."""
     with replaying(Replay(firsts(), whole=True)) as server:
         yield server
 
@@ -54,13 +54,13 @@ def recorded(replay: Front) -> MetadataProvider:
 class TestSingleObjects:
     """Flows, runs, steps, tasks, artifacts, of any attempt; with string ids, resumed, on S3."""
 
-    def test_an_object_is_what_was_recorded(self, recorded: MetadataProvider) -> None:
+    def test_an_object_is_as_recorded(self, recorded: MetadataProvider) -> None:
         for exchange in firsts():
             asked = path_and_attempt(exchange["target"])
             if asked is None:
                 continue
             got = recorded.get(*asked)
-            # The service finds run 7 by the name 07, which is another one.
+            # By the name 07 the service finds run 7, which is another name.
             if exchange["status"] == 200 and asked[0].components[1:2] != ("07",):
                 assert got is not None, exchange["target"]
                 assert said(got) == told(exchange["body"])
@@ -83,13 +83,13 @@ class TestSingleObjects:
             "FailFlow/7/fan/99999999999999999999/x",
         ],
     )
-    def test_ids_at_which_the_service_fails_are_of_nothing(
+    def test_ids_at_which_the_service_fails_are_not_found(
         self, replay: Front, recorded: MetadataProvider, where: str
     ) -> None:
         assert recorded.get(path(where)) is None
         assert replay.asked[-1].target in {e["target"] for e in firsts() if e["status"] == 500}
 
-    def test_null_tags_are_no_tags(self) -> None:
+    def test_null_tags_mean_no_tags(self) -> None:
         with replaying(Replay(exchanges("26"))) as server:
             got = provider(server.url).get(path("ProbeFlow/3051"))
         assert got is not None
@@ -97,7 +97,7 @@ class TestSingleObjects:
 
 
 def path_and_attempt(target: str) -> tuple[Pathspec, int | None] | None:
-    """Return what to ask for at the URL of a single object that can be asked for."""
+    """Return the query for the URL of a single object, where it can be queried."""
     target, _, attempt = target.partition("/attempt/")
     found = path_of(target) if "?" not in target + attempt else None
     if found is None or not found.components or not all(map(is_name, found.components)):
@@ -108,16 +108,16 @@ def path_and_attempt(target: str) -> tuple[Pathspec, int | None] | None:
 
 
 class TestListings:
-    """Every recorded listing, from a service that gives it whole and from one that pages it."""
+    """Every recorded listing, from a service that gives it whole and from one with pages."""
 
-    def test_a_listing_is_what_was_recorded(self, recorded: MetadataProvider) -> None:
+    def test_a_listing_is_as_recorded(self, recorded: MetadataProvider) -> None:
         for exchange in listings():
             expected = sorted(map(told, exchange["body"]), key=repr)
             got = sorted(map(said, listed(recorded, exchange["target"])), key=repr)
             assert got == expected, exchange["target"]
 
     @pytest.mark.parametrize("size", [3, 500])
-    def test_its_pages_together_are_what_was_recorded(self, dataset: str, size: int) -> None:
+    def test_the_pages_of_a_listing_are_as_recorded(self, dataset: str, size: int) -> None:
         paged = provider(dataset, {"METAFLOW_SERVICE_PAGE_SIZE": size})
         for exchange in listings():
             if exchange["target"] in CHANGED or (size == 3 and len(exchange["body"]) > 100):
@@ -126,7 +126,7 @@ class TestListings:
             got = sorted(map(said, listed(paged, exchange["target"])), key=repr)
             assert got == expected, exchange["target"]
 
-    def test_they_are_of_every_kind(self) -> None:
+    def test_the_recorded_listings_are_of_every_kind(self) -> None:
         kinds = {exchange["target"].rpartition("/")[2] for exchange in listings()}
         assert kinds == {*WORDS, "metadata"}
 
@@ -143,7 +143,7 @@ class TestListings:
 
 
 def parsed(target: str) -> tuple[Pathspec, str, int | None]:
-    """Return of which object a listing is, what it lists, and of which attempt."""
+    """Return the object of a listing, the kind of its members, and its attempt."""
     above, _, what = target.rpartition("/")
     above, _, attempt = above.partition("/attempt/")
     found = path_of(above) if above else Pathspec()
@@ -161,7 +161,7 @@ def listed(source: MetadataProvider, target: str) -> list[Any]:
 
 
 class TestPages:
-    """The recorded walks, with the recorded cursors: nothing else is answered."""
+    """The recorded walks, with the recorded cursors: other requests fail."""
 
     @pytest.mark.parametrize(
         ("where", "what", "size"),
@@ -188,7 +188,7 @@ class TestPages:
         # The metadata of a task comes oldest first.
         assert got == (rows[::-1] if (what, where.count("/")) == ("metadata", 3) else rows)
 
-    def test_a_flow_that_cannot_be_named_here_is_left_out_and_told(self) -> None:
+    def test_a_flow_with_an_invalid_name_is_left_out_with_a_warning(self) -> None:
         of_walk = [e for e in exchanges("11") if e["target"].startswith("/flows?_limit=")]
         with replaying(Replay(of_walk)) as server:
             source = provider(server.url, {"METAFLOW_SERVICE_PAGE_SIZE": 8})
@@ -198,7 +198,7 @@ class TestPages:
         assert got == rows
         assert len(got) > 15
 
-    def test_pages_bring_up_dead_attempts_which_are_not_given(self) -> None:
+    def test_artifacts_of_dead_attempts_are_not_given(self) -> None:
         task = "/flows/RetryFlow/runs/5/steps/flaky/tasks/41/artifacts"
         recorded = {e["target"]: e for e in exchanges("06")}
         with replaying(Replay(exchanges("06"))) as server:
@@ -211,7 +211,7 @@ class TestPages:
 
 
 class TestSelections:
-    """What a query selects is what the real service selected, where it can select the same."""
+    """A query selects the same objects as the real service, where the service can express it."""
 
     @pytest.mark.parametrize(
         ("where", "target", "query"),
@@ -274,9 +274,7 @@ class TestSelections:
         found = provider(dataset).children(path(step), Query(metadata=(field, pattern)))
         assert sorted(str(record.path) for record in found) == sorted(tasks)
 
-    def test_runs_that_ended_well_are_asked_for_where_the_last_step_is_named_end(
-        self, dataset: str
-    ) -> None:
+    def test_the_status_is_used_where_the_last_step_is_named_end(self, dataset: str) -> None:
         target = "/flows/FailFlow/runs?status=completed"
         (rows,) = [e["body"] for e in exchanges("13") if e["target"] == target]
         with front(dataset) as server:
@@ -285,7 +283,7 @@ class TestSelections:
         assert [str(r.path) for r in found] == [told(row)[0] for row in rows]
 
     @pytest.mark.parametrize("flow", ["CustomEndsFlow", "SingleStepFlow", "CustomEndsFailFlow"])
-    def test_all_runs_are_candidates_where_it_has_another_name(
+    def test_all_runs_are_candidates_where_the_last_step_has_another_name(
         self, dataset: str, flow: str
     ) -> None:
         source = provider(dataset)

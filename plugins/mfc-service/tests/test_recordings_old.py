@@ -1,4 +1,4 @@
-"""Versions of the service without pages and filters: the client's answers are those of today's."""
+"""Old versions of the service, without pages and filters: the client's answers equal today's."""
 
 from __future__ import annotations
 
@@ -80,27 +80,27 @@ def test_a_listing(
 ) -> None:
     expected, got = list(now.children(path(where), query)), list(then.children(path(where), query))
     if query.status:
-        # Candidates: none that ended well may be missing, and the client looks at each.
+        # Candidates: all runs that ended well are included, and the client verifies each.
         assert {r.path.name for r in expected} <= set(names(got))
         return
     assert [bare(r) for r in got] == [bare(r) for r in expected]
 
 
 def bare(record: Any) -> Any:
-    """Return what a record says without the tags, which old versions show as they were stored."""
+    """Return the fields of a record without the tags: old versions show those as stored."""
     if isinstance(record, PendingRecord):
         record = record.found()
     return said(attrs.evolve(record, tags=frozenset(), system_tags=frozenset()))
 
 
 def test_all_flows(then: MetadataProvider, now: MetadataProvider) -> None:
-    # Flows were left out of the rows that complete the recording.
+    # The rows that complete the recording leave flows out.
     assert set(names(now.children(path(""), Query()))) <= set(
         names(then.children(path(""), Query()))
     )
 
 
-def test_what_is_missing(then: MetadataProvider) -> None:
+def test_missing_objects_are_not_found(then: MetadataProvider) -> None:
     for where in ("NoSuch", "ForeachFlow/3/work/999999", "ForeachFlow/3/work/999999/x"):
         assert then.get(path(where)) is None
     assert then.get(path("FailFlow/99999999999999999999")) is None
@@ -121,7 +121,7 @@ def test_artifacts_of_the_attempt_that_counts(
 
 
 def test_one_artifact_of_the_attempt_that_counts(then: MetadataProvider) -> None:
-    # Up to 2.1.0 the service brings up what only an attempt that failed has.
+    # Up to 2.1.0 the service lists an artifact that only a failed attempt has.
     assert then.get(TASK.child("only_in_zero")) is None
     assert not list(then.artifacts(TASK, names=["only_in_zero"]))
     (found,) = then.artifacts(TASK, names=["only_in_two"])
@@ -134,7 +134,7 @@ def test_artifacts_of_an_attempt(version: str, then: MetadataProvider) -> None:
         assert "only_in_zero" in names(then.artifacts(TASK, attempt=0))
         assert then.get(TASK.child("only_in_zero"), attempt=0).attempt == 0
         return
-    # Such a service tells only of the last one, and must not be taken to say that there was none.
+    # Such a service shows only the last attempt, which must not hide that there were others.
     for ask in (
         lambda: list(then.artifacts(TASK, attempt=0)),
         lambda: then.get(TASK.child("only_in_zero"), attempt=0),
@@ -168,15 +168,13 @@ def test_tags_can_be_changed_since_2_3_0(version: str, then: MetadataProvider) -
             then.retag(path("BranchFlow/2"), change)
 
 
-def test_nothing_is_asked_twice_for_a_listing(old: Front, then: MetadataProvider) -> None:
+def test_a_listing_sends_each_request_once(old: Front, then: MetadataProvider) -> None:
     before = len(old.asked)
     list(then.children(path("FailFlow"), Query(limit=2, user="alice")))
     assert len(old.asked) == before + 1
 
 
-def test_a_client_says_of_runs_what_it_says_with_the_service_of_today(
-    old: Front, dataset: str
-) -> None:
+def test_a_client_describes_runs_as_with_the_current_service(old: Front, dataset: str) -> None:
     def walked(url: str) -> list[Any]:
         client = Client(url, namespace=None)
         runs = [run for flow in ("RetryFlow", "ParallelFlow") for run in client.flow(flow)]

@@ -1,4 +1,4 @@
-"""Nothing secret is shown: not in errors and what caused them, nor in logs, addresses, pickles."""
+"""Secrets are never shown: not in errors and their causes, logs, addresses or pickles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mfc_service.auth import BearerToken
 
 from .reading import path, provider
 
-#: In every secret; `quoted` as it goes out where it is encoded for a header.
+#: Part of every secret; `quoted` in the form of an encoded header.
 MARK, QUOTED = "s3cret", ("czNjcmV0", "M2NyZX")
 SETTINGS = {
     "METAFLOW_SERVICE_AUTH_KEY": "key-s3cret",
@@ -44,7 +44,7 @@ def clean(text: str) -> bool:
 def quiet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> Iterator[None]:
-    """Whatever a test does, nothing of it in the logs of any library, nor in a warning."""
+    """Check that no secret reaches the logs of a library or a warning during a test."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("no_proxy", "*")
     caplog.set_level(logging.DEBUG)
@@ -71,7 +71,7 @@ def failures(source: Any) -> Iterator[BaseException]:
 
 
 def shown(error: BaseException) -> str:
-    """Return all that a person may see of an error: its chain, its reprs, its fields, its pickle."""
+    """Return all text of an error that a user may see: its chain, reprs, fields and pickle."""
     texts, chain = ["".join(traceback.format_exception(error))], [error]
     while chain:
         each = chain.pop()
@@ -150,10 +150,10 @@ def test_in_errors_about_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_in_errors_about_addresses(address: str) -> None:
     for make in (lambda: provider(address), lambda: Client(address)):
-        with pytest.raises(ValueError, match=r"no URL|query|expected") as caught:
+        with pytest.raises(ValueError, match=r"not a URL|not an HTTP URL|query|expected") as caught:
             make()
         assert "s3cret" not in shown(caught.value)
-    with pytest.raises(ValueError, match=r"no URL|query|expected") as caught:
+    with pytest.raises(ValueError, match=r"not a URL|not an HTTP URL|query|expected") as caught:
         provider("service", {"METAFLOW_SERVICE_URL": address.removeprefix("service@")})
     assert "s3cret" not in shown(caught.value)
 
@@ -177,7 +177,7 @@ class TestClients:
     def client(self, service: Front) -> Client:
         return Client(f"service@{credited(service.url)}", namespace=None, config=SETTINGS)
 
-    def test_what_they_show(self, client: Client, service: Front) -> None:
+    def test_reprs_and_addresses_show_no_secret(self, client: Client, service: Front) -> None:
         run = client.flow("LinearFlow").latest_run
         assert service.asked[-1].headers["x-api-key"] == "key-s3cret"
         shown = [repr(client), str(client), repr(run), repr(client.stats)]
@@ -191,7 +191,7 @@ class TestClients:
         shown += [repr(inner._connection._pool), repr(inner._connection.settings.base)]
         assert all(map(clean, shown))
 
-    def test_what_their_pickles_hold(self, client: Client) -> None:
+    def test_pickles_hold_no_secret(self, client: Client) -> None:
         flow = client.flow("LinearFlow")
         for thing in (flow, flow.latest_run, flow.latest_run["start"].task["x"]):
             pickled = pickle.dumps(thing)

@@ -1,4 +1,4 @@
-"""Changing tags: no update is lost, whoever else writes and whatever answer gets lost."""
+"""Changing tags: no update is lost, whichever writers compete and whichever answer is lost."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def tags(service: Service) -> frozenset[str]:
 
 
 class TestAtOnce:
-    def test_what_many_writers_add_remove_and_replace_is_all_there(self, service: Service) -> None:
+    def test_concurrent_changes_are_all_kept(self, service: Service) -> None:
         together = threading.Barrier(8)
 
         def write(number: int) -> None:
@@ -58,7 +58,7 @@ class TestAtOnce:
         kept = {f"w{number}-{turn}" for number in range(8) for turn in (1, 2, 3)}
         assert tags(service) == kept | {f"last-{number}" for number in range(8)} | {"old"}
 
-    def test_functions_of_the_tags_add_up_too(self, service: Service) -> None:
+    def test_concurrent_functions_of_the_tags_add_up(self, service: Service) -> None:
         def write(number: int) -> None:
             source = provider(service.url)
             for turn in range(4):
@@ -70,7 +70,7 @@ class TestAtOnce:
 
 
 class Losing:
-    """Passes everything on, but treats the first changes of tags in its own way."""
+    """A proxy that forwards everything, but treats the first changes of tags in its own way."""
 
     def __init__(self, url: str, *ways: Callable[[Asked], Reply | None]) -> None:
         self._url, self._ways = url, list(ways)
@@ -86,11 +86,11 @@ def changes(server: Front) -> list[Any]:
 
 
 class TestLostAnswers:
-    """Whether a change happened is seen from the tags, not guessed."""
+    """The tags tell whether a change happened; it is never guessed."""
 
     ADD = TagEdit.of(["old"], ["new"])
 
-    def test_of_a_change_that_was_made(self, service: Service) -> None:
+    def test_a_lost_answer_to_a_change_that_was_made(self, service: Service) -> None:
         def made(asked: Asked) -> None:
             passed(asked, service.url)
 
@@ -99,13 +99,13 @@ class TestLostAnswers:
             assert len(changes(server)) == 1
         assert tags(service) == {"new"}
 
-    def test_of_a_change_that_was_not(self, service: Service) -> None:
+    def test_a_lost_answer_to_a_change_that_was_not_made(self, service: Service) -> None:
         with front(Losing(service.url, lambda _: None, lambda _: None)) as server:
             assert provider(server.url).retag(RUN, self.ADD) == {"new"}
             assert len(changes(server)) == 3
         assert tags(service) == {"new"}
 
-    def test_by_a_gateway_that_gave_up(self, service: Service) -> None:
+    def test_a_timeout_of_a_gateway(self, service: Service) -> None:
         def made(asked: Asked) -> Reply:
             passed(asked, service.url)
             return Reply(b"<html>Gateway Timeout</html>", 504)
@@ -114,7 +114,7 @@ class TestLostAnswers:
             assert provider(server.url).retag(RUN, self.ADD) == {"new"}
             assert len(changes(server)) == 1
 
-    def test_of_a_function_are_not_applied_to_its_own_result(self, service: Service) -> None:
+    def test_a_function_is_not_applied_to_its_own_result(self, service: Service) -> None:
         def made(asked: Asked) -> None:
             passed(asked, service.url)
 
@@ -144,15 +144,17 @@ class TestConflicts:
             assert provider(server.url).retag(RUN, change) == {"old", "theirs", "after-2"}
         assert seen == [{"old"}, {"old", "theirs"}]
 
-    def test_it_tries_until_it_succeeds(self, service: Service) -> None:
+    def test_a_conflict_is_retried_until_it_succeeds(self, service: Service) -> None:
         with front(Losing(service.url, *[lambda _: self.SAID] * 3)) as server:
             assert "new" in provider(server.url).retag(RUN, TagEdit.of(None, ["new"]))
             assert len(changes(server)) == 4
 
-    def test_it_gives_up_when_the_time_is_over(self, service: Service) -> None:
+    def test_conflicts_end_at_the_deadline(self, service: Service) -> None:
         with front(Losing(service.url, *[lambda _: self.SAID] * 99)) as server:
             source = provider(server.url, {"MFC_SERVICE_TIMEOUT": 0.3})
-            with pytest.raises(MetaflowTaggingError, match="not changed.*other writers were there"):
+            with pytest.raises(
+                MetaflowTaggingError, match="not changed.*other writers changed them"
+            ):
                 source.retag(RUN, TagEdit.of(None, ["new"]))
             assert len(changes(server)) > 1
         assert tags(service) == {"old"}
@@ -165,14 +167,14 @@ class TestRefusals:
         assert tags(service) == {"old"}
 
     @pytest.mark.parametrize("run", ["F/2", "F/nope", "G/1", "F/99999999999999999999", "F/²"])
-    def test_a_run_that_is_not_there(self, service: Service, run: str) -> None:
+    def test_a_missing_run_is_not_found(self, service: Service, run: str) -> None:
         called: list[object] = []
         for change in (TagEdit.of(None, ["x"]), lambda *args: called.append(args)):
             with pytest.raises(MetaflowNotFound, match=f"Run.'{run}'. does not exist"):
                 provider(service.url).retag(path(run), change)
         assert not called
 
-    def test_what_a_function_refuses_is_not_asked_for(self, service: Service) -> None:
+    def test_a_refusal_of_the_function_sends_no_change(self, service: Service) -> None:
         def refuse(*_: object) -> frozenset[str]:
             raise MetaflowTaggingError("no")
 
@@ -184,12 +186,12 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "answer", [Reply([]), Reply({"tags": 7}), Reply({"tags": [[]]}), Reply({}), Reply(b"<html>"), Reply(b"", 500), Reply("no", 403), Reply("no", 400)],
     )  # fmt: skip
-    def test_an_odd_answer_is_no_success(self, answer: Reply) -> None:
+    def test_an_odd_answer_is_a_failure(self, answer: Reply) -> None:
         with front(lambda _: answer) as server, pytest.raises(MetaflowTaggingError, match="F/1"):
             provider(server.url).retag(RUN, TagEdit.of(None, ["x"]))
 
 
-def test_one_request_is_enough_where_nobody_is_in_the_way(service: Service) -> None:
+def test_one_request_is_enough_without_other_writers(service: Service) -> None:
     with front(service.url) as server:
         assert provider(server.url).retag(RUN, TagEdit.of(["old"], ["b", "a", "user:ada"])) == {
             "a",
@@ -208,7 +210,7 @@ def test_nothing_is_sent_if_a_function_changes_nothing(service: Service) -> None
 
 
 class TestRecorded:
-    """What the real service answered to changes."""
+    """Recorded answers of the real service to changes."""
 
     @pytest.fixture
     def answering(self) -> Iterator[Callable[[Any], MetadataProvider]]:
@@ -221,7 +223,9 @@ class TestRecorded:
 
             yield asked
 
-    def test_every_one_is_understood(self, answering: Callable[[Any], MetadataProvider]) -> None:
+    def test_every_recorded_answer_is_understood(
+        self, answering: Callable[[Any], MetadataProvider]
+    ) -> None:
         expected = {
             200: None,
             404: MetaflowNotFound,

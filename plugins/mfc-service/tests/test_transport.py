@@ -1,4 +1,4 @@
-"""What is between the client and the service: TLS, proxies, gateways that change answers."""
+"""Layers between the client and the service: TLS, proxies, gateways that change answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .reading import names, path, provider
 
 FLOW = path("FailFlow")
 RUNS = ["31", "22", "21", "9", "8", "7"]
-#: What of the environment decides about the way to a service.
+#: Variables of the environment that affect the connection.
 VARIABLES = (
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
@@ -62,13 +62,13 @@ class TestTLS:
         monkeypatch.setenv(variable, signer.path("ca.pem"))
         assert names(provider(secure.url).children(FLOW, Query())) == RUNS
 
-    def test_a_certificate_of_nobody_known_is_refused_at_once(self, secure: Front) -> None:
+    def test_a_certificate_of_an_unknown_issuer_is_refused_at_once(self, secure: Front) -> None:
         with pytest.raises(UnreadableRecord, match="TLS failed.*REQUESTS_CA_BUNDLE"):
             provider(secure.url).get(FLOW)
         assert not secure.asked
         assert secure.connections <= 1
 
-    def test_so_is_one_of_another_host(
+    def test_a_certificate_of_another_host_is_refused_at_once(
         self, signer: Authority, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         signer.sign("other", "DNS:elsewhere")
@@ -97,7 +97,7 @@ class TestTLS:
             with pytest.raises(UnreadableRecord, match="certificate"):
                 provider(server.url).get(FLOW)
 
-    def test_a_file_that_is_missing_gets_a_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_certificate_file_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("MFC_SERVICE_CERT", "MFC_SERVICE_KEY"):
             with pytest.raises(BadSetting, match=f"{name} is '/nowhere.pem'.*a file"):
                 provider("https://h", {name: "/nowhere.pem"})
@@ -110,7 +110,7 @@ class TestTLS:
 
 
 def through(asked: Asked) -> Reply:
-    """Answer as a proxy does: the whole URL is in the first line."""
+    """Answer as a proxy does: the first line has the whole URL."""
     scheme, _, rest = asked.target.partition("://")
     host, _, target = rest.partition("/")
     return passed(asked, f"{scheme}://{host}", target=f"/{target}")
@@ -118,7 +118,7 @@ def through(asked: Asked) -> Reply:
 
 class TestProxies:
     @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-    def test_one_of_the_environment_is_used(
+    def test_a_proxy_of_the_environment_is_used(
         self, dataset: str, monkeypatch: pytest.MonkeyPatch, variable: str
     ) -> None:
         with front(through) as proxy:
@@ -126,7 +126,7 @@ class TestProxies:
             assert names(provider(dataset).children(FLOW, Query(limit=6))) == RUNS
             assert proxy.targets() == [f"{dataset}/flows/FailFlow/runs?_limit=6"]
 
-    def test_not_for_hosts_that_need_none(
+    def test_hosts_in_no_proxy_are_reached_directly(
         self, dataset: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -144,7 +144,7 @@ class TestProxies:
             assert names(provider(secure.url, settings).children(FLOW, Query())) == RUNS
             (asked,) = proxy.asked
         assert (asked.method, asked.target) == ("CONNECT", secure.url.partition("://")[2])
-        # The proxy learns what is for it, and nothing of what is for the service.
+        # The proxy sees its own credentials, and none of the service's.
         assert asked.headers["Proxy-Authorization"].startswith("Basic ")
         assert "s3cret" not in repr(asked)
         assert secure.asked[0].headers["x-api-key"] == "s3cret"
@@ -155,7 +155,7 @@ class TestChangedAnswers:
     @pytest.mark.parametrize(
         ("coding", "packed"), [("gzip", gzip.compress), ("deflate", zlib.compress)]
     )
-    def test_packed_by_a_proxy(
+    def test_a_compressed_answer_is_read(
         self, dataset: str, coding: str, packed: Callable[[bytes], bytes]
     ) -> None:
         def answer(asked: Asked) -> Reply:
@@ -167,7 +167,7 @@ class TestChangedAnswers:
             assert names(provider(server.url).children(FLOW, Query())) == RUNS
 
     @pytest.mark.parametrize("label", ["text/plain", "text/html", "application/json", ""])
-    def test_json_is_json_whatever_its_label(self, dataset: str, label: str) -> None:
+    def test_json_is_read_whatever_its_content_type(self, dataset: str, label: str) -> None:
         def answer(asked: Asked) -> Reply:
             reply = passed(asked, dataset)
             headers = {k: v for k, v in reply.headers.items() if k.lower() != "content-type"}
@@ -177,7 +177,7 @@ class TestChangedAnswers:
             assert names(provider(server.url).children(FLOW, Query())) == RUNS
 
     @pytest.mark.parametrize("status", [200, 404, 500])
-    def test_a_page_of_html_is_no_answer(self, status: int) -> None:
+    def test_a_page_of_html_is_an_error(self, status: int) -> None:
         page = b"<html><head><title>Log in</title></head><body>please</body></html>"
         with front(lambda _: Reply(page, status, {"Content-Type": "text/html"})) as server:
             source = provider(server.url)
@@ -186,7 +186,7 @@ class TestChangedAnswers:
                     ask()
 
     @pytest.mark.parametrize("body", [b"Not Found", b'{"message": "no Route matched"}', b"", b"[]"])
-    def test_a_404_that_is_not_the_services_own_is_no_missing_object(self, body: bytes) -> None:
+    def test_a_404_of_a_proxy_is_an_error(self, body: bytes) -> None:
         reason = "is METAFLOW_SERVICE_URL a metadata service"
         with (
             front(lambda _: Reply(body, 404)) as server,
@@ -195,7 +195,7 @@ class TestChangedAnswers:
             provider(server.url).get(FLOW)
 
 
-#: JSON that is no answer to anything.
+#: JSON that fits no request.
 ODD: list[Any] = [
     {}, {"a": 1}, "x", 7, None, True, [1], ["x"], [None], [[]], "[]", {"flows": []},
 ]  # fmt: skip
@@ -203,7 +203,7 @@ ODD: list[Any] = [
 
 @pytest.mark.parametrize("body", ODD, ids=json.dumps)
 class TestOddAnswers:
-    def test_to_a_listing(self, body: Any) -> None:
+    def test_an_odd_answer_to_a_listing(self, body: Any) -> None:
         with front(lambda _: Reply(body, 200, {"X-Limit": "500"})) as server:
             source = provider(server.url)
             for ask in (
@@ -215,14 +215,14 @@ class TestOddAnswers:
                 with pytest.raises(UnreadableRecord, match="expected a list"):
                     list(ask())
 
-    def test_to_a_question_for_one_object(self, body: Any) -> None:
+    def test_an_odd_answer_for_one_object(self, body: Any) -> None:
         with front(lambda _: Reply(body)) as server:
             for where in ("F", "F/1", "F/1/s", "F/1/s/2", "F/1/s/2/x"):
                 with pytest.raises(UnreadableRecord, match="expected (an object|F)|no object"):
                     provider(server.url).get(path(where))
 
 
-#: Rows that are almost right: one field is something else.
+#: Rows with one wrong field.
 RUN = {
     "flow_id": "F",
     "run_number": 1,
@@ -235,7 +235,7 @@ RUN = {
 
 @pytest.mark.parametrize("field", RUN)
 @pytest.mark.parametrize("value", [None, [], {}, [[1]], -1, "\0", "", "x/y", True])
-def test_rows_that_are_almost_right_are_left_out_and_told_or_understood(
+def test_rows_with_one_wrong_field_are_left_out_with_a_warning_or_understood(
     field: str, value: Any
 ) -> None:
     pages = [[{**RUN, field: value}, RUN], [{**RUN, "run_number": 2}]]
@@ -253,8 +253,8 @@ def test_rows_that_are_almost_right_are_left_out_and_told_or_understood(
         assert server.targets()[-1].endswith("_cursor=a%2B%2F%3D")
 
 
-def test_json_that_is_nested_without_end_is_no_answer() -> None:
-    reason = "the answer is no JSON"
+def test_deeply_nested_json_is_an_error() -> None:
+    reason = "the answer is not JSON"
     with (
         front(lambda _: Reply(b"[" * 200_000)) as server,
         pytest.raises(UnreadableRecord, match=reason),
@@ -271,7 +271,7 @@ def packed() -> bytes:
 
 
 class TestSizes:
-    """Small answers that become large: a service, or something in its place, may send them."""
+    """Small answers that expand to large ones, from the service or a proxy."""
 
     def test_body_that_grows_a_thousandfold_is_refused(self, packed: bytes) -> None:
         with front(lambda _: Reply(packed, 200, {"Content-Encoding": "gzip"})) as server:

@@ -1,10 +1,11 @@
-"""Print what each operation costs against a metadata service: Metaflow, mfc, and the fewest requests possible.
+"""Print the cost of each operation against a metadata service: Metaflow, mfc, and the fewest requests possible.
 
-    MFC_METAFLOW_PYTHON=/path/to/metaflow/python python -m tests.benchmarks.service [--rows successful] [--repeat 3]
+    MFC_METAFLOW_PYTHON=/path/to/metaflow/python python -m tests.benchmarks.service [--rows
+    successful] [--repeat 3]
 
-Every sample is a fresh process with an empty cache. Requests and bytes are counted on the wire by a relay; times at no
-added latency are taken without it. The server is mfc-server on SQLite, or `--database`, or any service at `--url` that
-holds the same rows.
+Every sample is a fresh process with an empty cache. Requests and bytes are counted on the wire by a relay; times at
+no added latency are taken without it. The server is mfc-server on SQLite, or `--database`, or any service at `--url`
+that holds the same rows.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def _cost(
     service: tuple[str, Relayed, Mapping[int, Relayed]],
     options: argparse.Namespace,
 ) -> Cost | str:
-    """Return what an operation costs a client, or why it failed."""
+    """Return the cost of an operation for a client, or the reason of its failure."""
     url, counting, ways = service
     try:
         counting.counted()

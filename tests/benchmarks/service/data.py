@@ -21,11 +21,11 @@ from typing import Any
 from tests.benchmarks.generate import graph_info, task_artifacts
 from tests.benchmarks.layout import FlowWriter, ForeachFrame, Stored, recorded_class_names
 
-#: Change it whenever the generated rows change: it makes old directories be written again.
+#: Increment it whenever the generated rows change: old directories are then written again.
 VERSION = 1
 RECORDED = Path(__file__).parents[2] / "service-recordings" / "dataset"
 TABLES = ("flows_v3", "runs_v3", "steps_v3", "tasks_v3", "metadata_v3", "artifact_v3")
-#: Where the recorded rows say that their datastore is.
+#: The location of the datastore in the recorded rows.
 RECORDED_ROOT = "/srv/data/.metaflow"
 
 RUNS, FULL_RUNS, WITHOUT_END, FAILED = 3_000, 100, 15, 20
@@ -36,7 +36,7 @@ WIDE_RUN = FIRST_RUN + RUNS
 #: Creation of the first run, milliseconds since 1970 (2026-11-23), after all of the recordings.
 FIRST_MS, RUN_DISTANCE_MS = 1_795_420_000_000, 20_000
 LATEST_SUCCESSFUL = FIRST_RUN + RUNS - FAILED - 1
-#: Tasks of `WideFlow` that the operations ask about; each full run has three tasks, or two.
+#: Tasks of `WideFlow` that the operations query; each full run has three tasks, or two.
 FIRST_WORK = FIRST_TASK + 3 * FULL_RUNS - WITHOUT_END + 2
 FIRST_POST = FIRST_WORK + TASKS
 
@@ -45,7 +45,7 @@ Row = dict[str, Any]
 
 @dataclass
 class Tables:
-    """Rows to be, by table; serials count up."""
+    """Rows to be written, by table; serials count up."""
 
     root: str
     rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in TABLES})
@@ -97,7 +97,7 @@ class Tables:
         return str(task["task_id"])
 
     def graph(self, run: Row, ts: int, artifacts: Mapping[str, Stored]) -> None:
-        """Add the step `_parameters`, with what says where the run starts and ends."""
+        """Add the step `_parameters`, with the names of the run's first and last step."""
         task = self.task(self.step(run, "_parameters", ts), ts, artifacts)
         row = self.rows["tasks_v3"][-1]
         for name in ("start", "end"):

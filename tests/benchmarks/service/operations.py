@@ -1,7 +1,7 @@
-"""The rows of the table: what is asked of both clients, and the fewest requests that the service allows for it.
+"""The rows of the table: the query to both clients, and the fewest requests that it needs from the service.
 
-Each statement runs in a fresh process with an empty cache; making the object named in it is part of the row. Minima
-are for the newest service, listings paged by 500 so that nobody freezes it.
+Each statement runs in a fresh process with an empty cache; making the object named in it is part of
+the row. Minima are for the newest service, listings paged by 500, so that no request freezes it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NEWEST = FIRST_RUN + RUNS - 1
 WIDE = f"WideFlow/{WIDE_RUN}"
 WORK = f"Step('{WIDE}/work')"
 IDS = "[item.id for item in result]"
-#: Of the tasks of a step: Metaflow keeps the order in which the service happens to give them.
+#: Sorted ids of a step's tasks, because Metaflow keeps the arbitrary order of the service.
 SORTED_IDS = "sorted(item.id for item in result)"
 
 
@@ -31,11 +31,12 @@ class Operation:
     """One row.
 
     Attributes:
-        title: what the table says.
+        title: its text in the table.
         statement: an expression in the names of a client module.
-        minimum: requests; `exists` more where a constructor must prove that its object is there, `loop` more where a
-            loop over a listing asks its first objects alone, or ahead of where it is left. A run without a step `end`
-            takes one more, for its end step may have another name.
+        minimum: requests; `exists` more where a constructor must prove that its object exists,
+            `loop` more where a loop over a listing asks its first objects alone, or ahead of where
+            it is left. A run without a step `end` takes one more, for its end step may have another
+            name.
         answer: an expression of `result` whose value must be the same from both clients.
         walls: the most that mfc may take of Metaflow's time, by added latency in milliseconds.
         kilobytes: the most that may come down.
@@ -57,8 +58,8 @@ class Operation:
         return self.minimum + self.exists + self.loop
 
 
-#: The newest run did not complete: whether its end step has the usual name takes a request, else
-#: it could be successful without being `completed`.
+#: The newest run did not complete. Checking whether its end step has the usual name takes a
+#: request: otherwise the run could be successful without being `completed`.
 NOT_COMPLETED = 1
 MANY = "Flow('ManyRunsFlow')"
 RUN = f"Run('ManyRunsFlow/{LATEST_SUCCESSFUL}')"
@@ -133,7 +134,7 @@ OPERATIONS: tuple[Operation, ...] = (
         loop=2,
         walls=EACH,
     ),
-    # Metaflow has no status; whether a task has finished is the nearest that it tells.
+    # Metaflow has no status; whether a task has finished comes nearest.
     Operation(
         "[t.status for t in step]",
         f"[getattr(task, 'status', None) or task.finished for task in {WORK}]",

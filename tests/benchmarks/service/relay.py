@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.service.relay HOST:PORT MILLISECONDS
 
-prints the port it listens on. A line on standard input is answered with what passed since the last one, as JSON:
-`requests`, `connections`, `up` and `down` (bytes, headers included).
+prints the port it listens on. A line on standard input is answered with the counts since the last
+one, as JSON: `requests`, `connections`, `up` and `down` (bytes, headers included).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Relay(Proxy):
 
 
 async def main(target: str, milliseconds: float) -> None:
-    """Listen on a free port of loopback, and answer on standard output what was counted."""
+    """Listen on a free port of loopback, and report the counts on standard output."""
     host, _, port = target.rpartition(":")
     relay = Relay((host, int(port)), milliseconds / 2000)
     await relay.start()

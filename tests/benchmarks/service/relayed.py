@@ -1,4 +1,4 @@
-"""A server as clients see it through a relay that counts, and is late if it shall be."""
+"""A server behind a relay that counts requests and can add latency."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Relayed:
         self._process, self.url = process, url
 
     def counted(self) -> Mapping[str, int]:
-        """Return what passed since the last time."""
+        """Return the counts since the last call."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write("\n")

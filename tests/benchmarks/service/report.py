@@ -1,4 +1,4 @@
-"""Turn what was measured against a service into a table."""
+"""Turn measurements against a service into a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KIB = 1024
 
 @dataclass(frozen=True)
 class Cost:
-    """What an operation cost one client.
+    """Cost of an operation for one client.
 
     Attributes:
         up: bytes sent, headers included; `down` those received.
@@ -29,18 +29,18 @@ class Cost:
 
 @dataclass(frozen=True)
 class Row:
-    """An operation and what it cost each client; text says why one failed."""
+    """An operation and its cost for each client; a text gives the reason of a failure."""
 
     operation: Operation
     costs: Mapping[str, Cost | str]
 
     def cost(self, client: str) -> Cost | None:
-        """Return what a client's answer cost, None if there is none."""
+        """Return the cost for a client, None if it is missing."""
         found = self.costs.get(client)
         return found if isinstance(found, Cost) else None
 
     def faults(self) -> list[str]:
-        """Return what is not as it must be, empty if all is."""
+        """Return the violations of limits, empty without any."""
         found = [f"{client}: {text}" for client, text in self.costs.items() if type(text) is str]
         metaflow, mfc = self.cost("metaflow"), self.cost("mfc")
         if mfc is None:
@@ -64,7 +64,7 @@ class Row:
 
 
 def table(rows: Sequence[Row], latencies: Sequence[int], *, markdown: bool = False) -> str:
-    """Return the table, and below it what is not as it must be."""
+    """Return the table, and below it the violations."""
     head = ["operation", "requests Metaflow", "mfc", "minimum", "KB down Metaflow", "mfc"]
     for delay in latencies:
         head += [f"ms Metaflow, +{delay} ms" if delay else "ms Metaflow", "mfc", "ratio"]

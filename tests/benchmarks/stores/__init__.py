@@ -1,1 +1,1 @@
-"""What reading values from an object store costs."""
+"""Cost of reading values from an object store."""

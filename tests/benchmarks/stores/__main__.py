@@ -1,13 +1,15 @@
-"""Print what reading values from S3 costs: Metaflow, mfc, and obstore alone.
+"""Print the cost of reading values from S3: Metaflow, mfc, and obstore alone.
 
-    MFC_METAFLOW_PYTHON=/path/to/metaflow/python python -m tests.benchmarks.stores [--rows small] [--repeat 3]
+    MFC_METAFLOW_PYTHON=/path/to/metaflow/python python -m tests.benchmarks.stores [--rows small]
+    [--repeat 3]
 
-Every sample is a fresh process with an empty cache, but for the rows that say else; the clients take turns. Metadata are
-local files. Objects are served by nginx, or by any server of S3's protocol at `--endpoint` that has those in `served`
-below the data. Requests and bytes are counted by a relay; times at no added latency are taken without it.
+Every sample is a fresh process with an empty cache, unless its row says otherwise; the clients take turns. Metadata
+are local files. Objects are served by nginx, or by any server of S3's protocol at `--endpoint` that has those in
+`served` below the data. Requests and bytes are counted by a relay; times at no added latency are taken without it.
 
 Caches and files that clients make are in memory where the system has such a place, or in `--scratch`: disks' file
-systems take up to twenty times as long to make a file where many were just removed, which every sample does to the next.
+systems take up to twenty times as long to make a file where many were just removed, which every sample does to the
+next.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ _LONG = 10_000
 
 @dataclass(frozen=True)
 class Ways:
-    """How clients get at the store.
+    """Connections of the clients to the store.
 
     Attributes:
         near: URL of the store itself.
@@ -132,7 +134,7 @@ def _costs(
     ways: Ways,
     options: argparse.Namespace,
 ) -> dict[str, Cost | str]:
-    """Return what an operation costs each client, or why it failed; they take turns."""
+    """Return the cost of an operation for each client, or the reason of its failure; the clients take turns."""
     columns = [name for name in operation.statements if CLIENTS[name] in python]
     costs: dict[str, Cost | str] = {}
     with tempfile.TemporaryDirectory() as caches:
@@ -175,7 +177,7 @@ class _Reading:
     _samples: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
     def take(self, turn: int, latencies: tuple[int, ...]) -> None:
-        """Take one sample at each latency; at first, count what goes over the wire."""
+        """Take one sample at each latency, counting the requests of the first one."""
         if turn == 0:
             if self.cache:
                 self._sample(self.ways.near)
@@ -189,7 +191,7 @@ class _Reading:
                 samples.append(self._sample(self.ways.url(delay)))
 
     def cost(self) -> Cost:
-        """Return what the samples show."""
+        """Return the cost from all samples."""
         figures = {
             name: {delay: median(s[name] for s in found) for delay, found in self._samples.items()}
             for name in ("ms", "cpu_ms", "peak_mb")

@@ -15,7 +15,7 @@ _GZIP = 31
 
 def values(keys: str, bucket: str) -> list[Any]:
     """Return the values of the keys in a file, one a line."""
-    from obstore import get  # it is a part of the work, as other clients' imports are
+    from obstore import get  # part of the work, as other clients' imports are
     from obstore.store import S3Store
 
     options = {"endpoint": os.environ["METAFLOW_S3_ENDPOINT_URL"]}

@@ -1,8 +1,9 @@
 """The results that the benchmark reads: metadata in local files, blobs in a directory that a server of objects serves.
 
-`ValuesFlow`, one run: `small`, 5,000 tasks with an artifact of 300 bytes; `medium`, 200 with one of 1 MB; `large`, one
-with one of 200 MB. Each task has this artifact `x` and one more, the fewest with which Metaflow's `task.data` works on
-local metadata, so that it is values that are read and not listings. None of the values can be compressed.
+`ValuesFlow`, one run: `small`, 5,000 tasks with an artifact of 300 bytes; `medium`, 200 with one of
+1 MB; `large`, one with one of 200 MB. Each task has this artifact `x` and one more, the fewest with
+which Metaflow's `task.data` works on local metadata, so that values are read and not listings. The
+values are incompressible.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from typing import Any
 
 from tests.benchmarks.layout import Datastore, FlowWriter, TaskFacts
 
-#: Change it whenever the generated files change: it makes old directories be written again.
+#: Increment it whenever the generated files change: old directories are then written again.
 VERSION = 2
 FLOW = "ValuesFlow"
 BUCKET, PREFIX = "bucket", "root"
 #: Creation of the run, microseconds since 1970 (2025-06-15).
 RUN_US = 1_750_000_000_000_000
 RUN = str(RUN_US)
-#: Floats that are 300 bytes of pickle, with what is around them.
+#: Floats that make 300 bytes of pickle, with their envelope.
 _FLOATS = 29
 _SEED = 300
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many tasks there are of each step, and the bytes of their values."""
+    """Number of tasks of each step, and the bytes of their values."""
 
     small: int = 5_000
     medium: int = 200
@@ -41,7 +42,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class StoreData:
-    """Where the results are.
+    """The location of the results.
 
     Attributes:
         directory: the parent of `.metaflow`, what `metadata()` takes.
@@ -51,7 +52,7 @@ class StoreData:
 
     @property
     def served(self) -> Path:
-        """What a server of objects serves; the bucket is a directory in it."""
+        """The directory for a server of objects; the bucket is a directory in it."""
         return self.directory / "served"
 
     def keys(self, step: str) -> Path:

@@ -1,4 +1,4 @@
-"""The rows of the table: which values are read, how each client is asked for them, and what must be reached."""
+"""The rows of the table: the values, the way in which each client reads them, and the limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tests.benchmarks.stores.data import BUCKET, FLOW, RUN
 
-#: Columns: the client that the worker makes, and how the table calls this way to ask it.
+#: Columns: the client that the worker makes, and the column's title.
 CLIENTS = {"metaflow": "metaflow", "load": "mfc", "loop": "mfc", "bare": "floor"}
 TITLES = {
     "metaflow": "Metaflow",
@@ -15,7 +15,7 @@ TITLES = {
     "loop": "mfc, loop",
     "bare": "obstore, 32 threads",
 }
-#: Stands for the directory of the data in statements.
+#: Placeholder for the directory of the data in statements.
 DIRECTORY = "DIRECTORY"
 
 _LOAD, _LOOP = "list(load(step, 'x'))", "[task.data.x for task in step]"
@@ -24,7 +24,7 @@ _HASHES = "[hashlib.sha1(value).hexdigest() for value in result]"
 
 @dataclass(frozen=True)
 class Limits:
-    """What `load` must reach, as parts of another client's cost; None where nothing must be."""
+    """Limits for `load`, as parts of another client's cost; None without a limit."""
 
     wall: float | None = None
     cpu: float | None = None
@@ -37,7 +37,7 @@ class Operation:
 
     Attributes:
         name: short, for `--rows`.
-        step: where they are.
+        step: the step with the values.
         statements: by column.
         setup: before the clock, of Metaflow and mfc.
         answer: an expression of `result` whose value must be the same from all.
@@ -56,7 +56,7 @@ class Operation:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def setup_of(self, column: str) -> str:
-        """Return what a column does before the clock."""
+        """Return the setup of a column, which runs before the clock."""
         if column == "bare":
             return "import hashlib\nfrom stores import bare"
         return f"import hashlib\nstep = Step('{FLOW}/{RUN}/{self.step}')\n{self.setup}"

@@ -1,4 +1,4 @@
-"""Turn what was measured at an object store into a table."""
+"""Turn measurements at an object store into a table."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from tests.benchmarks.stores.operations import TITLES, Limits
 
 _MB = 1_000_000
-#: Figures that are told to this many digits of a ratio.
+#: Digits to which ratios are shown.
 _HEAD = ("values", "client", "requests", "MB down", "peak MB")
 _PER_DELAY = ("s", "CPU s", "wall of Metaflow's", "CPU of Metaflow's", "wall of obstore's")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What reading values cost one client.
+    """Cost of reading values for one client.
 
     Attributes:
         down: bytes received, headers included.
         peak_mb: peak memory of the process, imports included.
-        walls: milliseconds, medians, by added latency; `cpus` the time of processors, children's included.
+        walls: milliseconds, medians, by added latency; `cpus` the time of processors, children's
+            included.
         answer: hash of the answer.
     """
 
@@ -34,24 +35,24 @@ class Cost:
 
 @dataclass(frozen=True)
 class Row:
-    """Values, and what each client's way to read them cost; text says why one failed."""
+    """Values, and the cost of reading them in each column; a text gives the reason of a failure."""
 
     title: str
     costs: Mapping[str, Cost | str]
     limits: Limits
 
     def cost(self, column: str) -> Cost | None:
-        """Return what a column cost, None if it was not measured."""
+        """Return the cost of a column, None if it was not measured."""
         found = self.costs.get(column)
         return found if isinstance(found, Cost) else None
 
     def ratio(self, column: str, other: str, delay: int, kind: str = "walls") -> float | None:
-        """Return a column's time as a part of another's, None if it cannot be told."""
+        """Return a column's time as a part of another's, None if one is missing."""
         times = [getattr(cost, kind).get(delay) for cost in map(self.cost, (column, other)) if cost]
         return times[0] / times[1] if len(times) > 1 and all(times) else None
 
     def faults(self, delays: Sequence[int]) -> list[str]:
-        """Return what is not as it must be, empty if all is."""
+        """Return the violations of limits, empty without any."""
         failed = [
             f"{TITLES[name]}: {text}" for name, text in self.costs.items() if type(text) is str
         ]
@@ -72,7 +73,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Single:
-    """One figure, and the most that it may be."""
+    """One figure, and its limit."""
 
     title: str
     value: float
@@ -81,7 +82,7 @@ class Single:
 
     @property
     def text(self) -> str:
-        """What it is, and whether that is as it must be."""
+        """The figure, and whether it keeps its limit."""
         must = ""
         if self.limit is not None:
             right = "as it must be" if self.value <= self.limit else "NOT as it must be"
@@ -90,7 +91,7 @@ class Single:
 
 
 def table(rows: Sequence[Row], delays: Sequence[int], *, markdown: bool = False) -> str:
-    """Return the table, and below it what is not as it must be."""
+    """Return the table, and below it the violations."""
     head = [*_HEAD, *(f"{text}, +{delay} ms" for delay in delays for text in _PER_DELAY)]
     lines = [
         head,

@@ -1,7 +1,7 @@
-"""nginx as an object store: a directory's files, for everybody, as fast as they can be served.
+"""nginx as an object store: a directory's files, readable without credentials, as fast as possible.
 
-Reading from S3 is GET, HEAD and Range; nginx has those, and neither looks at signatures nor costs what an emulator
-does, so that what is measured are the clients.
+Reading from S3 is GET, HEAD and Range; nginx has those, and neither checks signatures nor costs
+what an emulator does, so that the clients are measured.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tests.benchmarks.layout import BLOB_ATTRIBUTES
 
-#: Where Debian puts it, which is on the path of root alone.
+#: Debian's folder for it, which is only on root's path.
 _USUAL = "/usr/sbin"
 _PATIENCE = 30
 _CONFIGURATION = """
@@ -56,7 +56,7 @@ http {{
 
 
 class NoServer(Exception):
-    """There is no nginx, or it does not start; the message says what to do."""
+    """nginx is missing or does not start; the message has the remedy."""
 
 
 @contextlib.contextmanager
@@ -64,7 +64,7 @@ def object_server(served: Path) -> Iterator[str]:
     """Serve a directory until the end of the block; give the URL.
 
     Raises:
-        NoServer: nginx is not installed, or it ended.
+        NoServer: nginx is missing, or it ended.
     """
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:{_USUAL}")
     if program is None:
@@ -79,7 +79,8 @@ def object_server(served: Path) -> Iterator[str]:
         configuration.write_text(_CONFIGURATION.format(attributes=attributes, **settings))
         process = subprocess.Popen(
             [program, "-e", f"{scratch}/start.log", "-p", scratch, "-c", configuration],
-            # nginx takes over sockets as from the nginx before it: nobody else can get the port.
+            # nginx takes over the sockets of its predecessor, so that no other process can get the
+            # port.
             env={**os.environ, "NGINX": f"{listener.fileno()};"},
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
@@ -95,7 +96,7 @@ def object_server(served: Path) -> Iterator[str]:
 
 
 def _user() -> str:
-    """Return the line that makes nginx read files of root; nobody else may say who reads."""
+    """Return the line that lets nginx read root's files; only root may set the user."""
     if os.geteuid():
         return ""
     return f"user {pwd.getpwuid(0).pw_name} {grp.getgrgid(os.getegid()).gr_name};"
@@ -114,5 +115,5 @@ def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
 
 
 def _said(scratch: Path) -> str:
-    """Return what nginx wrote to its logs."""
+    """Return the content of nginx's logs."""
     return " ".join(path.read_text().strip() for path in sorted(scratch.glob("*.log")))

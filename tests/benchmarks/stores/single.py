@@ -1,4 +1,4 @@
-"""What is told in one figure: the first value of a new process, imports of plugins, one blob from the cache."""
+"""Single figures: the first value of a new process, imports of plugins, one blob from the cache."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.benchmarks.stores.report import Single
 PLUGINS = ("mfc_s3", "mfc_gcs", "mfc_azure")
 #: Milliseconds that importing a plugin may take, and microseconds that the cache may add to reading a file.
 _IMPORT_LIMIT, _CACHE_LIMIT = 5, 15
-#: What a new process that reads one value may take of Metaflow's time.
+#: Limit for a new process that reads one value, as a part of Metaflow's time.
 _FIRST_LIMIT = 1 / 4
 _FIRST = (
     "from {client} import Task, metadata, namespace; metadata({directory!r}); namespace(None); "
@@ -60,10 +60,11 @@ print(json.dumps([min(column) / len(wanted) * 1e6 for column in zip(*times)]))
 
 @dataclass(frozen=True)
 class Place:
-    """Who reads what from where.
+    """The interpreters and the data of the measurement.
 
     Attributes:
-        alone: an interpreter with mfc and what a user of S3 needs; Metaflow's has Metaflow and what that needs.
+        alone: an interpreter with mfc and what a user of S3 needs; Metaflow's has Metaflow and what
+            that needs.
     """
 
     python: Mapping[str, str]
@@ -79,7 +80,7 @@ def settings(url: str, cache: str | None = None) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "t",
         "AWS_DEFAULT_REGION": "us-east-1",
         "METAFLOW_S3_ENDPOINT_URL": url,
-        # Neither needs it for what is read here; both have it as they please.
+        # These reads need no credentials; each client gets them as it requires.
         "METAFLOW_CLIENT_CACHE_MAX_SIZE": "100000",
     }
     return found if cache is None else {**found, "METAFLOW_CLIENT_CACHE_PATH": cache}
@@ -110,7 +111,7 @@ def first_value(place: Place, repeat: int) -> Iterator[Single]:
 
 
 def imports(place: Place, repeat: int) -> Iterator[Single]:
-    """Measure what importing each plugin adds to `import mfc`."""
+    """Measure the time that importing each plugin adds to `import mfc`."""
     for module in PLUGINS:
         code = _IMPORT.format(module=module)
         found = [float(_printed(place, code)) for _ in range(4 * repeat + 1)]
@@ -118,7 +119,7 @@ def imports(place: Place, repeat: int) -> Iterator[Single]:
 
 
 def cached_blob(place: Place, repeat: int) -> Iterator[Single]:
-    """Measure what reading a small blob from the cache takes over reading a file."""
+    """Measure the time of reading a small blob from the cache, above that of reading a file."""
     arguments = (str(place.data.directory), f"{FLOW}/{RUN}/small")
     found = [json.loads(_printed(place, _CACHED, *arguments)) for _ in range(repeat)]
     blob, file = (median(column) for column in zip(*found, strict=True))

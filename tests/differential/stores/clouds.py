@@ -1,4 +1,4 @@
-"""The servers that stand for the clouds, and what each client needs to be told of them."""
+"""The servers that stand for the clouds, and each client's settings for them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def google(folder: Path) -> Iterator[Cloud]:
 
 @contextlib.contextmanager
 def azure(folder: Path) -> Iterator[Cloud]:
-    """Run a server of Azure over TLS, for tokens of a managed identity, which Metaflow uses alone."""
+    """Run a server of Azure over TLS, for tokens of a managed identity, the only kind that Metaflow uses."""
     certificate, key = identity.certificate(folder)
     usual = ssl.get_default_verify_paths().cafile
     trusted = folder / "trusted.pem"

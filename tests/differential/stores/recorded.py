@@ -31,7 +31,7 @@ class Recorded:
         return environment(self.folder, self.cloud)
 
     def answers(self, client: str, python: str, questions: str, place: Path) -> dict[str, Answer]:
-        """Return what one client answers, in a process of its own; labels stand for ids."""
+        """Return the answers of one client, in a process of its own; labels stand for ids."""
         out = place / f"{client}-{questions}.json"
         arguments = [client, str(self.folder), questions, str(out)]
         done(python, "-m", "differential.walk", *arguments, env=self.environment(), cwd=place)
@@ -85,7 +85,7 @@ def environment(folder: Path, cloud: Cloud) -> dict[str, str]:
 
 
 def done(*command: str, env: Mapping[str, str], cwd: Path, fails: bool = False) -> str:
-    """Run a command to its end, and return what it printed."""
+    """Run a command to its end, and return its output."""
     result = subprocess.run(
         command,
         env=dict(env),

@@ -1,4 +1,4 @@
-"""Metaflow writes to S3, Google Cloud Storage and Azure; what its client reads there, mfc reads as well."""
+"""Metaflow writes to S3, Google Cloud Storage and Azure; mfc reads there the same as its client."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.differential.stores.clouds import CLOUDS
 from tests.differential.stores.recorded import Recorded, done, record
 from tests.servers import objects
 
-#: prints where Metaflow keeps the cards of a task, and what is in them
+#: prints the paths of a task's cards, and their content
 CARDS = """
 import hashlib, json, sys
 from metaflow import Step, metadata, namespace
@@ -26,7 +26,7 @@ metadata(sys.argv[1])
 cards = get_cards(next(iter(Step(sys.argv[2]))))
 print(json.dumps({card.path: hashlib.sha256(card.get().encode()).hexdigest() for card in cards}))
 """
-#: prints what is in files of a datastore, by the plugin that serves its type
+#: prints the content of files in a datastore, by the plugin for its type
 READ = """
 import hashlib, json, sys
 from mfc._plugins._asking import Plugins
@@ -40,7 +40,7 @@ print(json.dumps({path: content.hexdigest() for path, content in found.items()})
 
 @pytest.mark.parametrize("name", CLOUDS)
 def test_mfc_reads_what_metaflow_reads(name: str, tmp_path: Path) -> None:
-    """One test for each cloud, for its server and its recording live as long as the test."""
+    """One test per cloud, because its server and its recording live as long as the test."""
     python = os.environ.get("MFC_METAFLOW_PYTHON")
     if not python:
         pytest.skip("MFC_METAFLOW_PYTHON names no interpreter with Metaflow; `make test` sets it")
@@ -52,7 +52,7 @@ def test_mfc_reads_what_metaflow_reads(name: str, tmp_path: Path) -> None:
     with CLOUDS[name](folders[0]) as cloud:
         recorded = record(folders[1], cloud, python)
         mfc = compared(recorded, "objects", python, folders[2])
-        # What neither could read would be equal, too.
+        # Values that are unreadable for both clients would be equal as well.
         values = {key.rpartition("/")[2]: answer for key, answer in mfc.items()}
         assert values["text.data"] == "naïve ☃"
         assert values["text_file.data"].startswith("first")
@@ -74,7 +74,7 @@ def compared(recorded: Recorded, questions: str, python: str, place: Path) -> di
 
 
 def meant(questions: str) -> list[Difference]:
-    """Return the differences that are known of local results; one flow does not show them all."""
+    """Return the known differences of local results; one flow does not show them all."""
     return [
         dataclasses.replace(
             entry,

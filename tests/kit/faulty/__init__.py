@@ -1,1 +1,1 @@
-"""The measure of the kit: right plugins, faulty ones made from them, and how many are caught."""
+"""A test of the kit: right plugins, faulty ones made from them, and the share that is caught."""

@@ -1,4 +1,4 @@
-"""Right filesystems, over an object store and over a folder, and ones that are wrong in one way."""
+"""Right filesystems, over an object store and over a folder, and ones with one fault each."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Folders:
     def put(self, path, content):
         file = Path(self.root, path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        # As a careful writer does: whoever reads has the old file or the new one.
+        # Written atomically: a reader gets the old file or the new one.
         beside = file.parent / f".{file.name[:20]}.new"
         beside.write_bytes(content)
         beside.replace(file)
@@ -246,7 +246,7 @@ class RangesKept(Bucket):
 
 
 class WholeFilesKeptBySize(Bucket):
-    """Kept as long as the size is the same."""
+    """Files are cached as long as their size is the same."""
 
     def cat_file(self, path, start=None, end=None):
         size = self.size(path) if self.store.head(path) is not None else None
@@ -326,7 +326,7 @@ class NotFoundIsKeyError(Bucket):
 
 
 class FirstMegabytes(Bucket):
-    """A reply is read in one go, of which there is a limit."""
+    """A reply is read in one go, up to a limit."""
 
     def open(self, path, mode="rb"):
         return io.BytesIO(super().cat_file(path)[: 5 << 20])
@@ -373,7 +373,7 @@ class AsyncMethods(Bucket):
 
 
 class Buffered(Bucket):
-    """`bytearray`, as it was read into one."""
+    """Returns the `bytearray` of its buffer."""
 
     def cat_file(self, path, start=None, end=None):
         return bytearray(super().cat_file(path, start, end))
@@ -410,7 +410,7 @@ class LeavesOpen(Folder):
 
 
 class LeavesOpenOnErrors(Folder):
-    """Opens its log first, and closes it when all went well."""
+    """Opens its log first, and closes it only after success."""
 
     kept: list = []
 
@@ -424,7 +424,7 @@ class LeavesOpenOnErrors(Folder):
 
 
 class CopiesStay(Folder):
-    """Opens a copy, which nobody deletes."""
+    """Opens a copy, which is never deleted."""
 
     def open(self, path, mode="rb"):
         handle, name = tempfile.mkstemp()
@@ -464,7 +464,7 @@ class FailureIsMissing(Folder):
 
 
 class ShortReads(Folder):
-    """`read` of an unbuffered file may give less than was asked for."""
+    """`read` of an unbuffered file may give fewer bytes than requested."""
 
     def cat_file(self, path, start=None, end=None):
         found = super().cat_file(path, start, end)

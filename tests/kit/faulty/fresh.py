@@ -1,4 +1,4 @@
-"""Faulty plugins written after the clauses, of kinds that none of the others has."""
+"""Faulty plugins written after the clauses, with faults of new kinds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LimitIsAPage(Sql):
 
 
 class TimesPutInOrder(Sql):
-    """Whoever asks from late to early means it the other way."""
+    """Swaps a time window that goes from late to early."""
 
     def children(self, path, query):
         if query.since is not None and query.until is not None and query.since > query.until:
@@ -100,7 +100,7 @@ class NoSystemTagsForChange(Sql):
 
 
 class SameTagsAreRefused(Sql):
-    """Nothing to do is an error."""
+    """A change without effect is an error."""
 
     def changed(self, connection, run, change):
         def checked(tags, system):
@@ -123,7 +123,7 @@ class RetagGivesAList(Sql):
 
 
 class LaterAttemptsAreTheLast(Sql):
-    """An attempt that there is not is the last that there is."""
+    """A missing attempt is taken for the last one."""
 
     def artifacts(self, path, names=None, attempt=None):
         found = list(super().artifacts(path, names, attempt))
@@ -146,7 +146,7 @@ class NamesTwiceAreTwo(Sql):
 
 
 class LockStaysWithListings(Sql):
-    """A listing that is left never gives its lock back."""
+    """An abandoned listing never releases its lock."""
 
     def __init__(self, *given):
         super().__init__(*given)
@@ -192,7 +192,7 @@ class RecentOfTheLastAttempt(Sql):
 
 
 class AddressGrows(Sql):
-    """The address tells how often tags were changed."""
+    """The address contains the number of tag changes."""
 
     def retag(self, run, change):
         try:
@@ -202,7 +202,7 @@ class AddressGrows(Sql):
 
 
 class DefaultsToYesterday(Sql):
-    """Without `since` a listing goes back a while, which is enough for most."""
+    """Without `since` a listing goes back a limited time."""
 
     def children(self, path, query):
         if path.level is Level.FLOW and query.since is None:
@@ -227,7 +227,7 @@ class OpenRangesAreShort(files.Bucket):
 
 
 class OpensWhatIsNotThere(files.Bucket):
-    """That a file is missing is told when it is read."""
+    """A missing file is reported only when it is read."""
 
     def open(self, path, mode="rb"):
         try:
@@ -303,7 +303,7 @@ class ReasonIsAWord(others.Policy):
 
 
 class SeesWhatItSaw(others.Policy):
-    """Once a run was seen in one namespace, it is in all."""
+    """A run once seen in one namespace is seen in all."""
 
     def sees(self, namespace, record):
         if super().sees(namespace, record):
@@ -338,7 +338,7 @@ TRIGGERS = {
 
 
 class NeedsAName(others.FileDecoder):
-    """Files have names, it thinks."""
+    """Assumes that every file has a name."""
 
     def decode_file(self, file, artifact, trust):
         assert file.name
@@ -346,7 +346,7 @@ class NeedsAName(others.FileDecoder):
 
 
 class MapsTheFile(others.FileDecoder):
-    """Files have numbers, it thinks."""
+    """Assumes that every file has a number."""
 
     def decode_file(self, file, artifact, trust):
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
@@ -359,7 +359,7 @@ class ErrorsWithoutAPath(others.Decoder):
 
 
 class NothingIsTrustedAtPlain(others.Decoder):
-    """Knows three levels of trust."""
+    """Knows only three levels of trust."""
 
     def decode(self, blob, artifact, trust):
         if {"none": False, "safe": True, "full": True}[trust.level]:

@@ -32,11 +32,11 @@ from mfc_testing.decoder import equal_values
 from . import files, fresh, operators, others, sql_faults, unusual
 from .sql import Database, Sql
 
-#: One faulty plugin: the class of the kit, and what makes its fixtures in a directory.
+#: One faulty plugin: the class of the kit, and the function that makes its fixtures in a directory.
 Case = tuple[type[ContractTests], Callable[[Path], dict[str, Callable[[], Any]]]]
 #: Seconds that one plugin may take.
 PATIENCE = 90
-#: Clauses that take long, asked last.
+#: Clauses to run first, which find most, and slow ones to run last.
 EARLY = ("siblings", "record", "query-", "values", "times-exact", "moving", "failures", "file-si")
 LATE = ("random-histories", "retag-processes", "module-light")
 
@@ -140,7 +140,7 @@ RIGHT |= {f"right {kind.__name__}": decoder(kind) for kind in unusual.DECODERS}
 
 
 def broken(case: Case, *, everything: bool = False, only: str = "") -> Iterator[ClauseBroken]:
-    """Yield what the kit finds in a plugin: the first thing, or everything; or of one clause only."""
+    """Yield the failures of a plugin: the first, or all; or those of one clause only."""
     tests, fixtures = case
     with tempfile.TemporaryDirectory(dir=_memory()) as directory:
         given = fixtures(Path(directory))
@@ -162,7 +162,7 @@ def broken(case: Case, *, everything: bool = False, only: str = "") -> Iterator[
 
 
 def _turn(item: tuple[str, object]) -> tuple[bool, bool]:
-    """Have what finds much come first, and what takes long last."""
+    """Sort clauses: those that find much first, slow ones last."""
     name = item[0]
     return name in LATE, not name.startswith(EARLY)
 

@@ -1,4 +1,4 @@
-"""Faulty providers made from a right one by operators: the same mistake at each place it can be."""
+"""Faulty providers made from a right one by operators: the same mistake at each possible place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIELDS = {
 
 
 def listed(method: str, change: Callable[[list[Any]], list[Any]]) -> Callable[[type], type]:
-    """Return an operator that changes what a listing gives."""
+    """Return an operator that changes the records of a listing."""
 
     def operator(right: type) -> type:
         def call(self: Any, *given: Any, **named: Any) -> Iterator[Any]:
@@ -70,7 +70,7 @@ def asked(part: str, change: Callable[[Any], Any]) -> Callable[[type], type]:
 
 
 def kept(method: str, *, empty: bool) -> Callable[[type], type]:
-    """Return an operator that keeps answers: all, or those that there is nothing."""
+    """Return an operator that keeps answers: all, or only the empty ones."""
 
     def operator(right: type) -> type:
         def call(self: Any, *given: Any) -> Any:
@@ -123,7 +123,7 @@ def waiting(method: str) -> Callable[[type], type]:
 
 
 def elsewhere(method: str) -> Callable[[type], type]:
-    """Return an operator that takes a path for the first that begins so."""
+    """Return an operator that takes a path for the first that begins like it."""
 
     def operator(right: type) -> type:
         def call(self: Any, path: Pathspec, *given: Any, **named: Any) -> Any:
@@ -146,7 +146,7 @@ def elsewhere(method: str) -> Callable[[type], type]:
 
 
 def attempts(change: Callable[[Any], Any]) -> Callable[[type], type]:
-    """Return an operator that asks for another attempt."""
+    """Return an operator that queries another attempt."""
 
     def operator(right: type) -> type:
         def artifacts(self: Any, path: Pathspec, names: Any = None, attempt: Any = None) -> Any:
@@ -185,7 +185,7 @@ TEXT_CHANGES: dict[str, Callable[[str], Any]] = {
 
 
 def made() -> dict[str, Callable[[type], type]]:
-    """Return all operators, by what they do."""
+    """Return all operators, by their effect."""
     return {**_of_methods(), **_of_fields(), **_of_queries()}
 
 
@@ -236,7 +236,7 @@ def _of_queries() -> dict[str, Callable[[type], type]]:
     return found
 
 
-#: What changes nothing that the contract speaks of, and why.
+#: Operators without an effect on the contract, with the reason.
 EQUIVALENT = {
     ("recent", "backwards"): "the contract names no order across tasks",
     ("recent", "only 1000"): "no kit makes a run with a thousand fields; bulk-many has the like",

@@ -1,4 +1,4 @@
-"""Policies, trigger decoders and artifact decoders: right ones, and ones wrong in one way each."""
+"""Policies, trigger decoders and artifact decoders: right ones, and ones with one fault each."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LOCKED = [("user:bob", BOBS)]
 
 
 class Policy:
-    """A namespace is a tag; who is not ada may not change tags of others."""
+    """A namespace is a tag; only ada may change other users' tags."""
 
     def __init__(self):
         self.kept = {}
@@ -137,7 +137,7 @@ class RequiresTooMuch(Policy):
 
 
 class RequiresWithoutReason(Policy):
-    """Requires what it does not ask for itself."""
+    """Requires a tag that it does not check itself."""
 
     def sees(self, namespace, record):
         return super().sees(namespace, record) or (
@@ -175,7 +175,7 @@ class MayRetagNeedsANamespace(Policy):
 
 
 class ExactRecordsOnly(Policy):
-    """Takes other classes of records for nothing."""
+    """Ignores records of derived classes."""
 
     def sees(self, namespace, record):
         return (type(record) is Record and super().sees(namespace, record)) or (
@@ -457,7 +457,7 @@ class TrailingBytesIgnored(Decoder):
 
 
 class SpoiltByDamage(Decoder):
-    """Its parser stays in the middle of what it could not parse."""
+    """Its parser stays in the middle of the part that it could not parse."""
 
     def decode(self, blob, artifact, trust):
         if self.kept.get("broken"):
@@ -616,7 +616,7 @@ class NeedsAnEncoding(Decoder):
 
 
 class TruncatedIsHalf(Decoder):
-    """What was cut short is read as far as it goes."""
+    """Truncated bytes are read as far as they go."""
 
     def body(self, blob, artifact):
         if (
@@ -642,7 +642,7 @@ def decoding(decoder, wanted=None, encoding="kit-json"):
     return SimpleNamespace(mfc_artifact_decoder=hookimpl(mfc_artifact_decoder), __name__="kitjson")
 
 
-#: Hooks that answer for too much.
+#: Hooks that answer for other plugins' cases.
 CLAIMS = {
     "begins": lambda encoding: encoding.startswith("kit-json"),
     "any case": lambda encoding: encoding.lower() == "kit-json",

@@ -1,4 +1,4 @@
-"""A right provider over a SQL database, written as a stranger would, of which faulty ones are made."""
+"""A right provider over a SQL database, as an outsider would write it; the base of faulty ones."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Database:
 
 
 class Sql:
-    """Asks the database for everything, page by page; each call has a connection of its own."""
+    """Queries the database for everything, page by page; each call has a connection of its own."""
 
     capabilities = FULL
     PAGE = 100
@@ -103,7 +103,7 @@ class Sql:
         try:
             "".join(str(value) for value in given).encode()
         except UnicodeEncodeError:
-            return []  # what is no Unicode is not there
+            return []  # invalid Unicode is not in the database
         with self.connected() as connection:
             self.meter.add(reads=1)
             return connection.execute(statement, given).fetchall()

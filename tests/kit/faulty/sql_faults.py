@@ -1,4 +1,4 @@
-"""Providers over a SQL database that are wrong in one way each."""
+"""Providers over a SQL database with one fault each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["FAULTY"]
 
 
 class ChildrenByPrefix(Sql):
-    """`like 'Kit/1%'` has the children of Kit/10, too."""
+    """`like 'Kit/1%'` also has the children of Kit/10."""
 
     def children(self, path, query):
         conditions = [("o.path like ? and o.level = ?", (f"{path}%", path.level + 1))]
@@ -90,7 +90,7 @@ class RetagByPrefix(Sql):
 
 
 class RetagByRunId(Sql):
-    """Other flows have runs of that id, too."""
+    """Other flows may also have runs of that id."""
 
     def write(self, connection, run, tags):
         connection.execute(
@@ -133,7 +133,7 @@ class ArtifactsByTaskId(Sql):
 
 
 class AnyCase(Sql):
-    """`collate nocase`, as many databases compare text unless told otherwise."""
+    """`collate nocase`: many databases compare text that way by default."""
 
     SCHEMA = SCHEMA.replace("parent text", "parent text collate nocase")
 
@@ -311,7 +311,7 @@ class ErrorsOfTheDatabaseLeave(Sql):
 
 
 class ConnectionIsLostOnErrors(Sql):
-    """Closes only what went well."""
+    """Closes its connection only after success."""
 
     kept: list = []
 
@@ -412,7 +412,7 @@ class OnlySuccessfulAttempts(Sql):
 
 
 class MissingOnesFromEarlier(Sql):
-    """What the last attempt did not write comes from the one before."""
+    """Artifacts that the last attempt did not write come from the one before."""
 
     def artifacts(self, path, names=None, attempt=None):
         found = list(super().artifacts(path, names, attempt))
@@ -457,7 +457,7 @@ class ValuesComposed(Sql):
 
 
 class ValuesDecodedTwice(Sql):
-    """Text that looks as JSON becomes what it looks as."""
+    """Text that resembles JSON is decoded."""
 
     def value(self, text):
         found = super().value(text)
@@ -576,7 +576,7 @@ class LimitCountsJoinedRows(Sql):
 
 
 class FlowsOfRuns(Sql):
-    """Flows are those of which there are runs."""
+    """Flows are listed only if they have runs."""
 
     def children(self, path, query):
         found = super().children(path, query)
@@ -635,7 +635,7 @@ class RetagLosesTheLastWriter(Sql):
 
 
 class RetagKeepsTheTransaction(Sql):
-    """On a refusal the transaction stays, on a connection that is kept."""
+    """On a refusal the transaction stays open, on a connection that is kept."""
 
     def __init__(self, *given):
         super().__init__(*given)
@@ -683,7 +683,7 @@ class RetagOnlyAdds(Sql):
 
 
 class RetagKnowsEditsOnly(Sql):
-    """Reads what a `TagEdit` says; forgets what it removes."""
+    """Applies a `TagEdit`, but forgets its removals."""
 
     def retag(self, run, change):
         add = getattr(change, "add", None)
@@ -693,7 +693,7 @@ class RetagKnowsEditsOnly(Sql):
 
 
 class RetagKnowsNoRules(Sql):
-    """Applies an edit itself, past its rules: a system tag that is to go, too many tags."""
+    """Applies an edit itself, without its rules: removal of a system tag, too many tags."""
 
     def retag(self, run, change):
         if not hasattr(change, "add"):
@@ -702,7 +702,7 @@ class RetagKnowsNoRules(Sql):
 
 
 class RetagNeedsNoRun(Sql):
-    """A step has tags, too: those of its run. So it can be tagged."""
+    """A step also has tags: those of its run. So it can be tagged."""
 
     def write(self, connection, run, tags):
         super().write(connection, run, tags)
@@ -751,7 +751,7 @@ class TimesAreFloats(Sql):
 
 
 class OneConnection(Sql):
-    """One connection for all threads, as nobody told it otherwise."""
+    """One connection for all threads, as by default."""
 
     def __init__(self, *given):
         super().__init__(*given)
@@ -798,7 +798,7 @@ class ListingsKeptForASecond(Sql):
 
 
 class MetadataKept(Sql):
-    """What a task noted does not change, it thinks."""
+    """Assumes that metadata of a task never changes."""
 
     def metadata(self, path, names=None):
         key = (self.file, path, names and tuple(sorted(names)))
@@ -846,7 +846,7 @@ class TemporaryFilesStay(Sql):
 
 
 class MemoryOfTheFirst(Sql):
-    """Records are made once: who changes nothing, sees nothing new."""
+    """Records are made once: later changes stay invisible."""
 
     def get(self, path, attempt=None):
         if path.level is Level.ARTIFACT:
@@ -863,7 +863,7 @@ class MemoryOfTheFirst(Sql):
 
 
 class StatusTooLittle(Sql):
-    """Partial, it says; but a run whose end is retried is not among the completed."""
+    """Declared partial; but a run whose end is retried is missing among the completed."""
 
     capabilities = attrs.evolve(FULL, status=Support.PARTIAL)
 

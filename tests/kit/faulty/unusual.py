@@ -1,4 +1,4 @@
-"""Right plugins that do it otherwise than most: the kit must find nothing wrong with them."""
+"""Right plugins with unusual implementations: the kit must find them right."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .sql import FULL, SCHEMA, Sql, matches
 
 
 class FoundLater(Sql):
-    """Listings give names; the rest of a record is found when it is asked for."""
+    """Listings give names; the rest of a record is loaded on first use."""
 
     def pages(self, where, given, limit):
         for record in super().pages(where, given, limit):
@@ -52,7 +52,7 @@ class FoundLater(Sql):
 
 
 class ComparesAndSwaps(Sql):
-    """Writes only where nobody wrote since it read, and else begins anew."""
+    """Writes only if the record is unchanged since it was read, and otherwise starts again."""
 
     def changed(self, connection, run, change):
         while True:
@@ -72,7 +72,7 @@ class ComparesAndSwaps(Sql):
 
 
 class GivesUpRaces(Sql):
-    """Tries twice, and then says that others won."""
+    """Tries twice, and then reports that other writers won."""
 
     def changed(self, connection, run, change):
         for _ in range(2):
@@ -111,7 +111,7 @@ class ConnectionPerThread(Sql):
 
 
 class Pool(Sql):
-    """Lends connections, of which it keeps a few."""
+    """Lends connections from a pool."""
 
     def __init__(self, *given):
         super().__init__(*given)
@@ -172,7 +172,7 @@ class WriteAhead(Sql):
 
 
 class Threads(Sql):
-    """Asks in threads of its own."""
+    """Sends its queries in threads of its own."""
 
     def rows(self, statement, *given):
         with ThreadPoolExecutor(1) as pool:
@@ -188,7 +188,7 @@ class SmallPages(Sql):
 
 
 class OneByOne(Sql):
-    """Reports before and after, and holds a lock of its own while it does."""
+    """Reports before and after, holding a lock of its own."""
 
     def __init__(self, *given):
         super().__init__(*given)
@@ -231,7 +231,7 @@ class NoMoreThanMust(Sql):
 
 
 class KnowsStatus(Sql):
-    """Tells the status as the client does, by asking itself."""
+    """Answers the status by using the client itself."""
 
     capabilities = attrs.evolve(FULL, status=Support.FULL)
 
@@ -248,7 +248,7 @@ class KnowsStatus(Sql):
 
 
 class Remembers(Sql):
-    """Keeps what it read for as long as the database has not changed."""
+    """Caches its answers as long as the database is unchanged."""
 
     def __init__(self, *given):
         super().__init__(*given)
@@ -260,7 +260,7 @@ class Remembers(Sql):
             key = statement, given, found.st_mtime_ns, found.st_size
             journal = os.path.exists(f"{self.file}-journal")
             age = time.time_ns() - found.st_mtime_ns
-            # What was just written may be written again within one tick of the clock.
+            # A file may be written twice within one tick of the clock.
             if not journal and age > 10**9:
                 with self.lock:
                     if key in self.kept:
@@ -274,7 +274,7 @@ class Remembers(Sql):
 
 
 class Renamed(Sql):
-    """Carries more than the contract asks for."""
+    """Has more attributes than the contract requires."""
 
     name = "renamed"
     patience = 5.0
@@ -287,7 +287,7 @@ class Renamed(Sql):
 
 
 def some(seed):
-    """Return a provider with capabilities by chance, which it keeps to the letter."""
+    """Return a provider with random capabilities, which it implements to the letter."""
     chance = random.Random(seed)
     levels = list(Support)
     chosen = {part: chance.choice(levels) for part in PARTS if part not in ("status", "limit")}
@@ -305,7 +305,7 @@ def some(seed):
             asked = query.parts() & useful
             found = super().children(path, query.only(asked - {"limit"}))
             if asked - exact and not query.parts() & {"limit"}:
-                # Partly: some that do not match are among them.
+                # Partly: the answer includes some records that do not match.
                 right = {record.path for record in found}
                 found = (
                     record
@@ -351,7 +351,7 @@ class Mapped(files.Folder):
 
 
 class Spooled(files.Bucket):
-    """Opens a copy that is gone when it is closed."""
+    """Opens a copy that disappears when it is closed."""
 
     def open(self, path, mode="rb"):
         content = self.cat_file(path)

@@ -24,7 +24,7 @@ class BesideFlow(FlowSpec):
         if self.input == 1 and current.retry_count == 0:
             raise ValueError("not at once")
         if self.input == 2 and current.retry_count == 0 and os.environ.get("DIE"):
-            os._exit(7)  # leaves no mark of its end
+            os._exit(7)  # its end leaves no mark
         self.next(self.join)
 
     @step

@@ -1,4 +1,4 @@
-"""From CloudEvents in JSON to the events of the contract."""
+"""CloudEvents in JSON as events of the contract."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from cloudevents.core.v1.event import CloudEvent
 from mfc.errors import warn
 from mfc.hookspecs import Event
 
-#: Attributes that the library would make up for an event that has none.
+#: Attributes that the library invents if they are missing.
 _NOT_TO_BE_INVENTED = ("id", "specversion")
-#: What an event carries; nothing here looks at it, and it may be large or badly encoded.
+#: An event's payload; it is ignored, and may be large or badly encoded.
 _PAYLOAD = ("data", "data_base64")
 
 
 def events(noted: Mapping[str, Any]) -> list[Event]:
-    """Return the events in metadata fields; one that was delivered twice is returned once.
+    """Return the events in metadata fields; an event that was delivered twice is returned once.
 
     Args:
-        noted: field → an event or a list of events, as JSON text or decoded. What is none is
-            left out with a warning.
+        noted: field → an event or a list of events, as JSON text or decoded. Invalid ones are left
+            out with a warning.
 
     Source:
-        CloudEvents 1.0.2: structured JSON format and JSON batch format; `source` and `id`
-        together tell an event from others.
+        CloudEvents 1.0.2: structured JSON format and JSON batch format; `source` and `id` together
+        identify an event.
     """
     found: dict[tuple[str, str], Event] = {}
     for field, value in noted.items():
@@ -39,7 +39,7 @@ def events(noted: Mapping[str, Any]) -> list[Event]:
 
 
 def _entries(field: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what may be events, each with where it is."""
+    """Yield candidates for events, each with its position."""
     try:
         decoded = json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError) as cause:
@@ -52,7 +52,7 @@ def _entries(field: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _event(place: str, entry: Any) -> Event | None:
-    """Return the event that decoded JSON describes; None, with a warning, if it is none."""
+    """Return the event in decoded JSON; None, with a warning, if it is invalid."""
     try:
         event = _read(entry)
         return Event(event.get_type(), event.get_id(), _seconds(event, entry), "event")
@@ -62,11 +62,11 @@ def _event(place: str, entry: Any) -> Event | None:
 
 
 def _read(entry: Any) -> CloudEvent:
-    """Return the event that decoded JSON describes, checked by the library.
+    """Return the event in decoded JSON, checked by the library.
 
     Raises:
-        BaseCloudEventException: an attribute is missing or not what the specification says.
-        ValueError: it is no JSON object, lacks what tells it from others, or its time is none.
+        BaseCloudEventException: an attribute is missing or violates the specification.
+        ValueError: the value is not a JSON object, lacks its identity, or has an invalid time.
     """
     if not isinstance(entry, dict):
         raise ValueError(f"expected a JSON object, found {type(entry).__name__}")  # noqa: TRY004 - data, not an argument
@@ -77,13 +77,13 @@ def _read(entry: Any) -> CloudEvent:
     try:
         event = JSONFormat().read(CloudEvent, json.dumps(attributes))
     except (TypeError, ValueError) as cause:
-        raise ValueError(f"its time {entry.get('time')!r} is none ({cause})") from cause
-    assert isinstance(event, CloudEvent)  # noqa: S101 - that is what the factory makes
+        raise ValueError(f"its time {entry.get('time')!r} is invalid ({cause})") from cause
+    assert isinstance(event, CloudEvent)  # noqa: S101 - the factory returns this type
     return event
 
 
 def _seconds(event: CloudEvent, entry: Mapping[str, Any]) -> float | None:
-    """Return when it happened; where nothing was noted, the library says now, which it was not."""
+    """Return the time of an event; for a missing time the library gives the current one."""
     moment = event.get_time()
     return moment.timestamp() if moment is not None and "time" in entry else None
 

@@ -12,7 +12,7 @@ from mfc.hookspecs import Capabilities, Meter, TagChange, hookimpl
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record
 from mfc.query import Query
 
-#: The version of the plugin contract that this is written for.
+#: Version of the plugin contract that this plugin implements.
 MFC_CONTRACT = 1
 _NAMES = ("flow_id", "run_number", "step_name", "task_id", "name")
 Names = Collection[str] | None
@@ -20,7 +20,7 @@ Names = Collection[str] | None
 
 @hookimpl
 def mfc_metadata_provider(address: str, meter: Meter) -> ExampleProvider | None:
-    """Answer for `example@DIR`."""
+    """Return the provider for `example@DIR`."""
     kind, _, directory = address.partition("@")
     if kind != "example":
         return None
@@ -31,16 +31,16 @@ def mfc_metadata_provider(address: str, meter: Meter) -> ExampleProvider | None:
 
 @hookimpl
 def mfc_filesystem(ds_type: str) -> Any:
-    """Answer for `example`: plain files, as Metaflow lays them out."""
-    import fsspec  # only for who reads values with this plugin
+    """Return the filesystem for `example`: plain files, as Metaflow lays them out."""
+    import fsspec  # only readers of values need it
 
     return fsspec.filesystem("file") if ds_type == "example" else None
 
 
 class ExampleProvider:
-    """The records of one directory, which others may write to meanwhile."""
+    """The records of one directory, to which other processes may write meanwhile."""
 
-    #: All parts of a query are left to the client; tags cannot be changed.
+    #: All parts of a query are left to the client, and tags cannot be changed.
     capabilities = Capabilities()
 
     def __init__(self, directory: str, meter: Meter) -> None:
@@ -76,7 +76,7 @@ class ExampleProvider:
         raise MetaflowTaggingError(f"{self.address} is read only")
 
     def _objects(self) -> Iterator[Record]:
-        """Yield flows, runs, steps and tasks; the last line on each counts."""
+        """Yield flows, runs, steps and tasks; of several lines on one object the last counts."""
         objects = dict(self._lines("Record"))
         for path, found in objects.items():
             run = Record.of_json(path, objects.get(path.up(Level.RUN), found))

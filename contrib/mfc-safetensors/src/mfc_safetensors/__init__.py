@@ -10,7 +10,7 @@ from mfc.hookspecs import hookimpl
 if TYPE_CHECKING:
     from mfc_safetensors._decoder import TensorsDecoder
 
-#: The version of the plugin contract that this is written for.
+#: Version of the plugin contract that this plugin implements.
 MFC_CONTRACT = 1
 #: The encoding that the writing serializer names, in `SerializationMetadata.encoding`.
 ENCODING = "safetensors"
@@ -18,7 +18,10 @@ ENCODING = "safetensors"
 
 @hookimpl
 def mfc_artifact_decoder(encoding: str, info: Mapping[str, Any]) -> TensorsDecoder | None:
-    """Answer for `safetensors`; the writer may note the order of names, which the format loses."""
+    """Return the decoder for `safetensors`; the writer may note the names' order.
+
+    The format itself loses the order.
+    """
     if encoding != ENCODING:
         return None
     from mfc_safetensors._decoder import TensorsDecoder  # only clients that read tensors need it

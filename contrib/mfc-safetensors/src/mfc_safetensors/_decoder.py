@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class TensorsDecoder:
-    """Reads a dictionary of arrays. No value of this format can run code, whoever wrote it."""
+    """Reads a dictionary of arrays. Values of this format never run code, whatever their source."""
 
-    #: Names in the order of the dictionary that was written; None where it was not noted.
+    #: Names in the order of the written dictionary; None where the writer did not note it.
     _names: tuple[str, ...] | None = None
 
     @classmethod
     def of_note(cls, note: object) -> TensorsDecoder:
-        """Return the decoder for what a writer left as `serializer_info`.
+        """Return the decoder for a writer's `serializer_info`.
 
         Args:
-            note: a mapping, perhaps with a list `names`. Anything else says nothing.
+            note: a mapping, perhaps with a list `names`. Anything else is ignored.
         """
         names = note.get("names") if isinstance(note, dict) else None
         return cls(tuple(map(str, names)) if isinstance(names, list) else None)
@@ -38,18 +38,18 @@ class TensorsDecoder:
 
         Raises:
             UntrustedValue: `trust` loads no values at all.
-            UndecodableArtifact: the bytes are no safetensors, hold a type that numpy lacks, or
+            UndecodableArtifact: the bytes are not safetensors, hold a type that numpy lacks, or
                 other names than the writer noted.
         """
         subject, location = str(artifact.path), artifact.store
         trust.require_any(subject, location)
-        from safetensors import SafetensorError  # numpy's import time, for values alone
+        from safetensors import SafetensorError  # numpy's import time, only for values
         from safetensors.numpy import load
 
         try:
             arrays = load(blob)
         except SafetensorError as cause:
-            raise UndecodableArtifact(subject, location, f"no safetensors: {cause}") from cause
+            raise UndecodableArtifact(subject, location, f"not safetensors: {cause}") from cause
         except KeyError as cause:
             reason = f"its type {cause} has no equivalent in numpy; .raw gives the bytes"
             raise UndecodableArtifact(subject, location, reason) from cause

@@ -1,4 +1,4 @@
-"""Print what Metaflow's own client answers about a run, as JSON; Metaflow's Python runs this."""
+"""Print the answers of Metaflow's own client about a run, as JSON; Metaflow's Python runs this."""
 
 import json
 import sys

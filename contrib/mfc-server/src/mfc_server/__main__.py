@@ -18,12 +18,12 @@ from mfc_server._database import Database, DatabaseUnusable
 from mfc_server._limits import USUAL_SECONDS
 from mfc_server._redaction import without_password
 
-#: The setting that names the database, and the one that holds the key.
+#: The settings that name the database and the key.
 DB_VARIABLE, KEY_VARIABLE = "MFC_SERVER_DB", "MFC_SERVER_API_KEY"
 USUAL_DB, USUAL_PORT = "sqlite:///metaflow.db", 8080
-#: Seconds at most between two threads' turns: a busy one lets the others answer.
+#: Longest turn of a thread in seconds: a busy one lets the others answer.
 SWITCH = 0.001
-#: A path, as it stands in front of others.
+#: A path in front of others.
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
-            # It may repeat any argument, a database's URL among them.
+            # The message may repeat any argument, including a database's URL.
             for text in given:
                 for spelt in (text, repr(text)):
                     message = message.replace(spelt, without_password(spelt))
@@ -99,7 +99,8 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         "import", help="load the metadata of a .metaflow directory, or of any address mfc reads"
     )
     load.add_argument("source", help="directory, or an address such as service@http://…")
-    # Before or after the command's name; without, it is what the part before said.
+    # These options may be given before or after the command's name; without a default, the second
+    # parser keeps the first one's values.
     _database_option(load, argparse.SUPPRESS)
     move = commands.add_parser("copy", help="copy everything from one database to another")
     move.add_argument("--from", dest="source", required=True, help="URL of the full one")
@@ -139,7 +140,7 @@ def _seconds(text: str) -> float:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    # The other commands do without.
+    # The other commands do not use uvicorn.
     from mfc_server._app import Terms, application
     from mfc_server._running import Ending, Server, allow_many_connections
 
@@ -156,7 +157,8 @@ def _serve(options: argparse.Namespace) -> int:
         app = application(database, key, options.prefix, terms)
         server = Server(app, options.seconds, ending)
 
-        # uvicorn's own handlers come later, and hand what they got on to these when it has ended.
+        # uvicorn's own handlers are installed later, and pass the signals on to these when it has
+        # ended.
         def stop(*_: object) -> None:
             server.should_exit = True
 
@@ -164,7 +166,7 @@ def _serve(options: argparse.Namespace) -> int:
             signal.signal(number, stop)
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        # A pipe wants it now: whoever started the server waits for this line.
+        # Flushed, because the process that started the server waits for this line.
         print(  # noqa: T201, likewise
             f"mfc-server listening on http://{shown}:{port}{options.prefix}", flush=True
         )
@@ -176,7 +178,7 @@ def _listening(host: str, port: int) -> socket.socket:
     if not host:
         raise OSError("--host is empty; say 127.0.0.1, or 0.0.0.0 for all addresses")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends small answers at once only where it is told that this is TCP.
+    # asyncio sends small answers at once only over a socket declared as TCP.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -25,7 +25,7 @@ from mfc_server._limits import MAX_PARAMS, THREADS, USUAL_SECONDS
 from mfc_server._openapi import description
 from mfc_server._schema import NAME_LENGTH
 
-#: The release of Metaflow's service that this one answers like.
+#: The release of Metaflow's service that this server imitates.
 SERVICE_VERSION = "2.5.1"
 VERSION_HEADER = "METADATA_SERVICE_VERSION"
 
@@ -70,12 +70,12 @@ def table() -> dict[str, dict[str, Endpoint]]:
 
 @attrs.frozen
 class Terms:
-    """How a server deals with its clients.
+    """Limits and rules for clients.
 
     Attributes:
-        hosts: names of this server that requests may be for, where no key is asked for.
-        seconds: for a body to arrive, and for a request to get its turn.
-        stopping: whether long listings should end, since the server ends.
+        hosts: names of this server that requests may use if no key is required.
+        seconds: time for a body to arrive, and for a request to get its turn.
+        stopping: whether long listings should end because the server is stopping.
     """
 
     hosts: Collection[str] = ()
@@ -89,10 +89,10 @@ def application(
     """Return the service as an ASGI application.
 
     Args:
-        database: where everything is.
-        api_key: what every request has to bring in `x-api-key`; None: nothing is asked for.
+        database: the database with all objects.
+        api_key: required value of the header `x-api-key`; None: no key is required.
         prefix: path under which the service answers, `/metaflow` for example.
-        terms: how it deals with its clients; None: as usual.
+        terms: limits and rules for clients; None: the usual ones.
     """
     terms = terms or Terms()
     service = _Service(database, terms)
@@ -112,12 +112,12 @@ def _route(path: str, verbs: dict[str, Handler]) -> Route:
         return await verbs[request.method](request)
 
     route = Route(path, endpoint, methods=list(verbs))
-    route.methods = set(verbs)  # without the HEAD that GET would bring
+    route.methods = set(verbs)  # without the HEAD that GET would add
     return route
 
 
 class _Service:
-    """Answers requests from one database, each kind of work in threads of its own."""
+    """Answers requests from one database, each kind of work in its own threads."""
 
     def __init__(self, database: Database, terms: Terms) -> None:
         self._database, self._seconds, self._stopping = database, terms.seconds, terms.stopping
@@ -132,16 +132,16 @@ class _Service:
                 THREADS.health,
             )
         )
-        #: For what has its turn already: this one never lets anything wait.
+        #: Limiter for work that already has its turn: it never makes anything wait.
         self._threads = anyio.CapacityLimiter(THREADS.connections)
 
     def handler(self, endpoint: Endpoint) -> Handler:
-        """Return what answers requests by an endpoint."""
+        """Return the handler for requests to an endpoint."""
 
         async def handle(request: Request) -> Response:
             try:
                 return await self._answer(endpoint, request)
-            except Exception as error:  # noqa: BLE001 - a client is told something, the log all
+            except Exception as error:  # noqa: BLE001 - the log gets everything
                 return answer_to(error, request, {VERSION_HEADER: SERVICE_VERSION})
 
         return handle
@@ -173,7 +173,7 @@ class _Service:
         return StreamingResponse(rest, answer.status, headers, "text/plain; charset=utf-8")
 
     async def _streamed(self, first: str, parts: Iterator[Part]) -> AsyncIterator[str]:
-        """Yield a long listing; while a client reads a part, nothing but that part is held."""
+        """Yield a long listing; while the client reads a part, only that part is held."""
         yield f"[{first}"
         del first
         is_last = False
@@ -186,10 +186,10 @@ class _Service:
         yield "]"
 
     async def _in_turn(self, turn: anyio.Semaphore, work: Callable[[], _Result]) -> _Result:
-        """Do something in a thread, when fewer than so many of its kind are at work.
+        """Run a function in a thread once fewer than the limit of its kind are running.
 
         Raises:
-            TimeoutError: its turn did not come.
+            TimeoutError: the turn did not come in time.
         """
         with anyio.fail_after(self._seconds):
             await turn.acquire()
@@ -199,7 +199,7 @@ class _Service:
             turn.release()
 
     def about_itself(self, prefix: str) -> dict[str, Handler]:
-        """Return what answers questions about the service, by path."""
+        """Return the endpoints about the service itself, by path."""
         described = json.dumps(description(table(), prefix))
 
         async def ping(_: Request) -> Response:
@@ -229,7 +229,7 @@ class _Service:
 
 
 class _Ended(Exception):
-    """A listing was cut off; its client sees that, for the last chunk is missing."""
+    """A listing was cut off; the client notices, because the last chunk is missing."""
 
 
 def _ask(endpoint: Endpoint, call: Call, method: str) -> Answer:
@@ -245,7 +245,7 @@ def _ask(endpoint: Endpoint, call: Call, method: str) -> Answer:
 
 
 async def _no_route(_: Request, error: HTTPException) -> Response:
-    """Answer what has no route: in plain text, by which clients tell it from a missing object."""
+    """Answer a request without a route in plain text, unlike one for a missing object."""
     headers = dict(error.headers or {})
     if "Allow" in headers:
         headers["Allow"] = ",".join(sorted(headers["Allow"].split(", ")))

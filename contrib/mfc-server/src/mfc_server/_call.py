@@ -1,4 +1,4 @@
-"""A request as the endpoints see it, and what they answer: objects, a listing, or a refusal."""
+"""A request as the endpoints see it, and their answers: objects, a listing, or a refusal."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mfc_server._limits import LARGE_BODY, MAX_ITEMS
 from mfc_server._rows import Kind
 from mfc_server._schema import MAX_SERIAL
 
-#: Rows of a page if the request does not say, and at most.
+#: Rows of a page by default, and at most.
 USUAL_LIMIT, MAX_LIMIT = 50, 500
 _PARSING = threading.Lock()
 
 
 class Refused(Exception):
-    """The request cannot be answered; the body says why."""
+    """The request cannot be answered; the body gives the reason."""
 
     def __init__(self, status: int, body: object) -> None:
         super().__init__(f"{status}: {body}")
@@ -33,7 +33,7 @@ class Refused(Exception):
 
 @attrs.frozen
 class Part:
-    """Some objects of a listing as JSON, with commas between them."""
+    """Several objects of a listing as JSON, separated by commas."""
 
     text: str
     is_last: bool
@@ -41,10 +41,10 @@ class Part:
 
 @attrs.frozen
 class Answer:
-    """An answer: `body` as JSON, or a listing part by part."""
+    """An answer: `body` as JSON, or the parts of a listing."""
 
     body: object = None
-    #: Of a listing; while none is asked for, no connection is held.
+    #: Of a listing; between parts, no connection is held.
     parts: Iterator[Part] | None = None
     status: int = 200
     #: Set where the listing is a page.
@@ -56,7 +56,7 @@ class Answer:
 
 @attrs.frozen
 class Page:
-    """Which part of a listing: at most `limit` rows, behind the one with the keys `after`."""
+    """A page of a listing: at most `limit` rows behind the row with the keys `after`."""
 
     limit: int
     after: tuple[Any, ...] | None = None
@@ -76,7 +76,7 @@ class Call:
         return next((value for key, value in self.params if key == name), None)
 
     def document(self) -> dict[str, Any]:
-        """Return the body, a JSON object; an absent one is refused too."""
+        """Return the body, a JSON object; a missing body is refused."""
         document = self._json()
         if not isinstance(document, dict):
             raise Refused(400, f"the body has to be an object, not {document!r:.80}")
@@ -92,8 +92,8 @@ class Call:
         return documents
 
     def _json(self) -> Any:
-        # To parse a large body takes the interpreter for itself: one at a time, and the others go
-        # on in between.
+        # Parsing a large body blocks the interpreter: one at a time, so that other requests go on
+        # in between.
         with _PARSING if len(self.body) >= LARGE_BODY else contextlib.nullcontext():
             try:
                 return parse(self.body)
@@ -101,14 +101,14 @@ class Call:
                 raise Refused(400, f"the body is not JSON: {error}") from error
 
     def page(self, kind: Kind, *, filtered: bool = False) -> Page | None:
-        """Return the page that the request wants, or None if it wants everything.
+        """Return the requested page, or None for the whole listing.
 
         Args:
-            kind: what is listed.
-            filtered: whether filters make pages of the answer without being asked to.
+            kind: the kind of listed objects.
+            filtered: whether filters alone turn the answer into pages.
 
         Raises:
-            Refused: a limit or a cursor that cannot be understood.
+            Refused: the limit or the cursor is invalid.
         """
         limit, cursor = self.param("_limit"), self.param("_cursor")
         if limit is None and cursor is None and not filtered:
@@ -123,7 +123,7 @@ class Call:
 
 
 def cursor(kind: Kind, values: Sequence[Any]) -> str:
-    """Return the text that asks for what is behind the row with these values of the keys."""
+    """Return the cursor for the rows behind the one with these values of the keys."""
     names = (key.name for key in kind.keys)
     document = json.dumps(dict(zip(names, values, strict=True)))
     return base64.b64encode(document.encode()).decode()
@@ -138,7 +138,7 @@ def _after(text: str, kind: Kind) -> tuple[Any, ...]:
 
 
 def _key(kind: type, value: object) -> Any:
-    """Return a value that a column of a cursor can have."""
+    """Return a value for a column of a cursor."""
     if kind is int and type(value) is int and abs(value) <= MAX_SERIAL:
         return value
     if kind is str and isinstance(value, str) and "\0" not in value:

@@ -34,17 +34,17 @@ from mfc_server._limits import THREADS
 from mfc_server._redaction import reason, without_password
 from mfc_server._schema import NUMBERED, SEQUENCES, TABLES, creation, serials, tasks
 
-#: Seconds to wait for a connection; there are as many as there are threads that use one.
+#: Seconds to wait for a connection; the pool has one for each thread that uses them.
 WAIT = 10
-#: Seconds after which a PostgreSQL that does not answer at all counts as gone.
+#: Seconds after which an unresponsive PostgreSQL counts as gone.
 GONE = 10
-#: PostgreSQL's classes of errors that are the request's fault: values, and limits of the program.
+#: PostgreSQL's classes of errors caused by the request: values, and limits of the program.
 WRONG_DATA = ("22", "54")
-#: Any number, the same in every process: who holds it creates the tables.
+#: An arbitrary number, the same in every process: the lock for creating the tables.
 CREATING = 7_633_173
-#: Rows that are read at a time.
+#: Rows read at a time.
 _ROWS = 5_000
-#: A name that a serial could be.
+#: A name in the form of a serial.
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -58,12 +58,12 @@ class Database:
     Args:
         url: `sqlite:///meta.db` (relative), `sqlite:////srv/meta.db` (absolute), or
             `postgresql://user:password@host/name`.
-        seconds: for which a reading block may go on, and for which a writing one may wait for
-            others; None: for ever.
-        create: whether a SQLite file that does not exist is made.
+        seconds: the most time for a reading block, and for a writing block to wait for others;
+            None: unlimited.
+        create: whether a missing SQLite file is created.
 
     Raises:
-        DatabaseUnusable: no such database, no driver for it, or foreign tables in it.
+        DatabaseUnusable: the database or its driver is missing, or has foreign tables.
     """
 
     def __init__(self, url: str, seconds: float | None = None, *, create: bool = True) -> None:
@@ -71,7 +71,8 @@ class Database:
         self._engine = _engine(url, create=create)
         #: `sqlite` or `postgresql`.
         self.dialect = self._engine.dialect.name
-        # Within the process, writers of a SQLite file queue; its own waiting is by polling.
+        # Within the process, writers of a SQLite file queue, because SQLite's own waiting is
+        # polling.
         self._writer = threading.Lock() if self.dialect == "sqlite" else None
         try:
             self._create()
@@ -90,7 +91,7 @@ class Database:
         return without_password(shown.render_as_string(hide_password=False))
 
     def close(self) -> None:
-        """Give back every connection."""
+        """Close every connection."""
         self._engine.dispose()
 
     @contextlib.contextmanager
@@ -106,9 +107,10 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Give a connection whose changes are durable when the block has ended, or undone.
+        """Give a connection whose changes are durable once the block has ended, or undone.
 
-        A write that has begun is finished, however long it takes; only the wait for others ends.
+        A write that has begun is finished, however long it takes; only the wait for others has a
+        limit.
         """
         with self._turn(), self._engine.connect() as connection:
             if self.dialect == "sqlite":
@@ -150,7 +152,7 @@ class Database:
             The row with its serial.
 
         Raises:
-            sqlalchemy.exc.IntegrityError: duplicate, or no such parent.
+            sqlalchemy.exc.IntegrityError: a duplicate, or the parent is missing.
         """
         full = dict(row)
         if table in NUMBERED and NUMBERED[table].name not in full:
@@ -169,7 +171,7 @@ class Database:
         return int(connection.scalar(taken) or 0) - count + 1
 
     def renumber(self, connection: Connection) -> None:
-        """Let every sequence go on behind the largest number in its table, and never back."""
+        """Set every sequence behind the largest number in its table, never backwards."""
         for table, column in NUMBERED.items():
             last = max(connection.scalar(select(func.max(column))) or 0, 0)
             if table is tasks:
@@ -186,7 +188,7 @@ class Database:
     def _create(self) -> None:
         with self.writing() as connection:
             if self.dialect == "postgresql":
-                # Two servers that start on an empty database do not create it twice.
+                # Two servers that start on an empty database must not create the tables twice.
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CREATING})
             present = set(inspect(connection).get_table_names())
             missing = [table.name for table in TABLES if table.name not in present]
@@ -217,13 +219,13 @@ class Database:
 
 
 def is_wrong_data(error: DBAPIError) -> bool:
-    """Tell whether a database refused values, rather than that it failed."""
+    """Tell whether a database refused values, as opposed to failing."""
     state = getattr(error.orig, "sqlstate", None) or ""
     return state.startswith(WRONG_DATA) or isinstance(error.orig, sqlite3.DataError)
 
 
 def retrying(task: Callable[[], Any], times: int = 3) -> Any:
-    """Do a transaction; do it again when PostgreSQL ended it in favour of another one."""
+    """Run a transaction; repeat it when PostgreSQL ended it in favour of another one."""
     for attempt in range(times):
         try:
             return task()
@@ -251,7 +253,7 @@ def _engine(url: str, *, create: bool) -> Engine:
                 f"{shown!r}: only SQLite and PostgreSQL have the service's tables; say "
                 "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
             )
-        # Settings in the URL hold.
+        # Settings in the URL take precedence.
         patience = {name: value for name, value in _PATIENCE.items() if name not in parsed.query}
         engine = create_engine(
             parsed,
@@ -274,7 +276,7 @@ def _engine(url: str, *, create: bool) -> Engine:
     return engine
 
 
-#: Settings of libpq, unless the URL has them: to notice that a server is gone.
+#: Settings of libpq, unless the URL has them, to notice that a server is gone.
 _PATIENCE = {
     "connect_timeout": GONE,
     "tcp_user_timeout": GONE * 1000,
@@ -298,12 +300,12 @@ def _compact(value: object) -> str:
 
 
 def _known(stored: str) -> Any:
-    """Return the value of a JSON column; NaN and its like, stored by others, become null."""
+    """Return the value of a JSON column; NaN and the like, stored by other writers, become null."""
     return json.loads(stored, parse_constant=lambda _: None)
 
 
 def _largest_name(connection: Connection) -> int:
-    """Return the largest number that is the name of an imported task: its serial is another."""
+    """Return the largest numeric name of an imported task, whose serial is another number."""
     imported = select(tasks.c.task_name).where(tasks.c.task_id < 0)
     with connection.execute(imported.execution_options(yield_per=_ROWS)) as rows:
         names = (name for (name,) in rows if name and _NUMBER.fullmatch(name))

@@ -18,25 +18,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mfc_server._call import Refused
 from mfc_server._limits import LARGE_BODIES, LARGE_BODY, MAX_BODY
 
-#: Paths that answer without the key: whether the server is alive, and nothing else.
+#: Paths that need no key: whether the server is alive, and nothing else.
 OPEN = ("/ping", "/healthcheck")
 #: Methods that change nothing.
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]\\?#]*)(?::[0-9]*)?")
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
-#: A path as a client may spell it: every % begins two digits.
+#: A valid path of a client: every % begins two digits.
 _ENCODED = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
 _JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json", re.IGNORECASE)
 
 
 class Entrance:
-    """Checks where a request comes from and its key, and leaves the path encoded.
+    """Checks the origin and the key of a request, and leaves the path encoded.
 
     Args:
-        app: what answers.
-        api_key: what a request has to bring in `x-api-key`; None: nothing is asked for.
-        prefix: path in front of all.
-        hosts: names of this server, besides those that cannot be another's.
+        app: the application behind.
+        api_key: required value of the header `x-api-key`; None: no key is required.
+        prefix: path in front of all endpoints.
+        hosts: names of this server, besides those that cannot belong to another.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Entrance:
         """Let a request in, or refuse it."""
         if scope["type"] == "http":
             raw = _ABSOLUTE.sub(b"", scope["raw_path"], count=1) or b"/"
-            # Encoded: a name may have a slash in it.
+            # Encoded, because a name may contain a slash.
             scope["path"] = raw.decode("latin-1")
             refusal = self._refusal(scope)
             if refusal is not None:
@@ -75,10 +75,10 @@ class Entrance:
         return None
 
     def _foreign_host(self, headers: dict[str, list[str]]) -> str | None:
-        """Return what is wrong with the name that a request was sent to.
+        """Return the error in the host name of a request.
 
-        A web page can let its own name mean this machine, and would then be of one site with a
-        server that asks for no key.
+        A web page can make its own name resolve to this machine, and would then be same-site with a
+        server without a key.
         """
         for given in headers.get("host", []):
             name = _host_name(given)
@@ -93,13 +93,13 @@ class Entrance:
 
 
 def own_names(hosts: Iterable[str]) -> frozenset[str]:
-    """Return the names of this machine, and those given, as they are compared."""
+    """Return the names of this machine and the given ones, in the form for comparison."""
     own = [socket.gethostname(), socket.getfqdn(), *hosts]
     return frozenset(name.lower().rstrip(".") for name in own)
 
 
 def is_own(name: str, known: Collection[str]) -> bool:
-    """Tell whether a request for a host is for this server, rather than for a stranger's name.
+    """Tell whether a host name is this server's, rather than a stranger's.
 
     Addresses, and names without a dot, cannot be registered by a stranger.
 
@@ -126,7 +126,7 @@ def _headers(scope: Scope) -> dict[str, list[str]]:
 
 
 def _cross_site(headers: dict[str, list[str]]) -> Response | None:
-    """Refuse a change that the web page of another site asks a browser for."""
+    """Refuse a change that another site's page sends through a browser."""
     own = {host.lower() for host in headers.get("host", [])}
     for origin in headers.get("origin", []):
         scheme, _, host = origin.lower().partition("://")
@@ -144,7 +144,7 @@ def _with_port(scheme: str, host: str) -> str:
 
 
 def _unreadable(headers: dict[str, list[str]]) -> Response | None:
-    """Refuse a body of another kind than JSON: forms and texts are what foreign pages can send."""
+    """Refuse bodies other than JSON: forms and texts are the types that foreign pages can send."""
     for kind in headers.get("content-type", []):
         essence, _, parameters = kind.partition(";")
         charset = re.search(r"charset=\"?([^\s\";]*)", parameters, re.IGNORECASE)
@@ -159,12 +159,12 @@ def _unreadable(headers: dict[str, list[str]]) -> Response | None:
 
 
 def refused(status: int, message: object) -> Response:
-    """Return a refusal, as the service writes them: JSON, called text."""
+    """Return a refusal in the service's form: JSON, labelled as text."""
     return PlainTextResponse(json.dumps(message), status)
 
 
 class Bodies:
-    """Reads bodies of requests, within a limit of size and time, and few large ones at once.
+    """Reads request bodies, within a limit of size and time, and few large ones at once.
 
     Args:
         seconds: for all of one body.
@@ -178,7 +178,7 @@ class Bodies:
         """Return the body; None if the client left.
 
         Raises:
-            Refused: too large, or too slow.
+            Refused: the body is too large, or too slow.
         """
         length = next((v for n, v in scope["headers"] if n == b"content-length"), b"0")
         if length.isdigit() and int(length[:20]) > MAX_BODY:
@@ -215,10 +215,10 @@ def _too_large() -> Refused:
 
 
 def decoded(segment: str) -> str:
-    """Return the name that a segment of a path spells.
+    """Return the name that a segment of a path encodes.
 
     Raises:
-        Refused: it spells no text.
+        Refused: the segment is not valid UTF-8.
     """
     try:
         if not _ENCODED.fullmatch(segment):
@@ -234,7 +234,7 @@ def parameters(query: bytes, most: int) -> list[tuple[str, str]]:
     """Return the parameters of a query.
 
     Raises:
-        Refused: too many of them, or bytes that are not UTF-8.
+        Refused: there are too many, or their bytes are not UTF-8.
     """
     try:
         found: Any = parse_qsl(

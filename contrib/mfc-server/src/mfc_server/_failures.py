@@ -1,4 +1,4 @@
-"""Answers to errors: the client's, those of a database that is away, and our own."""
+"""Answers to errors: the client's, the database's, and the server's own."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from starlette.responses import PlainTextResponse, Response
 from mfc_server._call import Refused
 from mfc_server._database import is_wrong_data
 
-#: Seconds after which a client may try again.
+#: Seconds after which a client may retry.
 AGAIN = 1
-#: Those that pass: connection, resources, an operator's intervention, a lock that was held; and
-#: what a standby answers to a write.
+#: Transient classes: connection, resources, an operator's intervention, a held lock, and a
+#: standby's answer to a write.
 PASSING = ("08", "53", "57", "55", "58", "40", "25006")
-#: PostgreSQL ended a statement at its deadline, or SQLite did.
+#: A statement was ended at its deadline, by PostgreSQL or SQLite.
 TOO_LONG = "57014"
 _INTERRUPTED = ("interrupted", "user-defined function raised exception")
 
@@ -29,7 +29,7 @@ _log = logging.getLogger("mfc_server")
 
 
 def answer_to(error: Exception, request: Request, headers: Mapping[str, str]) -> Response:
-    """Return what is answered in place of what raised an error; what it was is for the log."""
+    """Return the answer to a request that raised an error; the details go to the log."""
     if isinstance(error, Refused):
         return _json(error.body, error.status, headers)
     if isinstance(error, (NoConnection, TimeoutError)):
@@ -37,7 +37,7 @@ def answer_to(error: Exception, request: Request, headers: Mapping[str, str]) ->
     said = _of_database(error, request) if isinstance(error, DBAPIError) else None
     if said is not None and said[0] < 500:  # noqa: PLR2004
         return _json(said[1], said[0], headers)
-    # The statement and its values are for the log alone.
+    # The statement and its values go only to the log.
     _log.error("%s %s", request.method, request.url.path, exc_info=error)
     if said is not None:
         return _later(said[1], headers)
@@ -48,7 +48,7 @@ def answer_to(error: Exception, request: Request, headers: Mapping[str, str]) ->
 
 
 def _of_database(error: DBAPIError, request: Request) -> tuple[int, str] | None:
-    """Return the status and the message for what a database refused; None if it is our fault."""
+    """Return status and message for a database's refusal; None if the server is at fault."""
     cause: Any = error.orig
     state = getattr(cause, "sqlstate", None) or ""
     of_sqlite = isinstance(cause, sqlite3.Error)
@@ -59,7 +59,7 @@ def _of_database(error: DBAPIError, request: Request) -> tuple[int, str] | None:
     if is_wrong_data(error):
         why = cause if of_sqlite else cause.diag.message_primary
         return 400, f"the database cannot use that: {why}"
-    # Neither database has a code where no connection came about.
+    # Neither database has a code for a failed connection.
     away = not state and type(cause).__name__ == "OperationalError"
     if away or state.startswith(PASSING) or error.connection_invalidated:
         why = f" ({cause})" if of_sqlite else ""

@@ -1,10 +1,10 @@
 """Filters of listings: `field:operator=value`, and `_tags`, as conditions of SQL.
 
-Different parameters have to hold all, values with commas between them any; the word `null` asks for
-NULL whatever the operator. Fields that are not known are ignored.
+All parameters must hold, and of comma-separated values any one; the word `null` means NULL whatever
+the operator. Unknown fields are ignored.
 
 Source:
-    Netflix/metaflow-service 91e44f0; what it answered to some hundred filters.
+    Netflix/metaflow-service 91e44f0; its answers to some hundred filters.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from mfc_server._json import NotJson, parse
 from mfc_server._limits import MAX_LIKE_VALUES, MAX_PATTERN, MAX_VALUES
 from mfc_server._schema import MAX_SERIAL, metadata, runs, tasks
 
-#: Seconds after its last heartbeat in which a run counts as running.
+#: Seconds after its last heartbeat for which a run counts as running.
 ALIVE = 360
 STATUSES = ("running", "completed", "failed")
-#: Texts that PostgreSQL takes for true.
+#: Texts that PostgreSQL accepts as true.
 _TRUE = ("true", "t", "yes", "y", "on", "1")
 
 Params = Sequence[tuple[str, str]]
@@ -62,17 +62,17 @@ OPERATORS = (*_COMPARISONS, *_PATTERNS, "is")
 
 @attrs.frozen
 class Field:
-    """One field that can be asked for: its expression and how a value of it is read."""
+    """A field of a filter: its expression, and how its values are parsed."""
 
     column: ColumnElement[Any]
     kind: str = "text"
 
 
 def run_filters(dialect: str, params: Params) -> list[ColumnElement[bool]]:
-    """Return the conditions that the parameters of a listing of runs set.
+    """Return the conditions in the parameters of a listing of runs.
 
     Raises:
-        Refused: an operator that does not exist, or a value that the field cannot have.
+        Refused: the operator is unknown, or the value is impossible for the field.
     """
     fields = {
         "flow_id": Field(runs.c.flow_id),
@@ -91,7 +91,7 @@ def run_filters(dialect: str, params: Params) -> list[ColumnElement[bool]]:
 
 
 def task_filters(dialect: str, params: Params) -> list[ColumnElement[bool]]:
-    """Return the conditions that the parameters of a listing of tasks set; see `run_filters`."""
+    """Return the conditions in the parameters of a listing of tasks; see `run_filters`."""
     fields = {
         "task_id": Field(_shown_id(dialect), "number"),
         "task_name": Field(tasks.c.task_name),
@@ -117,7 +117,7 @@ def owner(dialect: str) -> ColumnElement[Any]:
 
 
 def status() -> ColumnElement[str]:
-    """Return the status of a run, read off the attempts of a step named `end`."""
+    """Return the status of a run, from the attempts of a step named `end`."""
     ended = metadata.alias("ended")
     of_end = (
         ended.c.flow_id == runs.c.flow_id,
@@ -166,7 +166,7 @@ def _conditions(
 
 
 def _among(name: str, field: Field, values: Sequence[str]) -> ColumnElement[bool]:
-    """Return whether a field is one of some values: one look-up, however many they are."""
+    """Return whether a field is one of some values, with one look-up for all of them."""
     _check_count(name, values, MAX_VALUES)
     known = [_value(name, field.kind, value) for value in values if value != "null"]
     held = [value for value in known if not isinstance(value, int) or abs(value) <= MAX_SERIAL]
@@ -211,7 +211,7 @@ def _value(name: str, kind: str, value: str) -> str | int:
 
 def _comparison(column: ColumnElement[Any], operator: str, value: str | int) -> ColumnElement[bool]:
     if isinstance(value, int) and abs(value) > MAX_SERIAL:
-        # No column holds it: what is compared with it is less, or greater.
+        # Beyond every column: all values are less, or all are greater.
         less = operator in ("ne", "lt", "le") if value > 0 else operator in ("ne", "gt", "ge")
         return and_(column.is_not(None), true() if less else false())
     return _COMPARISONS[operator](column, value)
@@ -271,7 +271,7 @@ def _has(dialect: str, column: ColumnElement[Any], tag: ColumnElement[Any]) -> C
 
 
 def _tags_text(dialect: str) -> ColumnElement[Any]:
-    """Return the text of all tags of a run as PostgreSQL writes a list."""
+    """Return all tags of a run as text, in PostgreSQL's form of a list."""
     if dialect == "postgresql":
         return cast(runs.c.tags.op("||")(runs.c.system_tags), TextType)
     both = [func.trim(cast(column, TextType), "[]") for column in (runs.c.tags, runs.c.system_tags)]

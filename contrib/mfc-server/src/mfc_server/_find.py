@@ -1,4 +1,4 @@
-"""Which run and which task the segments of a path mean: a serial, or a string id."""
+"""The run and the task that the segments of a path name, by serial or string id."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mfc_server._schema import MAX_SERIAL, runs, tasks
 
 
 def serial(segment: str) -> int | None:
-    """Return the number that a segment spells, or None if no row can have it.
+    """Return the serial in a segment, or None if rows cannot have it.
 
     >>> serial("07"), serial("-7"), serial("²"), serial("9" * 20)
     (7, None, None, None)
     """
     if not (segment.isascii() and segment.isdigit()):
         return None
-    # A text of digits may be too long to become a number at all.
+    # A text of digits may be too long to convert to a number.
     digits = segment.lstrip("0") or "0"
     fits = len(digits) <= len(str(MAX_SERIAL)) and int(digits) <= MAX_SERIAL
     return int(digits) if fits else None
@@ -43,7 +43,7 @@ def _named(
     value = serial(segment)
     if value is not None:
         named.append(number == value)
-    # The service itself gives no string ids of digits; rows from elsewhere may have them.
+    # The service itself gives no string ids of digits; imported rows may have them.
     first = case((text == segment, 0), else_=1)
     statement = select(table).where(*own, or_(*named)).order_by(first).limit(1)
     row = connection.execute(statement).first()
@@ -66,8 +66,8 @@ def find_task(
 ) -> RowMapping | None:
     """Return the row of the task that a path names, or None.
 
-    A number is the id of an imported task, or a serial: imported ones keep theirs as their string
-    id, and have serials below zero, so that nothing is named twice.
+    A number is the id of an imported task, or a serial. Imported tasks keep their number as string
+    id, and have serials below zero, so that names stay unique.
     """
     own = within(tasks, run, names)
     return _named(connection, tasks, own, (tasks.c.task_name, tasks.c.task_id), names["task"])

@@ -1,4 +1,4 @@
-"""JSON from clients: what cannot be stored, and sent again as JSON, is refused."""
+"""JSON from clients; values that cannot be stored and sent again as JSON are refused."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from mfc_server._limits import MAX_DEPTH
 
 
 class NotJson(ValueError):
-    """The text is not JSON that can be kept; the message says why."""
+    """The text is not storable JSON; the message gives the reason."""
 
 
 def parse(text: bytes | str) -> Any:
-    r"""Return the value that a JSON text spells.
+    r"""Return the value of a JSON text.
 
     Args:
         text: UTF-8, if it comes as bytes.
 
     Raises:
-        NotJson: not JSON; a number or character that no JSON text may hold; too deep.
+        NotJson: the text is not JSON, has a number or character that JSON excludes, or is too deep.
 
     >>> parse('{"a": [1, null]}')
     {'a': [1, None]}

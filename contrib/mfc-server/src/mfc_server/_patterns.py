@@ -1,8 +1,8 @@
-r"""Patterns of clients for SQLite, in RE2's words: its time grows with the text, not beyond.
+r"""Patterns of clients for SQLite, as RE2 expressions: matching takes linear time.
 
 A client writes a regular expression as the service's PostgreSQL understands it (an "advanced
 regular expression"), or a LIKE pattern. Each becomes an expression of RE2 that finds the same
-texts; where RE2 has no words for one, it is refused.
+texts; a pattern without an equivalent in RE2 is refused.
 
 Source:
     PostgreSQL 15, chapter 9.7, and its answers to the patterns in the tests.
@@ -18,11 +18,11 @@ import re2
 
 from mfc_server._limits import MAX_PATTERN
 
-#: Bytes that one compiled expression may take.
+#: Most bytes of one compiled expression.
 MEMORY = 2 * 1024 * 1024
-#: The largest count that PostgreSQL repeats.
+#: The largest repetition count of PostgreSQL.
 MAX_COUNT = 255
-#: Names of classes, in ranges and by themselves. RE2's own know ASCII alone.
+#: Character classes, in ranges and by themselves. RE2's own cover only ASCII.
 _CLASSES = {
     "alnum": r"\pL\pN",
     "alpha": r"\pL",
@@ -41,7 +41,7 @@ _SIGNS = {
     "a": r"\x07", "b": r"\x08", "B": r"\\", "e": r"\x1b", "f": r"\x0c",
     "n": r"\x0a", "r": r"\x0d", "t": r"\x09", "v": r"\x0b", "0": r"\x00",
 }  # fmt: skip
-#: Where something begins or ends.
+#: Positions that a pattern can match.
 _PLACES = {"A": r"\A", "Z": r"\z"}
 #: Parts that a quantifier cannot follow.
 _NOT_REPEATED = ("(?:", "|", "^", "$", *_PLACES.values())
@@ -52,14 +52,14 @@ _OPTIONS = re.compile(r"\(\?([a-z]+)\)")
 
 
 class CannotMatch(ValueError):
-    """The pattern is wrong, or has no words in RE2; the message says which."""
+    """The pattern is invalid, or has no equivalent in RE2; the message says which."""
 
 
 def search(pattern: str, text: str) -> bool:
     r"""Tell whether a regular expression of PostgreSQL is found anywhere in `text`.
 
     Raises:
-        CannotMatch: it is wrong, or takes more than RE2 can do.
+        CannotMatch: the pattern is invalid, or exceeds RE2.
 
     >>> search("^work:[[:digit:]]+$", "work:17"), search("a.b", "a\nb"), search("a$", "a\n")
     (True, True, False)
@@ -68,7 +68,7 @@ def search(pattern: str, text: str) -> bool:
 
 
 def like(text: Any, pattern: str, fold: int) -> bool | None:
-    r"""Tell whether `text` is LIKE `pattern` as PostgreSQL means it.
+    r"""Tell whether `text` is LIKE `pattern`, as PostgreSQL defines it.
 
     Args:
         text: a column's value; NULL gives NULL.
@@ -85,7 +85,7 @@ def like(text: Any, pattern: str, fold: int) -> bool | None:
 
 @functools.lru_cache(maxsize=256)
 def compiled(pattern: str) -> Any:
-    """Return an expression of RE2, for texts that a regular expression of PostgreSQL finds.
+    """Return the RE2 expression for a regular expression of PostgreSQL.
 
     Raises:
         CannotMatch: see `search`.
@@ -124,7 +124,7 @@ def _itself(text: str) -> str:
 
 
 def _outside(letter: str) -> str:
-    r"""Return what an escape means that has no place in brackets."""
+    r"""Return the meaning of an escape outside of brackets."""
     if letter in ("D", "S", "W"):
         return f"[^{_SHORT[letter.lower()]}]"
     if letter in _PLACES:
@@ -137,7 +137,7 @@ def _outside(letter: str) -> str:
 
 
 class _Translation:
-    """One regular expression on its way from PostgreSQL to RE2."""
+    """The translation of one regular expression from PostgreSQL to RE2."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern, self._at = pattern, 0
@@ -146,7 +146,7 @@ class _Translation:
         self._parts: list[str] = []
 
     def result(self) -> tuple[str, dict[str, bool]]:
-        """Return the expression, and options of RE2 for it."""
+        """Return the expression, and its options in RE2."""
         if self._pattern.startswith("***="):
             return _itself(self._pattern[4:]), {}
         if self._pattern.startswith("***:"):
@@ -170,7 +170,7 @@ class _Translation:
             if letter in "ic":
                 self._flags["case_sensitive"] = letter == "c"
             elif letter in "mnpw":
-                # n and m: both; p: only the dot; w: only the places.
+                # n and m: both; p: only the dot; w: only the anchors.
                 self._flags["dot_nl"] = letter == "w"
                 self._lines = letter != "p"
             elif letter == "s":
@@ -216,7 +216,7 @@ class _Translation:
         if sign == "{":
             found = _COUNT.match(rest)
             if found is None:
-                # PostgreSQL takes it for itself where no digit follows.
+                # PostgreSQL takes a brace literally unless a digit follows.
                 if rest[1:2].isdigit():
                     raise CannotMatch("invalid repetition count(s)")
                 self._at += 1
@@ -229,7 +229,7 @@ class _Translation:
             raise CannotMatch("quantifier operand invalid")
         following = self._pattern[self._at : self._at + 1]
         if following == "?":
-            self._at += 1  # Which one of several ends is preferred changes no answer.
+            self._at += 1  # which of several ends is preferred changes no answer
             following = self._pattern[self._at : self._at + 1]
         if following in ("*", "+", "?") or _COUNT.match(self._pattern, self._at):
             raise CannotMatch("quantifier operand invalid")
@@ -290,7 +290,7 @@ class _Translation:
         if self._pattern.startswith(("[.", "[=", "[:"), self._at):
             raise CannotMatch("collating elements are not possible on SQLite")
         self._at += 1
-        # A dash between two members is a range, and says the same in RE2.
+        # A dash between two members is a range, and means the same in RE2.
         return "-" if sign == "-" and self._between() else _itself(sign)
 
     def _between(self) -> bool:

@@ -1,10 +1,10 @@
 """Answers to GET: single objects, listings, pages of listings.
 
 A listing that is not a page is read part by part while it is sent: each part begins behind the last
-row of the one before, and no connection is held in between. So a client that reads slowly keeps
-nothing from others. Listings have the order of pages, newest first: clients sort by time only, and
-objects of one time should come in the same order from either. Rows that are recorded meanwhile are
-newer, and not in the listing. The listing of a parent that does not exist is empty.
+row of the one before, and no connection is held in between. So a slow client does not block others.
+Listings have the order of pages, newest first: clients sort by time only, and objects of one time
+should come in the same order from both. Rows that are recorded meanwhile are newer, and not in the
+listing. The listing of a parent that does not exist is empty.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from mfc_server._patterns import CannotMatch, compiled
 from mfc_server._rows import ARTIFACTS, FLOWS, METADATA, OF_TASKS, RUNS, STEPS, TASKS, Kind
 from mfc_server._schema import MAX_ATTEMPT, artifacts, flows, metadata
 
-#: The artifact whose newest attempt is the attempt that counts: Metaflow always stores it.
+#: The artifact whose newest attempt defines the attempt that counts: Metaflow always stores it.
 ALWAYS_STORED = "name"
-#: An attempt that no artifact has.
+#: An attempt number without artifacts.
 NO_ATTEMPT = -1
 
 Conditions = Sequence[ColumnElement[bool]]
@@ -48,7 +48,7 @@ _encode = json.JSONEncoder().encode
 
 @attrs.frozen
 class Most:
-    """How much is read at a time: objects, about so many characters of them, and rows in one go."""
+    """Limits of one read: objects, their approximate characters, and rows per fetch."""
 
     count: int
     characters: int
@@ -82,7 +82,7 @@ def one_run(call: Call) -> Answer:
 
 
 def all_steps(call: Call) -> Answer:
-    """GET /flows/F/runs/R/steps: never in pages."""
+    """GET /flows/F/runs/R/steps: never paged."""
     return _everything(call, STEPS, lambda _: true())
 
 
@@ -109,8 +109,8 @@ def all_metadata(call: Call) -> Answer:
 def all_artifacts(call: Call) -> Answer:
     """GET artifacts of a task, a step or a run.
 
-    As one listing: those of the last attempt of each task. In pages: the newest row of each task
-    and name, whatever its attempt.
+    As one listing: the artifacts of each task's last attempt. In pages: the newest row of each task
+    and name, of any attempt.
     """
     other = artifacts.alias("other")
     task = ("flow_id", "run_number", "step_name", "task_id")
@@ -121,13 +121,14 @@ def all_artifacts(call: Call) -> Answer:
         def counting(after: Sequence[Any] | None) -> ColumnElement[bool]:
             if after is None:
                 return ~superseded
-            # A task whose artifacts were given in part keeps its attempt, whatever comes meanwhile.
+            # A task whose artifacts were given in part keeps its attempt, whatever is written
+            # meanwhile.
             task_id, attempt, _ = after
             begun = and_(artifacts.c.task_id == task_id, artifacts.c.attempt_id == attempt)
             return or_(~superseded, begun)
 
         return _everything(call, OF_TASKS, counting)
-    # Not as a comparison of tuples: SQLite would then go through all newer rows of the step.
+    # Not as a comparison of tuples, for which SQLite would scan all newer rows of the step.
     age, same = artifacts.c.ts_epoch, other.c.ts_epoch == artifacts.c.ts_epoch
     later = or_(other.c.ts_epoch > age, and_(same, other.c.attempt_id > artifacts.c.attempt_id))
     newer = exists().where(*of_task, other.c.name == artifacts.c.name, later)
@@ -135,7 +136,7 @@ def all_artifacts(call: Call) -> Answer:
 
 
 def attempt_artifacts(call: Call) -> Answer:
-    """GET .../tasks/T/attempt/N/artifacts: never in pages."""
+    """GET .../tasks/T/attempt/N/artifacts: never paged."""
     attempt = _attempt(call)
     answer = _everything(call, ARTIFACTS, lambda _: artifacts.c.attempt_id == attempt)
     return Answer(parts=answer.parts, versioned=False)
@@ -193,7 +194,7 @@ def _own(
 ) -> tuple[RowMapping | None, list[ColumnElement[bool]]]:
     """Return the run that the path names, and the conditions for the rows below the path.
 
-    Where the run or the task does not exist, no row meets them.
+    If the run or the task is missing, the conditions match no row.
     """
     if "run" not in call.names:
         return None, []
@@ -242,7 +243,7 @@ def _everything(
             texts, after = _read(connection, statement, kind, run, Most(PIECE_ROWS, PIECE))
         yield Part(", ".join(texts), is_last=after is None)
         while after is not None:
-            # Large rows are fetched one by one: most of many would be thrown away.
+            # Large rows are fetched one by one: most of a batch would be thrown away.
             fetched = min(PIECE * len(texts) // (sum(map(len, texts)) + 1) + 1, FETCHED)
             statement = _behind(kind, [*own, condition(after)], after)
             with call.database.reading() as connection:
@@ -254,7 +255,7 @@ def _everything(
 
 
 def _behind(kind: Kind, conditions: Conditions, after: Sequence[Any] | None) -> Select[Any]:
-    """Return the statement for what is behind a row with the keys `after`, newest first."""
+    """Return the statement for the rows behind the one with the keys `after`, newest first."""
     statement = select(*kind.columns, *kind.keys).where(*conditions)
     if after is not None:
         statement = statement.where(tuple_(*kind.keys) < tuple_(*after))
@@ -268,7 +269,7 @@ def _read(
     run: RowMapping | None,
     most: Most,
 ) -> tuple[list[str], Sequence[Any] | None]:
-    """Return objects as JSON, up to so many, and about so many characters.
+    """Return objects as JSON, up to a number of objects and about a number of characters.
 
     Returns:
         The objects, and the keys of the last one if more follow.

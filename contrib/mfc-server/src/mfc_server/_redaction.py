@@ -1,18 +1,18 @@
-"""Addresses and messages without the secrets in them: what is printed or logged."""
+"""Removal of secrets from addresses and messages that are printed or logged."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import unquote
 
-#: Characters of the shortest text that is taken for a secret where it stands in a message.
+#: Shortest text that is treated as a secret within a message.
 SHORTEST = 3
-#: A parameter of a URL that is a secret.
+#: A secret parameter of a URL.
 _PARAMETER = re.compile(r"(?i)([?&;][^=&;]*(?:pass|secret|token|key)[^=&;]*=)([^&;]*)")
 
 
 def without_password(url: str) -> str:
-    """Return a URL, or what should be one, without the secrets in it.
+    """Return a URL, well-formed or not, without its secrets.
 
     >>> without_password("postgresql://ada:p@ss/word@db/meta?sslpassword=x&a=b")
     'postgresql://ada:***@db/meta?sslpassword=***&a=b'
@@ -22,9 +22,9 @@ def without_password(url: str) -> str:
 
 
 def _divided(url: str) -> tuple[str, str, str, str]:
-    """Return what is before the user, the user, the password and what is behind its @.
+    """Split a URL into the text before the user, the user, the password and the text behind its @.
 
-    The largest part that may be a password is taken for one: in a URL that is misspelt as well.
+    The largest part that may be a password is treated as one, even in a misspelt URL.
     """
     front, at, after = url.rpartition("@")
     before, marks, user = front.partition("//")
@@ -37,13 +37,13 @@ def _divided(url: str) -> tuple[str, str, str, str]:
 def _secrets(url: str) -> set[str]:
     """Return every spelling of the secrets in a URL."""
     found = {_divided(url)[2], *(match[2] for match in _PARAMETER.finditer(url))}
-    # A library that divides the URL elsewhere may show a part of one.
+    # A library that splits the URL elsewhere may show a part of a secret.
     found |= {part for each in found for part in re.split(r"[:@/?#]", each)}
     return {spelt for each in found for spelt in (each, unquote(each)) if len(spelt) >= SHORTEST}
 
 
 def reason(error: BaseException, url: str = "") -> str:
-    """Return what a library said, in one line, without the secrets of a URL."""
+    """Return a library's message on one line, without the secrets of a URL."""
     said = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
     said = said.splitlines()[0]
     for secret in sorted(_secrets(url), key=len, reverse=True):

@@ -1,4 +1,4 @@
-"""The kinds of objects that the service answers, and how rows of the tables become them."""
+"""The kinds of objects that the service answers, and their construction from rows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sqlalchemy.sql.elements import NamedColumn
 from mfc_server._schema import artifacts, flows, metadata, runs, steps, tasks
 
 Object = dict[str, Any]
-#: The row of the run that something belongs to; None for flows and runs themselves.
+#: The row of an object's run; None for flows and runs themselves.
 OfRun = RowMapping | None
 
 
 @attrs.frozen
 class Kind:
-    """One kind of object: where its rows are, what it shows of them, what orders them."""
+    """One kind of object: its table, its visible columns, its order."""
 
     table: Table
     columns: Sequence[NamedColumn[Any]]
-    #: Columns that order a page, newest first; as serials, where objects may show string ids.
+    #: Columns that order a page, newest first; serials, even where objects show string ids.
     keys: Sequence[Column[Any]]
     shape: Callable[[Object, OfRun], Object]
 
@@ -46,7 +46,7 @@ def created_run(found: Object, _: OfRun = None) -> Object:
 
 def _run(found: Object, _: OfRun) -> Object:
     owner, tags = found["user_name"], found["system_tags"]
-    # Another service may have stored anything for tags.
+    # Another service may have stored a value of any type as tags.
     if owner is not None and isinstance(tags, list) and f"user:{owner}" in tags:
         found["user"] = owner
     return created_run(found)
@@ -54,13 +54,13 @@ def _run(found: Object, _: OfRun) -> Object:
 
 def _step(found: Object, run: OfRun) -> Object:
     found = _tagged(found, run)
-    # Here alone, the number of a run is a text.
+    # Only in this answer, the number of a run is text.
     found["run_number"] = str(found["run_number"])
     return found
 
 
 def _tagged(found: Object, run: OfRun) -> Object:
-    """Give a step, a task or an artifact the tags of its run, whatever is stored with it."""
+    """Give a step, a task or an artifact the tags of its run, whatever tags its row has."""
     found = _named(found, run)
     if run is not None:
         found["tags"], found["system_tags"] = run["tags"], run["system_tags"]
@@ -68,7 +68,7 @@ def _tagged(found: Object, run: OfRun) -> Object:
 
 
 def _named(found: Object, run: OfRun) -> Object:
-    """Put string ids in the place of serials."""
+    """Replace serials by string ids."""
     if run is not None and run["run_id"] is not None:
         found["run_number"] = run["run_id"]
     task_name = found.pop("task_name", None)
@@ -104,7 +104,7 @@ ARTIFACTS = _kind(
     "ts_epoch task_id name",
     _tagged,
 )
-#: The same, task by task: what is read in several parts has each task of one attempt.
+#: The same, task by task: a listing read in several parts has each task of one attempt.
 OF_TASKS = Kind(
     artifacts,
     ARTIFACTS.columns,

@@ -1,4 +1,4 @@
-"""HTTP with deadlines: a client that neither sends nor reads on is cut off; and how it all ends."""
+"""HTTP with deadlines for clients that neither send nor read, and the server's shutdown."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mfc_server._limits import MAX_HEAD, SEND_BUFFER
 
-#: Seconds that a request has beyond the deadline of its body, for the answer that says so.
+#: Seconds that a request has beyond the deadline of its body, for the answer that reports it.
 GRACE = 5.0
-#: Seconds in which listings that are under way may end when the server is stopped.
+#: Seconds for listings in flight to end when the server is stopped.
 LAST_LISTINGS = 10.0
 
 
 class Ending:
-    """Whether the server ends, and since when."""
+    """Whether the server is stopping, and since when."""
 
     def __init__(self) -> None:
         self._since: float | None = None
 
     def begin(self) -> None:
-        """Note that the server ends."""
+        """Note that the server is stopping."""
         self._since = time.monotonic()
 
     def is_near(self) -> bool:
-        """Tell whether listings have had their time. A write that has begun is finished always."""
+        """Tell whether the time for listings is over. A write that has begun is always finished."""
         return self._since is not None and time.monotonic() > self._since + LAST_LISTINGS
 
 
 class Server(uvicorn.Server):
-    """A server that ends when it is told to, after what it began.
+    """A server that, when stopped, first finishes its requests in flight.
 
     Args:
         app: what answers.
-        seconds: that a client has for each thing it has to do.
-        ending: told when the server ends.
+        seconds: that a client has for each of its actions.
+        ending: notified when the server stops.
     """
 
     def __init__(self, app: ASGIApp, seconds: float, ending: Ending) -> None:
@@ -58,7 +58,7 @@ class Server(uvicorn.Server):
             http=type("Protocol", (_Protocol,), {"seconds": seconds}),
             ws="none",
             h11_max_incomplete_event_size=MAX_HEAD,
-            # Every request has an end of its own: none is cut off in the middle.
+            # Each request has its own deadline, so shutdown cuts off none.
             timeout_graceful_shutdown=None,
             server_header=False,
         )
@@ -66,24 +66,24 @@ class Server(uvicorn.Server):
         self._ending = ending
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End, after what is under way."""
+        """Stop after the requests in flight."""
         self._ending.begin()
         await super().shutdown(sockets)
 
 
 def allow_many_connections() -> None:
-    """Let the process have as many open files, and so connections, as it may."""
+    """Raise the limit of open files, and so of connections, as far as allowed."""
     with contextlib.suppress(ImportError, ValueError, OSError):  # another system, or not allowed
-        import resource  # Unix alone has it
+        import resource  # only Unix has it
 
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _Transport:
-    """A connection that is closed only when its client has read the answer, or its time is over.
+    """A connection that closes only after the client has read the answer, or its time is over.
 
-    To close while a client sends on would reset the connection, and the answer with it.
+    Closing while a client still sends would reset the connection, and discard the answer.
     """
 
     def __init__(self, transport: asyncio.Transport, is_mid_request: Callable[[], bool]) -> None:
@@ -100,7 +100,7 @@ class _Transport:
         if self._transport.is_closing() or self._ended:
             return
         if self._is_mid_request() and self._transport.can_write_eof():
-            # The client sees the end; what it sends until it closes is read, and dropped.
+            # The client sees the end; bytes that it still sends are read and dropped.
             self._ended = True
             self._transport.write_eof()
             self._transport.resume_reading()
@@ -111,8 +111,8 @@ class _Transport:
 class _Protocol(H11Protocol):
     """One connection.
 
-    h11 refuses what two parsers may read differently, and answers `Upgrade` as if it were not
-    there, body and all. What it leaves open are the clocks.
+    h11 refuses requests that two parsers may read differently, and ignores `Upgrade`, body
+    included. Deadlines are added here.
     """
 
     seconds: float
@@ -124,7 +124,7 @@ class _Protocol(H11Protocol):
         self._arriving_since: object = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        # Work on parts that a client does not read yet is work that others wait for.
+        # Backpressure: while the client does not read, further parts would take time from others.
         own = transport.get_extra_info("socket")
         own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         super().connection_made(_Transport(transport, self._is_mid_request))  # type: ignore[arg-type]
@@ -145,8 +145,8 @@ class _Protocol(H11Protocol):
             super().data_received(data)
         self._watch()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's
-        """Refuse bytes that are not HTTP, in a sentence; called while h11's error is handled."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Refuse bytes that are not HTTP, with a message; called while h11's error is handled."""
         error = sys.exc_info()[1]
         too_large = (
             getattr(error, "error_status_hint", 400) == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -163,7 +163,7 @@ class _Protocol(H11Protocol):
             for event in events:
                 self.transport.write(self.conn.send(event) or b"")
         except h11.LocalProtocolError:
-            self.transport.abort()  # an answer is under way
+            self.transport.abort()  # an answer is in flight
         self.transport.close()
 
     def on_response_complete(self) -> None:
@@ -184,7 +184,7 @@ class _Protocol(H11Protocol):
         return False
 
     def _watch(self) -> None:
-        """Give what the client has to do next its time, unless that runs already."""
+        """Start the deadline of the client's next action, unless it runs already."""
         state = (self.cycle, self.conn.their_state, self._answered(), self.transport.is_closing())
         if state == self._arriving_since:
             return
@@ -201,7 +201,8 @@ class _Protocol(H11Protocol):
     def _overdue(self) -> None:
         waits_for_us = not self._answered() and self.conn.their_state is not h11.SEND_BODY
         if waits_for_us and not self.transport.is_closing():
-            # The server has its own deadlines. Another look, should the connection close meanwhile.
+            # The server has its own deadlines. This looks again in case the connection closes
+            # meanwhile.
             self._arrival = self.loop.call_later(self.seconds, self._overdue)
         else:
             self.transport.abort()

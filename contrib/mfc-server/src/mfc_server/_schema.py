@@ -18,7 +18,7 @@ MAX_SERIAL, MAX_ATTEMPT = 2**63 - 1, 2**15 - 1
 
 _tables = MetaData()
 _NAME = String(NAME_LENGTH)
-# None is stored as the JSON null, as the real service does; its queries tell that from NULL.
+# None is stored as the JSON null, as by the real service, whose queries tell it from NULL.
 _JSON = JSON(none_as_null=False).with_variant(JSONB(none_as_null=False), "postgresql")
 
 
@@ -60,9 +60,9 @@ artifacts = _table(
 #: In the order in which rows may be inserted.
 TABLES = (flows, runs, steps, tasks, metadata, artifacts)
 
-#: On SQLite, which has no sequences: the last serial that was given out of each.
+#: On SQLite, which has no sequences: the last serial taken from each.
 serials = Table("mfc_serials", MetaData(), Column("name", Text), Column("last", BigInteger))
-#: Sequences by the table that they number, as PostgreSQL names those of serial columns.
+#: Sequences by their table, with PostgreSQL's names for serial columns.
 SEQUENCES = {
     runs: "runs_v3_run_number_seq",
     tasks: "tasks_v3_task_id_seq",
@@ -173,7 +173,7 @@ CREATE INDEX tasks_v3_idx_flow_run_step_ts_task_desc
 CREATE INDEX metadata_v3_idx_flow_run_ts_id_desc
     ON metadata_v3 (flow_id, run_number, ts_epoch DESC, id DESC);
 """
-# Used by queries of the real service alone; it may run on the same database.
+# Only queries of the real service use it, which may run on the same database.
 _FOR_THE_REAL_SERVICE = """
 CREATE INDEX runs_v3_idx_ts_epoch ON runs_v3 (ts_epoch);
 CREATE INDEX runs_v3_idx_gin_tags_combined ON runs_v3 USING gin ((tags || system_tags));
@@ -196,7 +196,7 @@ CREATE INDEX artifact_v3_idx_str_ids_primary_key_v2
 CREATE INDEX artifact_v3_idx_str_ids_primary_key_with_task_id
     ON artifact_v3 (flow_id, run_id, step_name, task_id, attempt_id, name);
 """
-# The migrations of the real service whose result is created, as its tool (goose) notes them.
+# Migrations of the real service that yield this schema, as its tool (goose) records them.
 _GOOSE = """
 CREATE TABLE goose_db_version (
     id SERIAL PRIMARY KEY,
@@ -230,7 +230,7 @@ def creation(dialect: str) -> list[str]:
         dialect: `sqlite` or `postgresql`.
     """
     if dialect == "postgresql":
-        # The real one numbers runs in 32 bits; the ids of local runs need more.
+        # The real service numbers runs in 32 bits; the ids of local runs need more.
         script = _CREATE.format(json="JSONB", serial="BIGSERIAL") + _FOR_THE_REAL_SERVICE
         script += _GOOSE
     else:

@@ -7,11 +7,11 @@ from typing import Any
 
 from mfc_server import _patterns
 
-#: Seconds that a write waits for another process's; within one, they queue.
+#: Seconds that a write waits for another process's; within one process, writes queue.
 BUSY = 20
-#: Steps of SQLite's machine between two looks at the clock.
+#: Steps of SQLite's virtual machine between two checks of the clock.
 STEPS = 20_000
-# FULL: an acknowledged write survives the power too, as with PostgreSQL's default. WAL: readers
+# FULL: an acknowledged write survives a power failure, as with PostgreSQL's default. WAL: readers
 # and the writer do not wait for each other.
 _SETTINGS = (
     "journal_mode = WAL",
@@ -23,26 +23,26 @@ _SETTINGS = (
 
 
 class Clock:
-    """The time until which the statements of one connection may run."""
+    """The deadline of one connection's statements."""
 
     def __init__(self) -> None:
         self._until: float | None = None
 
     def set(self, seconds: float | None) -> None:
-        """Let statements end after so many seconds; None: never."""
+        """End statements after this many seconds; None: never."""
         self._until = None if seconds is None else time.monotonic() + seconds
 
     def is_over(self) -> bool:
-        """Tell whether the time is over; true interrupts SQLite."""
+        """Tell whether the deadline is over; True interrupts SQLite."""
         return self._until is not None and time.monotonic() > self._until
 
 
 def prepare(connection: Any, record: Any) -> None:
-    """Set up a new connection: durable, with our functions, transactions begun by us alone."""
+    """Set up a new connection: durability, the server's functions, explicit transactions only."""
     clock = record.info["clock"] = Clock()
 
     def search(pattern: str, text: str) -> bool:
-        # One call is bounded; SQLite counts none of its time.
+        # Each call is bounded; SQLite does not count its time.
         if clock.is_over():
             raise TimeoutError
         return _patterns.search(pattern, text)

@@ -1,8 +1,8 @@
-"""Filling a database: from a `.metaflow` directory or whatever mfc reads, or from another database.
+"""Filling a database from a `.metaflow` directory, any address of mfc, or another database.
 
 Runs and tasks keep their ids. Where Metaflow numbered tasks from 1 in each run, as it does in a
 directory, the number becomes the task's string id, and its serial is below zero; new tasks are
-numbered behind the largest one: no other task is ever addressed by either.
+numbered behind the largest one, so that both numbers stay unique.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from mfc_server._redaction import reason, without_password
 from mfc_server._schema import TABLES, artifacts, flows, metadata, runs, steps, tasks
 
 Row = dict[str, Any]
-#: Rows that are copied at a time.
+#: Rows copied at a time.
 BATCH = 5_000
 _ALL = Query()
 
 
 def import_results(source: str, db_url: str) -> str:
-    """Put the runs of `source` into a database; those that are there already stay as they are.
+    """Put the runs of `source` into a database; runs that exist already stay as they are.
 
     Args:
         source: a directory (with or without `.metaflow`), or any address that mfc reads.
         db_url: the database, as for `--db`.
 
     Returns:
-        A sentence that says what was done.
+        A sentence about the result.
 
     Raises:
-        DatabaseUnusable: no such results, or a database that cannot hold them.
+        DatabaseUnusable: the results are missing, or the database cannot hold them.
     """
     shown = without_password(source)
     try:
-        # Nothing is hidden: a namespace would leave out other people's runs.
+        # The global namespace: another one would leave out other users' runs.
         provider = Client(_results(source), namespace=None).provider
-        # Results that do not exist make no database.
+        # Without results, no database is created.
         next(provider.children(Pathspec(), Query(limit=1)), None)
         with contextlib.closing(Database(db_url)) as database:
             return _import(provider, database)
@@ -59,7 +59,7 @@ def import_results(source: str, db_url: str) -> str:
 
 
 def _results(source: str) -> str:
-    """Return the directory that has `.metaflow`, where it is named itself; else the source."""
+    """Return the directory that contains `.metaflow` if that itself is named; else the source."""
     if "://" in source or not source:
         return source
     path = os.path.abspath(os.path.expanduser(source))
@@ -73,7 +73,7 @@ def _import(provider: MetadataProvider, database: Database) -> str:
     counts = {"imported": 0, "there already": 0}
     for flow in provider.children(Pathspec(), _ALL):
         for run in reversed(list(provider.children(flow.path, _ALL))):
-            # A run is one transaction: when this is interrupted, none is there in part.
+            # Each run is one transaction: an interrupt leaves no partial run.
             load = _Run(provider, database, flow, run)
             with database.writing() as connection:
                 try:
@@ -90,7 +90,7 @@ def _import(provider: MetadataProvider, database: Database) -> str:
 
 @attrs.define
 class _Run:
-    """One run on its way into the database."""
+    """The import of one run."""
 
     provider: MetadataProvider
     database: Database
@@ -99,7 +99,7 @@ class _Run:
     ids: Row = attrs.field(factory=dict)
 
     def add(self, connection: Connection) -> bool:
-        """Insert the run and everything below; return False if it is there."""
+        """Insert the run and everything below; return False if the run exists."""
         flow_id, run_id = self.run.path.components
         number = _number(run_id)
         at = runs.c.run_id == run_id if number is None else runs.c.run_number == number
@@ -157,7 +157,7 @@ class _Run:
 
 
 def _number(run_id: str) -> int | None:
-    """Return the serial that a run's name spells, or None.
+    """Return the serial in a run's name, or None.
 
     >>> _number("7"), _number("007"), _number("x")
     (7, None, None)
@@ -179,13 +179,13 @@ def _artifact(ids: Row, record: Any) -> Row:
 
 
 def copy(source: str, target: str) -> str:
-    """Copy the six tables, serials and all; the target has to be empty.
+    """Copy the six tables with their serials; the target has to be empty.
 
     Returns:
-        A sentence that says what was done.
+        A sentence about the result.
 
     Raises:
-        DatabaseUnusable: one of them cannot be opened, or the target holds something.
+        DatabaseUnusable: one of them cannot be opened, or the target is not empty.
     """
     old = Database(source, create=False)
     try:

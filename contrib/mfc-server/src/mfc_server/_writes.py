@@ -1,6 +1,6 @@
 """Answers to POST and PATCH: creations, tag changes, heartbeats.
 
-Each request is one transaction: when it is answered, what it wrote is durable.
+Each request is one transaction: once it is answered, its changes are durable.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from mfc_server._schema import (
     tasks,
 )
 
-#: Seconds between heartbeats that count; what a client is told to wait.
+#: Least seconds between heartbeats; clients are told to wait this long.
 HEARTBEAT = 10
-#: The first Metaflow that sends heartbeats, by major version; what older ones make starts without.
+#: The first Metaflow that sends heartbeats, by major version; runs of older ones start without.
 HEARTBEATS_SINCE = {1: (1, 14, 0)}
 HEARTBEATS_SINCE_2 = (2, 2, 12)
 #: Fields of a client's rows that may not be NULL.
@@ -41,9 +41,9 @@ _REQUIRED = {
     metadata: {"field_name", "value", "type"},
     artifacts: {"name", "location", "ds_type"},
 }
-#: Rows that one statement inserts.
+#: Rows inserted by one statement.
 BATCH = 500
-#: Rows of metadata and artifacts are given these where they say nothing, as the real service does.
+#: Default for missing fields of metadata and artifacts, as in the real service.
 MISSING = " "
 
 
@@ -54,7 +54,7 @@ def create_flow(call: Call) -> Answer:
 
 
 def create_run(call: Call) -> Answer:
-    """POST /flows/F/run: a serial always, a string id if the body has one as `run_number`."""
+    """POST /flows/F/run: always a serial, and a string id if the body has one as `run_number`."""
     body = call.document()
     run_id = _string_id(body, "run_number", "run_id")
     row = {"flow_id": call.names["flow"], "run_id": run_id, **_own(body)}
@@ -71,7 +71,7 @@ def create_step(call: Call) -> Answer:
 
 
 def create_task(call: Call) -> Answer:
-    """POST .../steps/S/task: a serial always, a string id if the body has one as `task_id`."""
+    """POST .../steps/S/task: always a serial, and a string id if the body has one as `task_id`."""
     body = call.document()
     name = _string_id(body, "task_id", "task_name")
     row = {"step_name": call.names["step"], "task_name": name, **_own(body)}
@@ -80,7 +80,7 @@ def create_task(call: Call) -> Answer:
 
 
 def create_metadata(call: Call) -> Answer:
-    """POST .../tasks/T/metadata: the rows that the columns can hold; the answer counts them."""
+    """POST .../tasks/T/metadata: stores rows that fit the columns; the answer counts them."""
 
     def row(item: Mapping[str, Any]) -> Object:
         texts = {name: item.get(name, MISSING) for name in ("field_name", "value", "type")}
@@ -90,7 +90,7 @@ def create_metadata(call: Call) -> Answer:
 
 
 def create_artifacts(call: Call) -> Answer:
-    """POST .../tasks/T/artifact: the rows that are new, and that the columns can hold."""
+    """POST .../tasks/T/artifact: stores rows that are new and fit the columns."""
     texts = ("name", "location", "ds_type", "sha", "type", "content_type", "user_name")
 
     def row(item: Mapping[str, Any]) -> Object:
@@ -113,7 +113,7 @@ def _mutate(call: Call, add: set[str], remove: set[str]) -> list[str]:
         if run is None:
             raise Refused(404, {})
         at = (runs.c.flow_id == run["flow_id"], runs.c.run_number == run["run_number"])
-        # The lock makes every writer of this run wait, whichever service it comes through.
+        # The lock makes every writer of this run wait, whichever service it uses.
         locked = select(runs.c.tags, runs.c.system_tags).where(*at).with_for_update()
         tags, system = map(_known_tags, connection.execute(locked).one())
         if remove & system:
@@ -129,7 +129,7 @@ def _mutate(call: Call, add: set[str], remove: set[str]) -> list[str]:
 
 
 def _known_tags(found: object) -> set[str]:
-    """Return the tags of a list as it is stored, perhaps by another service: null, or anything."""
+    """Return the tags of a stored list; another service may have stored null, or any type."""
     return {tag for tag in found if isinstance(tag, str)} if isinstance(found, list) else set()
 
 
@@ -142,7 +142,7 @@ def run_heartbeat(call: Call) -> Answer:
 
 
 def task_heartbeat(call: Call) -> Answer:
-    """POST .../tasks/T/heartbeat: its run is alive too."""
+    """POST .../tasks/T/heartbeat: its run counts as alive as well."""
     with call.database.writing() as connection:
         run = find_run(connection, call.names)
         task = find_task(connection, run, call.names) if run else None
@@ -160,7 +160,7 @@ def _heartbeat(*, beaten: bool) -> Answer:
 
 
 def _beat(connection: Connection, table: Table, row: RowMapping) -> bool:
-    """Note that a run or task is alive, unless it said so a moment ago; return whether noted."""
+    """Note a heartbeat, unless one was noted a moment ago; return whether noted."""
     now = int(time.time())
     last = table.c.last_heartbeat_ts
     at = [table.c.flow_id == row["flow_id"], table.c.run_number == row["run_number"]]
@@ -172,7 +172,7 @@ def _beat(connection: Connection, table: Table, row: RowMapping) -> bool:
 
 
 def _created(call: Call, kind: Kind, row: Object) -> Object:
-    """Insert a flow, run, step or task; return it as the service shows it."""
+    """Insert a flow, run, step or task; return it in the service's form."""
     row["ts_epoch"] = _now()
     run: RowMapping | None = None
     try:
@@ -193,7 +193,7 @@ def _created(call: Call, kind: Kind, row: Object) -> Object:
 
 
 def _refusal(error: IntegrityError, table: Table) -> Refused:
-    """Return the refusal of a row that exists, or whose parent does not."""
+    """Return the refusal of a row that exists, or whose parent is missing."""
     code = getattr(error.orig, "sqlstate", None)
     if code == "23503" or "FOREIGN KEY" in str(error.orig):
         return _no_parent("flow" if table is runs else "step")
@@ -207,7 +207,7 @@ def _no_parent(kind: str) -> Refused:
 
 
 def _database_error(code: str, message: str) -> str:
-    """Return what the service answers to a violated constraint: JSON in a JSON string."""
+    """Return the service's answer to a violated constraint: JSON in a JSON string."""
     diag = {"message_primary": message, "severity": "ERROR"}
     return json.dumps({"err_msg": {"pgerror": f"ERROR:  {message}", "pgcode": code, "diag": diag}})
 
@@ -231,7 +231,7 @@ def _add_rows(
 
 
 def _insert(call: Call, connection: Connection, table: Table, rows: list[Object]) -> int:
-    """Insert what is not there yet; return how many."""
+    """Insert new rows; return how many."""
     if not rows:
         return 0
     if table is metadata:
@@ -247,7 +247,7 @@ def _insert(call: Call, connection: Connection, table: Table, rows: list[Object]
         except DBAPIError as error:
             if not is_wrong_data(error):
                 raise
-            # Rows that it cannot take are left out: triggers may allow less than columns.
+            # Rows that the database refuses are left out: triggers may allow less than columns.
             count += sum(_insert_if_fit(call, connection, table, row) for row in some)
     return count
 
@@ -269,7 +269,7 @@ def _insert_if_fit(call: Call, connection: Connection, table: Table, row: Object
 
 
 def _fitting(table: Table, row: Object) -> Object | None:
-    """Return a row of metadata or artifacts as the columns store it, or None if they cannot."""
+    """Return a row of metadata or artifacts in the columns' types, or None if it does not fit."""
     found: Object = {}
     for name, value in row.items():
         if name in ("tags", "system_tags"):
@@ -298,12 +298,12 @@ def _attempt(value: object) -> int | None:
 
 
 def _own(body: Mapping[str, Any]) -> Object:
-    """Return what every object is made with: its user and tags."""
+    """Return the common fields of a new object: its user and tags."""
     return {"user_name": _text(body.get("user_name"), "user_name"), **_tags(body)}
 
 
 def _tags(body: Mapping[str, Any]) -> Object:
-    """Return both lists of tags, or None where there is none."""
+    """Return both lists of tags, with None for a missing one."""
     found: Object = {}
     for name in ("tags", "system_tags"):
         found[name] = tags = body.get(name)
@@ -344,12 +344,12 @@ def _string_id(body: Mapping[str, Any], key: str, name: str) -> str | None:
 
 
 def _first_heartbeat(body: Mapping[str, Any]) -> int | None:
-    """Return now, or None for a client too old to send heartbeats later."""
+    """Return the current time, or None for a client too old to send heartbeats later."""
     tags = body.get("system_tags")
     prefix = "metaflow_version:"
     told = [t for t in tags or () if isinstance(t, str) and t.startswith(prefix)]
     if not told:
-        # A client that sends no tags is not known to be old.
+        # A client that sends no tags may be new.
         return None if isinstance(tags, list) else int(time.time())
     found = re.match(r"[0-9]{1,9}(\.[0-9]{1,9})*", told[0][len(prefix) :])
     version = tuple(map(int, found[0].split("."))) if found else HEARTBEATS_SINCE_2

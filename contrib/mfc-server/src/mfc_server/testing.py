@@ -1,4 +1,4 @@
-"""The server in tests of whatever talks to it: a process that answers, with known rows in it."""
+"""The server as a fixture: a process that answers requests, with known rows in its database."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from sqlalchemy import insert
 from mfc_server._database import Database
 from mfc_server._schema import TABLES
 
-#: The server prints this before its URL, when it answers.
+#: The server prints this before its URL once it is ready.
 READY = "mfc-server listening on "
-#: Rows that are inserted at a time.
+#: Rows inserted at a time.
 BATCH = 5_000
 
 
 @attrs.frozen
 class Running:
-    """A server that answers.
+    """A running server.
 
     Attributes:
-        url: where.
-        process: the process, to be stopped or killed by its pid.
+        url: the server's URL.
+        process: the process, which a test may stop or kill by its pid.
     """
 
     url: str
@@ -46,8 +46,8 @@ def running(db_url: str, *options: str) -> Iterator[Running]:
         options: more of the command's options.
 
     Raises:
-        RuntimeError: it ended instead of answering; the message has what it printed.
-        TimeoutExpired: it did not end when told to.
+        RuntimeError: the server ended early; the message has its output.
+        TimeoutExpired: the server did not end when told to.
     """
     command = [sys.executable, "-m", "mfc_server", "--db", db_url, "--port", "0", *options]
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -64,7 +64,7 @@ def running(db_url: str, *options: str) -> Iterator[Running]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End the server as its operators do; one that does not obey is killed."""
+    """End the server as its operators do, by signal; kill it if it does not obey."""
     process.terminate()
     try:
         process.wait(30)
@@ -85,7 +85,7 @@ def _url(
 
 
 def load_rows(db_url: str, folder: str | Path) -> None:
-    """Put rows into a database, which is created if need be.
+    """Put rows into a database, which is created if necessary.
 
     Args:
         db_url: the database, as for `--db`.

@@ -1,4 +1,4 @@
-"""Namespaces by teams and roles, from a TOML file: who sees whose runs, who may change tags."""
+"""Namespaces by teams and roles, from a TOML file: visible runs, and tags that may be changed."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from mfc.config import Config
     from mfc_teams._policy import TeamPolicy
 
-#: The version of the plugin contract that this is written for.
+#: Version of the plugin contract that this plugin implements.
 MFC_CONTRACT = 1
-#: The setting that names the file; without it the plugin stays out of the way.
+#: The setting that names the file; without it the plugin is inactive.
 SETTING = "MFC_TEAMS_FILE"
 
 
 @hookimpl
 def mfc_namespace_policy(config: Config) -> TeamPolicy | None:
-    """Answer if setting `MFC_TEAMS_FILE` names a file.
+    """Return the policy if the setting `MFC_TEAMS_FILE` names a file.
 
     Raises:
-        BadSettingsFile: the file is missing, or says something that cannot be understood.
+        BadSettingsFile: the file is missing or invalid.
     """
     file = config.text(SETTING)
     if not file:

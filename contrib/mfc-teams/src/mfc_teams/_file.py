@@ -1,4 +1,4 @@
-"""The file with the teams: read, checked, and its mistakes told with their line."""
+"""The file with the teams: read and checked; mistakes are reported with their line."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _USERS = "a list of user names"
 
 
 def organisation(path: str) -> Organisation:
-    """Return what the file at `path` says.
+    """Return the organisation that the file at `path` describes.
 
     Raises:
-        BadSettingsFile: it is missing, no TOML, or a key is not what it should be; the text
-            names line, key and what was expected.
+        BadSettingsFile: the file is missing or not TOML, or a key is invalid; the text names the
+            line, the key and the expected value.
     """
     return _File(path, _content(path)).organisation()
 
@@ -46,7 +46,7 @@ def _content(path: str) -> str:
 
 @attrs.frozen
 class _File:
-    """One file: where it is, for errors, and its text, for the lines in them."""
+    """One file: its path, for errors, and its text, for line numbers."""
 
     path: str
     text: str
@@ -93,7 +93,7 @@ class _File:
     def _only(self, at: tuple[str, ...], table: Mapping[str, Any], known: Collection[str]) -> None:
         for key in table:
             if key not in known:
-                raise self._error((*at, key), f"is no key; expected {', '.join(known)}")
+                raise self._error((*at, key), f"is not a key; expected {', '.join(known)}")
 
     def _bad(self, at: tuple[str, ...], value: object, expected: str) -> BadSettingsFile:
         shown = "is missing" if value is None else f"is {value!r}"
@@ -104,10 +104,10 @@ class _File:
         return BadSettingsFile(self.path, f"line {line}: {'.'.join(at)} {what}")
 
     def _line(self, at: tuple[str, ...]) -> int:
-        """Return the line where a key begins, or the nearest table that there is.
+        """Return the line where a key begins, or the nearest existing table.
 
-        The parser tells no positions, so the text is parsed line by line: the key begins after
-        the last part that could be parsed without it. Only files with a mistake pay for this.
+        The parser gives no positions, so the text is parsed line by line: the key begins after the
+        last part that could be parsed without it. This costs time only for files with a mistake.
         """
         lines, start = self.text.split("\n"), 1
         for number in range(1, len(lines) + 1):

@@ -14,19 +14,19 @@ from mfc_teams._teams import Organisation
 
 EVERYBODY = "everybody"
 _USER, _TEAM = "user:", "team:"
-#: Where Metaflow looks for the user's name after the setting METAFLOW_USER.
+#: Variables in which Metaflow looks for the user's name after the setting METAFLOW_USER.
 
 
 @attrs.frozen
 class TeamPolicy:
-    """Who sees what, for one user.
+    """The visible runs and changeable tags of one user.
 
-    The owner of a run is whom its system tag `user:…` names; what is below a run has its tags.
+    The system tag `user:…` of a run names its owner; objects below a run have its tags.
     """
 
     _file: str
     _organisation: Organisation
-    #: None where nothing tells.
+    #: None for an unknown user.
     _user: str | None
     _production: str | None
     #: System tags of the runs that the user may see; None for all.
@@ -34,10 +34,10 @@ class TeamPolicy:
 
     @classmethod
     def of(cls, file: str, config: Config) -> TeamPolicy:
-        """Return the policy of a file, for the user whom the configuration names.
+        """Return the policy of a file, for the user that the configuration names.
 
         Raises:
-            BadSettingsFile: the file is missing or cannot be understood.
+            BadSettingsFile: the file is missing or invalid.
         """
         path = os.path.join(config.directory, os.path.expanduser(file))
         rules, user = organisation(path), config.user()
@@ -46,12 +46,12 @@ class TeamPolicy:
         return cls(path, rules, user, token, None if seen is None else _tags(seen))
 
     def default(self) -> str:
-        """Return what the file says: the user's own runs, those of the first team, or all.
+        """Return the file's default: the user's own runs, those of the first team, or all.
 
-        A production token goes first, as in Metaflow.
+        A production token takes precedence, as in Metaflow.
 
         Raises:
-            MetaflowUnknownUser: nothing tells who the user is, and it matters.
+            MetaflowUnknownUser: the user is unknown, and the default depends on it.
         """
         if self._production:
             return f"production:{self._production}"
@@ -65,16 +65,16 @@ class TeamPolicy:
         return f"{_USER}{self._user}"
 
     def required(self, namespace: str) -> frozenset[str]:
-        """Return the namespace if it is a tag; runs of a team have none in common."""
+        """Return the namespace if it is a tag; runs of a team share no tag."""
         if namespace == EVERYBODY or namespace.startswith(_TEAM):
             return frozenset()
         return frozenset((namespace,))
 
     def sees(self, namespace: str, record: Record) -> bool:
-        """Tell whether the record is in the namespace and of somebody whose runs the user sees.
+        """Tell whether the record is in the namespace and its owner's runs are visible to the user.
 
         Raises:
-            BadArgument: the namespace is of a team that does not exist.
+            BadArgument: the namespace names an unknown team.
         """
         tags = record.system_tags
         if self._seen is not None and self._seen.isdisjoint(tags):
@@ -88,7 +88,7 @@ class TeamPolicy:
         return namespace in tags or namespace in record.tags
 
     def may_retag(self, namespace: str | None, record: Record) -> str | None:  # noqa: ARG002 - the same in all
-        """Allow owners, maintainers of their teams, and admins; say to others who may."""
+        """Allow owners, maintainers of their teams, and admins; name them to other users."""
         owners = [tag for tag in record.system_tags if tag.startswith(_USER)]
         owner = min(owners).removeprefix(_USER) if owners else None
         return self._organisation.refusal(self._user, owner)

@@ -1,4 +1,4 @@
-"""Who is in which team, who looks after it, and who sees whose runs."""
+"""Teams: their members, their maintainers, and the runs that they see."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
-#: In `sees`: everybody's runs, of people in no team too.
+#: In `sees`: all users' runs, including those of users without a team.
 ALL = "*"
 
 
 @attrs.frozen
 class Team:
-    """People who work together."""
+    """A team: users that work together."""
 
     name: str
     members: frozenset[str]
-    #: Who may change tags of the members' runs; they need not be members.
+    #: Users that may change tags of the members' runs; they need not be members.
     maintainers: frozenset[str] = frozenset()
     #: The other teams whose runs its members see, or `ALL`.
     sees: frozenset[str] = frozenset()
@@ -27,20 +27,20 @@ class Organisation:
     """All teams, and the rules between them."""
 
     teams: Mapping[str, Team]
-    #: Who sees everything and may change any tags.
+    #: Users that see everything and may change any tags.
     admins: frozenset[str] = frozenset()
-    #: What people see at start: `user`, `team` (their first) or `everybody`.
+    #: The namespace at start: `user`, `team` (the user's first) or `everybody`.
     default: str = "user"
 
     def of(self, user: str | None) -> Iterator[Team]:
-        """Yield the teams that a user is a member of, in the order of the file."""
+        """Yield the teams that a user belongs to, in the order of the file."""
         return (team for team in self.teams.values() if user in team.members)
 
     def seen_by(self, user: str | None) -> frozenset[str] | None:
-        """Return the users whose runs `user` sees; None means everybody's.
+        """Return the users whose runs `user` sees; None means all users.
 
-        People see their own runs, those of their teams, of the teams that these see, and of the
-        teams that they look after.
+        Users see their own runs, those of their teams, of the teams that these see, and of the
+        teams that they maintain.
 
         >>> sorted(Organisation({"a": Team("a", frozenset({"ada", "bob"}))}).seen_by("ada"))
         ['ada', 'bob']
@@ -54,9 +54,9 @@ class Organisation:
         return users if user is None else users | {user}
 
     def refusal(self, user: str | None, owner: str | None) -> str | None:
-        """Return None if `user` may change tags of a run of `owner`, else why not."""
+        """Return None if `user` may change tags of a run of `owner`, else the reason."""
         if user is None:
-            return "nothing tells who you are; set METAFLOW_USER"
+            return "your user name is unknown; set METAFLOW_USER"
         teams = list(self.of(owner))
         if user in self.admins or user == owner or any(user in t.maintainers for t in teams):
             return None
@@ -67,5 +67,5 @@ class Organisation:
         ]
         whose = f"it is a run of {owner}" if owner else "no user is recorded for it"
         allowed = [*filter(None, [owner]), *keepers, *sorted(self.admins)]
-        may = f"only {'; '.join(allowed)} may" if allowed else "nobody may"
+        may = f"only {'; '.join(allowed)} may" if allowed else "no user may"
         return f"{whose}, you are {user}; {may}"

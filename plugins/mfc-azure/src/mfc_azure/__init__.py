@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from mfc.config import Config
     from mfc.hookspecs import Filesystem
 
-#: The version of the plugin contract that this is written for.
+#: Version of the plugin contract that this plugin implements.
 MFC_CONTRACT = 1
 
 
 @hookimpl
 def mfc_filesystem(ds_type: str, config: Config) -> Filesystem | None:
-    """Answer for `azure`.
+    """Return the filesystem for `azure`.
 
     Raises:
         BadSetting: a setting of the store is not of its kind.

@@ -1,4 +1,4 @@
-"""How containers of Azure Blob Storage are opened; azure-identity says who reads."""
+"""Opening containers of Azure Blob Storage, with azure-identity for the credentials."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _KEYS = ("AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS
 _SIGNATURES = ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY")
 _KNOWN = ("account_key", "account_name", "allow_invalid_certificates", "client_id", "client_secret",
           "sas_key", "skip_signature", "tenant_id", "token", "use_azure_cli")  # fmt: skip
-#: What azurite and other emulators are known by. Source: Azure, use the Azurite emulator.
+#: Account names of azurite and other emulators. Source: Azure, use the Azurite emulator.
 _EMULATOR = {
     "ACCOUNTNAME": "devstoreaccount1",
     "ACCOUNTKEY": "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHB"
     "eksoGMGw==",
     "BLOBENDPOINT": "http://127.0.0.1:10000/devstoreaccount1",
 }
-#: Seconds before its end from which a token is renewed, as azure-core does, and for which it is
-#: used at least.
+#: Seconds before its expiry at which a token is renewed, as azure-core does, and the least for
+#: which it is used.
 _MARGIN, _LEAST = 300, 5
-#: Characters of an error of azure-identity that are told.
+#: Most characters of an error of azure-identity that are shown.
 _LONGEST = 600
 
 
@@ -58,7 +58,7 @@ class Azure(Cloud):
         config: the client's settings.
 
     Raises:
-        BadSetting: the endpoint is no URL, or an option is not known.
+        BadSetting: the endpoint is not a URL, or an option is unknown.
 
     Source:
         Metaflow 2.19, `plugins.azure.blob_service_client_factory`.
@@ -74,7 +74,7 @@ class Azure(Cloud):
         )
 
     def bucket(self, name: str) -> Bucket:
-        """Return how to open a container."""
+        """Return the recipe for opening a container."""
         account, options = self._account(), self._options
         url = f"{account.url}/{quote(name, safe='$')}"
         way = channel_of_requests(url)
@@ -100,7 +100,7 @@ class Azure(Cloud):
         """Return the account that the settings name; Metaflow's own setting wins.
 
         Raises:
-            PermissionError: nothing names an account.
+            PermissionError: no setting names an account.
         """
         text = os.environ.get(_CONNECTION)
         connected = _connected(text) if text else None
@@ -121,10 +121,10 @@ class Azure(Cloud):
 
 
 def _account(text: str, setting: str, source: str) -> _Account:
-    """Return the account of a blob service, whose URL may end in a signature.
+    """Return the account of a blob service, from its URL, which may end in a signature.
 
     Raises:
-        BadSetting: it is no URL.
+        BadSetting: the text is not a URL.
 
     Source:
         azure-storage-blob 12, `StorageAccountHostsMixin`.
@@ -142,7 +142,7 @@ def _connected(text: str) -> _Account:
     """Return the account that a connection string describes.
 
     Raises:
-        BadSetting: it is none.
+        BadSetting: the text is not a connection string.
 
     Source:
         azure-storage-blob 12, `parse_connection_str`.
@@ -195,7 +195,7 @@ def _bucket(
     """Return a container whose requests carry a credential.
 
     Raises:
-        PermissionError: it cannot be sent, or not on this way.
+        PermissionError: the credential cannot be sent, or not over this connection.
     """
     ((kind, value),) = credential.items()
     value = str(value).strip().lstrip("?")
@@ -217,8 +217,8 @@ def _bucket(
 
 
 def _identity(options: Mapping[str, Any]) -> Any:
-    """Return a credential of azure-identity: that of the options, or what finds one."""
-    from azure import identity  # 170 ms, and keys and signatures do without
+    """Return a credential of azure-identity: the one in the options, or its default chain."""
+    from azure import identity  # 170 ms to import, and keys and signatures work without it
 
     if options.get("use_azure_cli"):
         return identity.AzureCliCredential()
@@ -232,7 +232,7 @@ def _identity(options: Mapping[str, Any]) -> Any:
 
 
 def _told(error: Exception) -> str:
-    """Return the text for an error of azure-identity, or of what it reads."""
+    """Return the text for an error of azure-identity, or of the settings that it reads."""
     lines = [scrubbed(line) for line in str(error).splitlines()]
     told = [line for line in lines if ": " in line and "unavailable" not in line] or lines
     text = " ".join(told)[:_LONGEST]

@@ -1,4 +1,4 @@
-"""How buckets of Google Cloud Storage are opened; google-auth says who reads."""
+"""Opening buckets of Google Cloud Storage, with google-auth for the credentials."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mfc_objectstore.machine import channel_of_requests, endpoint, header_safe, 
 from mfc_objectstore.secrets import safely, scrubbed
 
 _OPTIONS, _VARIABLE = "MFC_GS_OPTIONS", "GOOGLE_APPLICATION_CREDENTIALS"
-#: Options that there are: where to read, who reads, and whether any certificate will do.
+#: Known options: the endpoint, the credentials, and whether any certificate is accepted.
 _KNOWN = (
     "application_credentials",
     "base_url",
@@ -30,9 +30,9 @@ _KNOWN = (
 )
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_only",)
 _UNIVERSE = "googleapis.com"
-#: Seconds before its end from which a token is renewed. Source: google-auth's REFRESH_THRESHOLD.
+#: Seconds before its expiry at which a token is renewed. Source: google-auth's REFRESH_THRESHOLD.
 _MARGIN = 225
-#: Seconds for which a token is used at least, however short its life is said to be.
+#: Least seconds for which a token is used, however soon it is said to expire.
 _LEAST = 5
 
 
@@ -43,10 +43,11 @@ class Google(Cloud):
         config: the client's settings.
 
     Raises:
-        BadSetting: an option is not known.
+        BadSetting: an option is unknown.
 
     Source:
-        Metaflow 2.19, `plugins.gcp.gs_storage_client_factory`: `google.auth.default` finds them.
+        Metaflow 2.19, `plugins.gcp.gs_storage_client_factory`: `google.auth.default` finds the
+            credentials.
     """
 
     ds_type = "gs"
@@ -57,12 +58,12 @@ class Google(Cloud):
             endpoint(base, f"{_OPTIONS}: base_url", "the settings")
 
     def bucket(self, name: str) -> Bucket:
-        """Return how to open a bucket."""
+        """Return the recipe for opening a bucket."""
         options = self._options
         place, setting = _place(options.get("base_url"))
         url = f"{endpoint(place, setting, 'the environment')}/{quote(name, safe='')}"
         is_open = setting.startswith((_OPTIONS, "STORAGE_EMULATOR_HOST"))
-        if options.get("skip_signature", is_open):  # Google's libraries sign nothing there, either
+        if options.get("skip_signature", is_open):  # emulators take unsigned requests
             return self._bucket(url, {})
         if token := options.get("bearer_token"):
             return self._bucket(url, {"authorization": f"Bearer {token}"})
@@ -93,7 +94,7 @@ class Google(Cloud):
 
 
 def _place(base: str | None) -> tuple[str, str]:
-    """Return where Cloud Storage is, and which setting says so.
+    """Return the URL of Cloud Storage, and the setting that gives it.
 
     Source:
         google-cloud-storage 3, `Client`: an emulator, an override of the endpoint, or Google's own.
@@ -109,7 +110,7 @@ def _place(base: str | None) -> tuple[str, str]:
 
 
 def _credentials(options: dict[str, Any]) -> Any:
-    """Return credentials of google-auth: those of the options, or those that it finds."""
+    """Return credentials of google-auth: those in the options, or its defaults."""
     import google.auth._cloud_sdk  # as above
     from google.auth.credentials import with_scopes_if_required
 
@@ -117,7 +118,7 @@ def _credentials(options: dict[str, Any]) -> Any:
     path = options.get("service_account") or options.get("application_credentials")
     usual = auth._cloud_sdk.get_application_default_credentials_path()  # noqa: SLF001
     with warnings.catch_warnings():
-        # Of files that strangers chose, which these are not.
+        # The warning is about files from strangers; the user chose these.
         warnings.simplefilter("ignore", DeprecationWarning)
         if text := options.get("service_account_key"):
             given = json.loads(text) if isinstance(text, str) else text
@@ -125,14 +126,14 @@ def _credentials(options: dict[str, Any]) -> Any:
         if path:
             return auth.load_credentials_from_file(os.path.expanduser(path), scopes=_SCOPES)[0]
         if os.environ.get(_VARIABLE) in (None, "", usual) and os.path.isfile(usual):
-            # `default` would find the same, and run gcloud for a project, which takes seconds.
+            # `default` finds the same, but runs gcloud for a project, which takes seconds.
             found, _ = auth.load_credentials_from_file(usual)
             return with_scopes_if_required(found, _SCOPES)  # type: ignore[no-untyped-call]
     return auth.default(scopes=_SCOPES)[0]
 
 
 def _until(credentials: Any) -> float:
-    """Return until when a token is good, in seconds since 1970."""
+    """Return when a token expires, in seconds since 1970."""
     if credentials.expiry is None:
         return math.inf
     end: float = credentials.expiry.replace(tzinfo=timezone.utc).timestamp()
@@ -140,7 +141,7 @@ def _until(credentials: Any) -> float:
 
 
 def _told(error: Exception) -> str:
-    """Return the text for an error of google-auth, or of what it reads."""
+    """Return the text for an error of google-auth, or of the settings that it reads."""
     from google.auth import exceptions  # as above
 
     text = scrubbed(error.args[0] if error.args else error)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from mfc_local._files import LocalFiles
     from mfc_local._provider import LocalProvider
 
-#: The version of the plugin contract that this is written for.
+#: Version of the plugin contract that this plugin implements.
 MFC_CONTRACT = 1
-#: What can be told from the names and files of a directory; to match metadata saves nothing. Runs
-#: that have not completed are told from few names, others by the client.
+#: Queries answered from the names and files of a directory. Matching metadata here saves nothing.
+#: Some incomplete runs are recognised by a few names, the others by the client.
 MFC_CAPABILITIES = Capabilities(
     tags=Support.FULL,
     since=Support.FULL,
@@ -31,10 +31,10 @@ MFC_CAPABILITIES = Capabilities(
 
 @hookimpl
 def mfc_metadata_provider(address: str, config: Config, meter: Meter) -> LocalProvider | None:
-    """Answer for `local`, `local@DIR`, `spin`, `spin@DIR`, and plain paths.
+    """Return the provider for `local`, `local@DIR`, `spin`, `spin@DIR`, and plain paths.
 
     Raises:
-        BadAddress: DIR holds no results.
+        BadAddress: DIR does not hold results.
     """
     from mfc_local._provider import LocalProvider  # only clients that read locally need it
     from mfc_local._root import place_of
@@ -45,7 +45,7 @@ def mfc_metadata_provider(address: str, config: Config, meter: Meter) -> LocalPr
 
 @hookimpl
 def mfc_filesystem(ds_type: str, config: Config) -> LocalFiles | None:
-    """Answer for `local` and `spin`: plain files."""
+    """Return the filesystem for `local` and `spin`: plain files."""
     if ds_type not in ("local", "spin"):
         return None
     from mfc_local._files import LocalFiles  # only clients that read locally need it

@@ -1,4 +1,4 @@
-"""Which runs may have completed: told from a few names and files of each, however large it is."""
+"""Recognise runs that may have completed, from a few names and files of each."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mfc_local._paths import exists
 _META, _PARAMETERS, _START, _END = "_meta", "_parameters", "start", "end"
 _OUTCOMES = ("_artifact__task_ok.json", "_artifact__success.json")
 _END_STEP, _ORIGIN = "sysmeta_end_step_", "sysmeta_origin-run-id_"
-#: How the system tags of a run name a Metaflow in which every last step is called `end`.
+#: Matches the system tags of a run by a Metaflow in which every last step is called `end`.
 _ALWAYS_END = re.compile(rb'"metaflow_version:(?:[01]|2\.(?:\d|1[0-8]))\.')
 
 
 def may_be_completed(run: str, meter: Meter) -> bool:
-    """Tell whether the end step of a run may have ended well; False only where it has not.
+    """Tell whether the end step of a run may have succeeded; False only where it has not.
 
     Args:
         run: its directory.
@@ -29,17 +29,18 @@ def may_be_completed(run: str, meter: Meter) -> bool:
     try:
         if exists(f"{run}/{_END}"):
             return look.ended_well(_END)
-        # Flows may call their last step otherwise: the run recorded how, unless it was resumed.
+        # Flows may name their last step otherwise. The run recorded the name, unless it was
+        # resumed.
         noted = look.value(look.first_task(_PARAMETERS), _END_STEP)
         if noted is not None:
             return noted != _END and look.ended_well(noted)
         return not look.always_end() and look.is_resumed()
     except UnreadableRecord:
-        return True  # the client says what is wrong with it
+        return True  # the client reports the error
 
 
 class _Look:
-    """One run's directory, looked at."""
+    """A look at the directory of one run."""
 
     def __init__(self, run: str, meter: Meter) -> None:
         self._run, self._meter = run, meter
@@ -63,7 +64,8 @@ class _Look:
 
     def first_task(self, step: str) -> list[str]:
         """Return paths of what one task of a step recorded."""
-        # Metaflow numbers the tasks of a run from 0, the parameters', so this one mostly is there.
+        # Metaflow numbers the tasks of a run from 0, starting with the parameters', so this one
+        # mostly exists.
         usual = "0" if step == _PARAMETERS else "1"
         for task in itertools.chain((usual,), self._tasks(step)):
             if names := self._names(f"{step}/{task}/{_META}"):
@@ -88,12 +90,12 @@ class _Look:
         return None
 
     def always_end(self) -> bool:
-        """Tell whether the Metaflow of the run knows no other name than `end`."""
+        """Tell whether the run's Metaflow always names the last step `end`."""
         content = self._content(f"{_META}/_self.json")
         return content is not None and _ALWAYS_END.search(content) is not None
 
     def is_resumed(self) -> bool:
-        """Tell whether the run resumes another one, as every task of it says."""
+        """Tell whether the run resumes another one, which each of its tasks records."""
         for step in itertools.chain((_START,), self._steps()):
             if noted := self.first_task(step):
                 return self.value(noted, _ORIGIN) not in (None, "None")

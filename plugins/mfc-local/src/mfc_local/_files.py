@@ -9,17 +9,17 @@ from typing import BinaryIO
 
 from mfc_local._paths import opened
 
-_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has no FIFOs in directories
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows keeps FIFOs out of directories
 
 
 class LocalFiles:
-    """The methods of an fsspec filesystem that mfc uses, on the local disk.
+    """fsspec's methods that mfc uses, on the local disk.
 
     Args:
         usual_root: the directory with results that the settings name.
     """
 
-    #: As fsspec's own: what is read here needs neither threads nor a cache.
+    #: As in fsspec: these files need neither threads nor a cache.
     local_file = True
 
     def __init__(self, usual_root: str | None = None) -> None:
@@ -55,10 +55,10 @@ class LocalFiles:
 
 
 def _opened(path: str, flags: int) -> int:
-    """Open a file and nothing else: a FIFO would block, a device may never end.
+    """Open a regular file only: a FIFO would block, and a device may never end.
 
     Raises:
-        OSError: it is something else.
+        OSError: the path is not a regular file.
     """
     descriptor = opened(path, flags | _NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

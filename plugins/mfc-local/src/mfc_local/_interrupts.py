@@ -1,4 +1,4 @@
-"""Ctrl-C in the midst of a change: it waits until the change is whole."""
+"""Defer Ctrl-C during a change until the change is complete."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from types import FrameType
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let an interrupt wait until the block ends, so that the block leaves nothing half done.
+    """Defer an interrupt until the block ends, so that no change is left half done.
 
-    Interrupts come to the main thread alone; elsewhere this does nothing.
+    Only the main thread receives interrupts; in other threads this does nothing.
     """
     came: list[tuple[int, FrameType | None]] = []
     handler = signal.getsignal(signal.SIGINT)
@@ -22,7 +22,7 @@ def uninterrupted() -> Iterator[None]:
         return
     try:
         signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
-    except ValueError:  # another interpreter of this process
+    except ValueError:  # a subinterpreter
         yield
         return
     try:

@@ -15,25 +15,25 @@ from mfc_local._paths import names, opened, reachable
 
 _parse = json.JSONDecoder().raw_decode
 _CHUNK = 1 << 16
-#: Seconds between tries to replace a file that others have open, which Windows forbids.
+#: Seconds between tries to replace a file that other processes have open, which Windows forbids.
 _WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if os.name == "nt" else ()
-#: Bytes of the largest file that can be a record.
+#: Most bytes of a file that can be a record.
 _LIMIT = 1 << 28
 _STALE = getattr(errno, "ESTALE", None)
-# Windows translates line ends without O_BINARY; a FIFO blocks who opens it without O_NONBLOCK.
+# Windows translates line ends without O_BINARY. Without O_NONBLOCK, opening a FIFO blocks.
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def read_bytes(path: str) -> bytes | None:
-    """Return the content of a file, None if there is none.
+    """Return the content of a file, None if it is missing.
 
     Raises:
-        UnreadableRecord: no permission, or the disk failed.
+        UnreadableRecord: permission is missing, or the disk failed.
     """
     try:
         return _content(path)
     except UnreadableRecord as unreadable:
-        # On network disks, a file that was replaced meanwhile has to be looked up again.
+        # On network disks, a file that was replaced in between has to be looked up again.
         cause = unreadable.__cause__
         if isinstance(cause, OSError) and cause.errno == _STALE:
             return _content(path)
@@ -42,7 +42,7 @@ def read_bytes(path: str) -> bytes | None:
 
 def _content(path: str) -> bytes | None:
     try:
-        # Listings read thousands of these: a descriptor is half the price of open().
+        # Listings read thousands of files: a descriptor costs half as much as open().
         descriptor = opened(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
         return None
@@ -74,7 +74,7 @@ def parsed(content: bytes, path: str) -> dict[str, Any]:
     """Return the JSON object that a file holds.
 
     Raises:
-        UnreadableRecord: it holds something else: cut short, or not Metaflow's.
+        UnreadableRecord: the content is cut short, or not Metaflow's.
     """
     try:
         fields, _ = _parse(content.decode())
@@ -86,10 +86,10 @@ def parsed(content: bytes, path: str) -> dict[str, Any]:
 
 
 def names_in(directory: str) -> list[str]:
-    """Return what is in a directory, in its own order; nothing if there is no such directory.
+    """Return the names in a directory, unordered; nothing if the directory is missing.
 
     Raises:
-        UnreadableRecord: no permission, or the disk failed.
+        UnreadableRecord: permission is missing, or the disk failed.
     """
     try:
         return names(directory)
@@ -102,15 +102,15 @@ def names_in(directory: str) -> list[str]:
 
 
 def left_out(unreadable: UnreadableRecord) -> None:
-    """Warn that a listing goes on without something that cannot be read."""
+    """Warn that a listing omits an unreadable entry."""
     warn(f"Left out of a listing: {unreadable}")
 
 
 def replace(path: str, fields: dict[str, Any]) -> None:
-    """Replace a file by another JSON object, at once for every reader; keep its permissions.
+    """Replace a file by another JSON object, atomically for readers; keep its permissions.
 
     Raises:
-        OSError, RecursionError: it cannot be written; the old file is as it was.
+        OSError, RecursionError: the file cannot be written; the old one is unchanged.
     """
     import tempfile  # few clients change tags
 
@@ -125,14 +125,14 @@ def replace(path: str, fields: dict[str, Any]) -> None:
             os.chmod(temporary, os.stat(target).st_mode & 0o7777)
             _put(temporary, target)
         except BaseException:
-            # Where it came after the file was renamed, it is not here any more.
+            # After the rename, the temporary file is gone.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
 
 
 def _put(temporary: str, path: str) -> None:
-    """Rename over a file; on Windows that has to wait until nobody is reading it."""
+    """Rename over a file; on Windows, wait until readers have closed it."""
     for wait in _WAITS:
         with contextlib.suppress(PermissionError):
             os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""Paths that are longer than the system takes at once: walked part by part."""
+"""Paths longer than the system accepts, walked part by part."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import errno
 import os
 from collections.abc import Iterator
 
-#: Characters of a path that every system takes; some take four times as many.
+#: Characters of a path that every system accepts; some accept four times as many.
 _AT_ONCE = 1000
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
-#: Where Linux shows what this process has open.
+#: The folder where Linux shows the open files of this process.
 _OWN = "/proc/self/fd"
 
 
@@ -18,7 +18,7 @@ def opened(path: str, flags: int) -> int:
     """Open a file or directory, as `os.open` does, however long its path is.
 
     Raises:
-        OSError: it cannot be opened; ENAMETOOLONG where one name is too long.
+        OSError: the path cannot be opened; ENAMETOOLONG where one name is too long.
     """
     try:
         return os.open(path, flags, 0o644)
@@ -40,7 +40,7 @@ def opened(path: str, flags: int) -> int:
 
 
 def _parts(path: str) -> list[str]:
-    """Return a path in parts that are short enough; the first is absolute if the path is."""
+    """Split a path into parts that are short enough; the first is absolute if the path is."""
     names = path.split("/")
     parts = [names[0] or "/"]
     for name in filter(None, names[1:]):
@@ -53,14 +53,14 @@ def _parts(path: str) -> list[str]:
 
 
 def exists(path: str) -> bool:
-    """Tell whether something is at a path that can be reached."""
+    """Tell whether a reachable path exists."""
     if os.access(path, os.F_OK):
         return True
     return len(path) >= _AT_ONCE and _opens(path, os.O_RDONLY)
 
 
 def is_directory(path: str) -> bool:
-    """Tell whether a directory is at a path that can be reached."""
+    """Tell whether a reachable path is a directory."""
     return os.path.isdir(path) or (len(path) >= _AT_ONCE and _opens(path, _DIRECTORY))
 
 
@@ -73,7 +73,7 @@ def _opens(path: str, flags: int) -> bool:
 
 
 def names(directory: str) -> list[str]:
-    """Return what is in a directory, as `os.listdir` does, however long its path is."""
+    """Return the names in a directory, as `os.listdir` does, however long its path is."""
     try:
         return os.listdir(directory)
     except OSError as cause:
@@ -87,19 +87,19 @@ def names(directory: str) -> list[str]:
 
 
 def is_long(path: str) -> bool:
-    """Tell whether a path may be more than the system takes at once."""
+    """Tell whether a path may be longer than the system accepts."""
     return len(path) >= _AT_ONCE
 
 
 @contextlib.contextmanager
 def long_lock(file: str) -> Iterator[None]:
-    """Hold the lock that `filelock` takes at the same file, which knows no path that is long.
+    """Hold the lock that `filelock` takes at the same file; `filelock` itself rejects long paths.
 
     Raises:
-        Timeout: another process has it.
-        OSError: the system cannot make it.
+        Timeout: another process holds the lock.
+        OSError: the system cannot create the file.
     """
-    import fcntl  # Windows has none
+    import fcntl  # Windows lacks it
 
     from filelock import Timeout
 
@@ -116,7 +116,7 @@ def long_lock(file: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reachable(directory: str) -> Iterator[str]:
-    """Give a path of a directory that leaves room for names, where the system has one."""
+    """Return a path of a directory that leaves room for names, where the system offers one."""
     if len(directory) < _AT_ONCE or not os.path.isdir(_OWN):
         yield directory
         return

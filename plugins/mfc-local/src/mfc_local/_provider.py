@@ -19,12 +19,12 @@ from mfc_local._tasks import META, TaskFiles
 
 SELF = "_self.json"
 _created = attrgetter("created")
-#: Runs whose records are kept; a bound for processes that read for months.
+#: Most runs whose records are kept, for processes that read for months.
 _KEPT = 1000
 
 
 class LocalProvider:
-    """The records in one directory of results, which may be written to all the while.
+    """The records in one directory of results, to which writers may add all the while.
 
     Args:
         place: the directory.
@@ -43,7 +43,7 @@ class LocalProvider:
         self._runs: dict[Pathspec, tuple[tuple[int, int, int], Record]] = {}
 
     def root(self, ds_type: str) -> str | None:
-        """Return the directory itself: metadata and datastore share it."""
+        """Return the directory, which metadata and datastore share."""
         return self._place.root if ds_type in ("local", self._place.kind) else None
 
     def get(self, path: Pathspec, attempt: int | None = None) -> Record | None:
@@ -104,14 +104,14 @@ class LocalProvider:
 
     def retag(self, run: Pathspec, change: TagChange) -> frozenset[str]:
         """Change the user tags of a run; see the contract."""
-        from mfc_local._tags import retag  # locks take 10 ms to load, and few clients change tags
+        from mfc_local._tags import retag  # 10 ms, and few clients change tags
 
         if self._place.root is None or self._run(run) is None:
             raise MetaflowNotFound(f"Run('{run}') does not exist")
         return retag(f"{self._directory(run)}/{META}/{SELF}", run, change)
 
     def _below(self, path: Pathspec, query: Query) -> list[Record]:
-        """Return flows, steps or tasks; their times are in their files, so all are read."""
+        """Return flows, steps or tasks. Their times are in their files, so all files are read."""
         run = self._run(path.up(Level.RUN)) if path.level >= Level.RUN else None
         directory, child = self._directory(path), path.child
         found: list[Record] = []
@@ -135,7 +135,7 @@ class LocalProvider:
         return found
 
     def _run(self, path: Pathspec) -> Record | None:
-        """Return a run's record, read again only if its file is another one by now."""
+        """Return a run's record, reading it again only if its file was replaced."""
         file = f"{self._directory(path)}/{META}/{SELF}"
         try:
             status = os.stat(file)
@@ -166,7 +166,7 @@ class LocalProvider:
         return TaskFiles(path, self._directory(path), self._own_location, self._meter)
 
     def _tasks(self, path: Pathspec, wanted: Pathspec) -> Iterator[Pathspec]:
-        """Yield the tasks at or below a task, step or run, for a question about `wanted`."""
+        """Yield the tasks at or below a task, step or run, for a query for `wanted`."""
         if self._place.root is None:
             return
         if path.level is Level.TASK:
@@ -183,7 +183,7 @@ class LocalProvider:
 
 
 def _only(path: Pathspec, wanted: Pathspec, unreadable: UnreadableRecord) -> None:
-    """Let what is unreadable at `path` hide nothing else of `wanted`, which it may be itself."""
+    """Raise if the unreadable record itself is `wanted`; otherwise report it."""
     if path == wanted:
         raise unreadable
     left_out(unreadable)

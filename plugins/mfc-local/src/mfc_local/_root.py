@@ -1,4 +1,4 @@
-"""Which directory an address means."""
+"""The directory that an address names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mfc_local._paths import is_directory
 
 #: The directory with the results, by kind of provider.
 DIRECTORIES = {"local": ".metaflow", "spin": ".metaflow_spin"}
-#: Addresses of other plugins, unless there is a directory of that name: `kind@…`, a URL, a word.
-#: One letter and a colon is a drive of Windows.
+#: Addresses of other plugins, unless a directory has that name: `kind@…`, a URL, a word. One letter
+#: and a colon is a drive of Windows.
 _OTHER_KIND = re.compile(r"[A-Za-z][\w.-]*@|\w{2,}:|\w+$")
 
 
@@ -24,19 +24,19 @@ class Place(NamedTuple):
     kind: str
     #: As `get_metadata()` shows it.
     address: str
-    #: The directory that contains the flows; None where there is none.
+    #: The directory that contains the flows; None where it is missing.
     root: str | None
 
 
 def place_of(address: str, config: Config) -> Place | None:
-    """Return where `address` leads; None if it is not an address of this plugin.
+    """Return the place that `address` names; None if the address belongs to another plugin.
 
     Args:
         address: `local`, `local@DIR`, `spin`, `spin@DIR`, or DIR, which holds `.metaflow` or is it.
-        config: where a default is found.
+        config: has the default.
 
     Raises:
-        BadAddress: DIR holds no results.
+        BadAddress: DIR does not hold results.
 
     Source:
         Metaflow 2.19, `LocalMetadataProvider.compute_info` and `default_info`.
@@ -56,7 +56,7 @@ def place_of(address: str, config: Config) -> Place | None:
         root = os.path.realpath(os.path.join(home, DIRECTORIES[kind]))
         if not is_directory(root) and os.path.basename(home) == DIRECTORIES[kind]:
             home, root = os.path.dirname(home), os.path.realpath(home)  # the directory itself
-    except ValueError as cause:  # a NUL, or what no file system can spell
+    except ValueError as cause:  # a NUL, or a name that no file system can spell
         raise BadAddress(f"{directory!r} cannot be a directory") from cause
     if not is_directory(root):
         raise BadAddress(f"Could not find directory {DIRECTORIES[kind]} in directory {home}")
@@ -64,7 +64,7 @@ def place_of(address: str, config: Config) -> Place | None:
 
 
 def configured_root(kind: str, config: Config) -> str | None:
-    """Return the directory with the results that a setting names, None if none does."""
+    """Return the directory of results that a setting names, None without such a setting."""
     configured = config.text(f"DATASTORE_SYSROOT_{kind.upper()}")
     return None if configured is None else os.path.join(configured, DIRECTORIES[kind])
 

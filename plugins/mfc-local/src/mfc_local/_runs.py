@@ -1,4 +1,4 @@
-"""Listing the runs of a flow, newest first, reading no more of them than are asked for."""
+"""List the runs of a flow, newest first, reading only as many as the caller consumes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from mfc.query import Query
 from mfc_local._ends import may_be_completed
 from mfc_local._json import left_out, names_in, parsed, read_bytes
 
-#: What else lies in the directory of a flow.
+#: Other entries in the directory of a flow.
 _NO_RUNS = frozenset({"_meta", "data", "latest_run"})
 #: Digits of a run id that is a time in µs: from the year 2001 to 2286.
 _TIME_DIGITS = 16
-#: A run's record is written within this time, in ms, of its id. One that claims another time was
-#: written again when Metaflow changed its tags, or copied from elsewhere.
+#: A run's record is written within this time, in ms, of its id. A record with a later time was
+#: written again when Metaflow changed the tags, or was copied from elsewhere.
 _AT_ONCE = 1000
-#: That, in ms, for nearly all. Beyond it what the run did first tells whether it was written again.
+#: That time, in ms, for nearly all runs. Beyond it, the run's first step tells whether the record
+#: was written again.
 _USUAL = 50
-#: Runs that are put in order before all others.
+#: Runs that are sorted before all others are.
 _SORTED_FIRST = 64
 
 
@@ -49,7 +50,7 @@ def run_record(run: Pathspec, content: bytes, file: str) -> Record:
     """Return the record that a run's file holds.
 
     Raises:
-        UnreadableRecord: it holds something else.
+        UnreadableRecord: the file is not a run's record.
     """
     fields = parsed(content, file)
     recorded, name = fields.get("ts_epoch"), run.name
@@ -63,7 +64,7 @@ def run_record(run: Pathspec, content: bytes, file: str) -> Record:
 
 
 def _first_step(file: str) -> int | None:
-    """Return when the parameters of a run were written, None if that is not known."""
+    """Return when the parameters of a run were written, None if that is unknown."""
     step = f"{file.removesuffix('/_meta/_self.json')}/_parameters/_meta/_self.json"
     try:
         content = read_bytes(step)
@@ -76,8 +77,8 @@ def _first_step(file: str) -> int | None:
 def runs(directory: str, flow: Pathspec, query: Query, meter: Meter) -> Iterator[Record]:
     """Yield the runs of a flow that match, newest first.
 
-    A limit is not looked at. Of those that are asked for because they completed, some that did not
-    are left out at little cost, not all.
+    The query's limit is ignored. For a query for completed runs, some of the others are left out at
+    little cost, not all.
 
     Args:
         directory: the flow's.
@@ -97,7 +98,7 @@ def runs(directory: str, flow: Pathspec, query: Query, meter: Meter) -> Iterator
     del names  # listings are long, and so is the reading of them
     wanted = _Wanted(directory, flow, query, meter)
     by_time = filter(None, map(wanted.run, _newest_first(_in_window(timed, query))))
-    # Other ids, of schedulers, say nothing: those runs must be read to be put in order.
+    # Ids of schedulers carry no time: those runs must be read to be sorted.
     unordered = sorted(
         filter(None, map(wanted.run, others)), key=attrgetter("created"), reverse=True
     )
@@ -111,14 +112,14 @@ def runs(directory: str, flow: Pathspec, query: Query, meter: Meter) -> Iterator
 
 
 def _age(run: Record) -> int:
-    """Return what orders a run among others: the time that its id is, or that was recorded."""
+    """Return the sort key of a run: the time that its id is, or the recorded one."""
     name = run.path.name
     return int(name) // 1000 if _is_time(name) else run.created
 
 
 def _newest_first(timed: list[str]) -> Iterator[str]:
-    """Yield ids that are times, newest first; a few of them before all are sorted."""
-    # Of equal length, so as text they sort as the times do.
+    """Yield ids that are times, newest first; the first few before all are sorted."""
+    # The ids have equal length, so their text sorts as the times do.
     first = heapq.nlargest(_SORTED_FIRST, timed)
     yield from first
     if len(timed) > _SORTED_FIRST:
@@ -126,7 +127,7 @@ def _newest_first(timed: list[str]) -> Iterator[str]:
 
 
 def _in_window(names: list[str], query: Query) -> list[str]:
-    """Return the ids that may have been created in the time asked for, without reading them."""
+    """Return the ids that may have been created in the queried time, without reading the runs."""
     if query.since is not None:
         earliest = (query.since - _AT_ONCE) * 1000
         names = [name for name in names if int(name) >= earliest]
@@ -137,13 +138,13 @@ def _in_window(names: list[str], query: Query) -> list[str]:
 
 
 class _Wanted:
-    """Reads runs of a flow, one after the other, and passes over what is not wanted.
+    """Reads runs of a flow, one after the other, and skips those outside the query.
 
     Args:
         directory: the flow's.
         flow: its path.
         query: what is wanted.
-        meter: where reads are counted: a lot of them at once.
+        meter: where reads are counted, in batches.
     """
 
     def __init__(self, directory: str, flow: Pathspec, query: Query, meter: Meter) -> None:
@@ -153,7 +154,7 @@ class _Wanted:
         self._reads = self._size = 0
 
     def run(self, name: str) -> Record | None:
-        """Return the run's record, None if there is none that is wanted."""
+        """Return the run's record, None if it is missing or outside the query."""
         run = f"{self._directory}/{name}"
         if self._completed and not may_be_completed(run, self._meter):
             return None
@@ -171,11 +172,11 @@ class _Wanted:
         for test in self._tests:
             if not test(record):
                 return None
-        self._meter.add(reads=self._reads, size=self._size)  # who gets it may look, and stop
+        self._meter.add(reads=self._reads, size=self._size)  # the caller may look, and stop
         self._reads = self._size = 0
         return record
 
     def count(self) -> None:
-        """Count what was read since the last time."""
+        """Count the reads since the last call."""
         self._meter.add(reads=self._reads, size=self._size)
         self._reads = self._size = 0

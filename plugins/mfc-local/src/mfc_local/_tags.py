@@ -1,4 +1,4 @@
-"""Changing the tags of a run: under a lock, and by replacing its file at once."""
+"""Change the tags of a run: under a lock, by replacing its file atomically."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from mfc_local._interrupts import uninterrupted
 from mfc_local._json import parsed, read_bytes, replace
 from mfc_local._paths import is_long, long_lock
 
-#: Seconds to wait for others who change the tags of the same run, and between two tries.
+#: Seconds to wait for other writers of the same run's tags, and between two tries.
 PATIENCE, _PAUSE = 30.0, 0.02
-#: How often to write again what a writer without a lock (Metaflow itself) overwrote.
+#: Most repetitions of a change that a writer without a lock (Metaflow itself) overwrote.
 _TRIES = 10
 
 
 def retag(file: str, run: Pathspec, change: TagChange) -> frozenset[str]:
-    """Change the tags in a run's file and return the user tags that it has then.
+    """Change the tags in a run's file and return the user tags that result.
 
-    Everything else in the file stays: when it was created, and by whom. Ctrl-C leaves the tags as
-    they were or as they should be, and no other file.
+    The rest of the file stays, including its creation time and user. Ctrl-C leaves either the old
+    tags or the new ones, and no temporary file.
 
     Raises:
         MetaflowNotFound: the run is gone.
-        MetaflowTaggingError: refused by `change`, no permission, or no end to others' changes.
+        MetaflowTaggingError: refused by `change`, permission is missing, or other writers never
+            pause.
     """
     deadline = time.monotonic() + PATIENCE
     try:
@@ -38,7 +39,7 @@ def retag(file: str, run: Pathspec, change: TagChange) -> frozenset[str]:
             with uninterrupted():
                 fields = _fields(file, run)
                 if (before := _tags(fields)) == _changed(fields, change):
-                    return before  # nothing to write: no lock, and no permission, is needed
+                    return before  # without a change, neither a lock nor a permission is needed
                 with contextlib.suppress(Timeout), _lock(f"{file}.lock"):
                     return _written(file, run, change)
             if time.monotonic() >= deadline:
@@ -53,7 +54,7 @@ def retag(file: str, run: Pathspec, change: TagChange) -> frozenset[str]:
 
 
 def _lock(file: str) -> AbstractContextManager[object]:
-    """Return a lock that is had at once or not at all: Timeout."""
+    """Return a lock that is either acquired at once or raises Timeout."""
     return long_lock(file) if is_long(file) else FileLock(file, blocking=False)
 
 
@@ -88,5 +89,5 @@ def _fields(file: str, run: Pathspec) -> dict[str, Any]:
     for name in ("tags", "system_tags"):
         tags = fields.get(name) or []
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-            raise UnreadableRecord(file, f"{name} is no list of text")
+            raise UnreadableRecord(file, f"{name} is not a list of text")
     return fields

@@ -1,4 +1,4 @@
-"""What one task recorded: its metadata, and its artifacts of the attempt that counts."""
+"""Records of one task: its metadata, and the artifacts of the attempt that counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIELD = "sysmeta_"
 _DONE = "sysmeta_attempt-done_"
 _ARTIFACT = "_artifact_"
 _created = attrgetter("created")
-#: Is told of a record that cannot be read.
+#: Called with a record that cannot be read.
 Tell: TypeAlias = Callable[[UnreadableRecord], None]
 _Made = TypeVar("_Made", bound="Record | MetadataRecord")
 
@@ -32,18 +32,18 @@ class TaskFiles(NamedTuple):
     path: Pathspec
     #: The task's directory, with datastore files; its records are in `_meta` below.
     directory: str
-    #: What artifact records say of a datastore in this very tree.
+    #: Location that artifact records give for a datastore in this very tree.
     own_location: str
     meter: Meter
 
     def metadata(self, names: Collection[str] | None) -> list[MetadataRecord]:
-        """Return the metadata of all attempts, oldest first; of these fields only, if given."""
+        """Return the metadata of all attempts, oldest first; only the given fields, if any."""
         wanted = [entry for entry in self._entries() if entry.startswith(_FIELD)]
         if names is not None:
             starts = {f"{_FIELD}{name}" for name in names}
             wanted = [
                 entry for entry in wanted if entry.rpartition("_")[0] in starts
-            ]  # less a time
+            ]  # without a time
         found = self._read(wanted, lambda fields, _: MetadataRecord.of_json(self.path, fields))
         if names is not None:
             found = [record for record in found if record.name in names]
@@ -54,7 +54,7 @@ class TaskFiles(NamedTuple):
         """Return an artifact of an attempt, by default of the one done last.
 
         Raises:
-            UnreadableRecord: its record, or what says which attempt counts, cannot be read.
+            UnreadableRecord: its record, or the record of the attempts, cannot be read.
         """
         unreadable: list[UnreadableRecord] = []
         found = self.named((name,), attempt, run, unreadable.append)
@@ -71,7 +71,7 @@ class TaskFiles(NamedTuple):
     ) -> list[ArtifactRecord]:
         """Return some artifacts of an attempt, by default of the one done last, newest first.
 
-        What cannot be read is left out and told.
+        Unreadable records are left out and reported.
         """
         told: list[UnreadableRecord] = []
         found = self._of_attempt(names, attempt or 0, run, told.append)
@@ -124,19 +124,19 @@ class TaskFiles(NamedTuple):
     def _first_attempt_counts(self, found: ArtifactRecord) -> bool:
         """Tell whether attempt 0 is known to be the only one, without listing the directory.
 
-        Artifacts are recorded when their attempt is done, and a second attempt begins with a
-        file in the datastore; so this can be told where the datastore is this tree.
+        Artifacts are recorded when their attempt is done, and a second attempt begins with a file
+        in the datastore. So the answer is known where the datastore is this tree.
         """
         second = f"{self.directory}/1.attempt.json"
         return found.location == self.own_location and not exists(second)
 
     def _done_last(self, entries: list[str]) -> int | None:
-        """Return the attempt that was done last, None if none is."""
+        """Return the attempt that was done last, None if no attempt is done."""
         done = [entry for entry in entries if entry.startswith(_DONE)]
         if not done:
             return None
         if len(done) == 1:
-            # Artifacts are recorded after their attempt is done, so these are of this one.
+            # Artifacts are recorded after their attempt is done, so these belong to this attempt.
             attempts = {entry.partition(_ARTIFACT)[0] for entry in entries if _ARTIFACT in entry}
             attempts = {attempt for attempt in attempts if attempt.isdecimal()}
             if len(attempts) == 1:
@@ -156,7 +156,7 @@ class TaskFiles(NamedTuple):
         make: Callable[[dict[str, Any], str], _Made],
         tell: Tell = left_out,
     ) -> list[_Made]:
-        """Return the records in some files; what is unreadable is left out, and told."""
+        """Return the records in some files; unreadable ones are left out and reported."""
         found, size = [], 0
         for name in files:
             file = f"{self.directory}/{META}/{name}"

@@ -1,5 +1,5 @@
-"""Objects of a cloud's store as files, through obstore: what the plugins for clouds share.
+"""Objects of a cloud's store as files, through obstore: the base of the plugins for clouds.
 
-`files` has the filesystem, and what a plugin tells of its cloud; `failure` makes errors into
-sentences; `machine` asks about the machine that all runs on.
+`files` has the filesystem and the interface of a cloud; `failure` words the errors; `machine`
+has the endpoints, proxies and certificates of this machine.
 """

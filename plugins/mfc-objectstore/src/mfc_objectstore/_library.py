@@ -1,11 +1,11 @@
-"""obstore, usable in a forked child too."""
+"""obstore, made usable in a forked child."""
 
 from __future__ import annotations
 
 import os
 from types import ModuleType
 
-#: The library by process. A child inherits its parent's, which has none of its threads left.
+#: The library by process. A child inherits its parent's, whose threads the fork left behind.
 _loaded: dict[int, ModuleType] = {}
 
 
@@ -13,16 +13,16 @@ def library() -> ModuleType:
     """Return obstore's functions; its classes of stores are in `_store`.
 
     obstore keeps one set of threads for all stores, which a fork leaves behind: a call in the child
-    waits for ever, and disturbs the parent's. So a child loads the library anew, from a copy of
-    its file, for the system gives the same library for the same file. That takes 15 MB and 30 ms,
-    and only children of processes that read objects before.
+    hangs, and disturbs the parent's calls. So a child loads the library anew, from a copy of its
+    file, because the system returns the same library for the same file. That takes 15 MB and 30 ms,
+    only in children of processes that read objects before.
 
     Source:
         obstore 0.12, which says that it is not safe to fork (pull request 441).
     """
     found = _loaded.get(os.getpid())
     if found is None:
-        from obstore import _obstore  # 10 ms, and only who reads objects needs it
+        from obstore import _obstore  # 10 ms, and only readers of objects need it
 
         found = _loaded.setdefault(os.getpid(), _copy(_obstore) if _loaded else _obstore)
     return found

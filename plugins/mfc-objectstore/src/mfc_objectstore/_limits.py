@@ -1,13 +1,13 @@
-"""How long obstore may wait: the whole of a read's tries fits into one deadline."""
+"""Timeouts of obstore: all tries of a read together keep one deadline."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-#: Seconds to connect, at most: it takes one round trip, and lost packets are sent again.
+#: Most seconds to connect: connecting takes one round trip, and lost packets are sent again.
 _CONNECT = 5.0
-#: A body may take as long as it likes while it makes progress.
+#: A body may take as long as it makes progress.
 _EVER = timedelta(days=1)
 
 
@@ -21,7 +21,7 @@ def client_limits(seconds: float) -> dict[str, Any]:
 
 
 def retry_limits(seconds: float, retries: int) -> dict[str, Any]:
-    """Return the limits of all tries: the last begins in time to end before the deadline."""
+    """Return the limits of all tries: the last one starts early enough for the deadline."""
     return {
         "max_retries": retries,
         "backoff": {

@@ -1,4 +1,4 @@
-"""An object as a file that is read part by part."""
+"""An object as a file, read part by part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Parts(io.RawIOBase):
     Args:
         files: where it is.
         path: its bucket and key.
-        size: its bytes.
+        size: its size in bytes.
     """
 
     def __init__(self, files: ObjectFiles, path: str, size: int) -> None:
@@ -30,17 +30,17 @@ class Parts(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return the place of the next byte."""
+        """Return the position of the next byte."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to another place."""
+        """Go to another position."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         self._at = max(start + offset, 0)
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as there is something left."""
+        """Fill a buffer as far as the object has bytes left."""
         end = min(self._at + len(buffer), self._size)
         part = self._files.cat_file(self._path, self._at, end)
         buffer[: len(part)] = part

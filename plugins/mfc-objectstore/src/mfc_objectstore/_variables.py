@@ -1,11 +1,11 @@
-"""Variables that obstore reads on its own account, and what undoes them."""
+"""Variables that obstore reads by itself, and the options that override them."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-#: Options that variables of the same name set, and what they are without one.
+#: Options that variables of the same name set, with their values without one.
 _USUAL: dict[str, dict[str, Any]] = {
     "S3Store": {
         "aws_checksum_algorithm": "sha256",
@@ -32,14 +32,14 @@ _USUAL: dict[str, dict[str, Any]] = {
 
 
 def undone(store: str, url: str) -> dict[str, Any]:
-    """Return the options with which a store is what it would be without such variables.
+    """Return the options that make a store independent of such variables.
 
     Args:
         store: obstore's class.
         url: of the bucket.
 
     Raises:
-        PermissionError: a variable cannot be undone.
+        PermissionError: a variable cannot be overridden.
     """
     if store == "AzureStore" and "AZURE_STORAGE_ENCRYPTION_KEY" in os.environ:
         name = "AZURE_STORAGE_ENCRYPTION_KEY"

@@ -1,4 +1,4 @@
-"""What went wrong at a store, as a sentence: which object, what the store said, what to check."""
+"""Failures at a store as a sentence: the object, the store's answer, and what to check."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import attrs
 
 from mfc_objectstore.secrets import scrubbed
 
-#: What the stores' own words mean. Source: the error lists of S3, Cloud Storage's XML API and Blob
-#: Storage.
+#: Meanings of the stores' error codes. Source: the error lists of S3, Cloud Storage's XML API and
+#: Blob Storage.
 _BY_CODE = MappingProxyType(
     {
         "AccessDenied": "these credentials may not read it, or it does not exist and they may not "
         "list the bucket",
-        "AllAccessDisabled": "the bucket is closed to everybody",
+        "AllAccessDisabled": "all access to the bucket is disabled",
         "AuthenticationFailed": "the key, token or signature is wrong or has expired, or this "
         "machine's clock is wrong",
         "AuthorizationFailure": "these credentials may not read it, or the account's network rules "
@@ -23,7 +23,7 @@ _BY_CODE = MappingProxyType(
         "AuthorizationPermissionMismatch": "the identity has no role such as Storage Blob Data "
         "Reader here",
         "AuthorizationHeaderMalformed": "the region may be wrong: set AWS_DEFAULT_REGION",
-        "ContainerNotFound": "there is no such container at this endpoint",
+        "ContainerNotFound": "no such container at this endpoint",
         "ExpiredToken": "the credentials have expired: get new ones",
         "ExpiredTokenException": "the credentials have expired: get new ones",
         "InvalidAccessKeyId": "the store does not know this access key: another "
@@ -32,11 +32,11 @@ _BY_CODE = MappingProxyType(
         "InvalidObjectState": "it was archived and has to be restored first",
         "BlobArchived": "it was archived and has to be restored first",
         "InvalidToken": "the session token does not belong to the access key",
-        "NoSuchBucket": "there is no such bucket at this endpoint",
+        "NoSuchBucket": "no such bucket at this endpoint",
         "PermanentRedirect": "the bucket is in another region: set AWS_DEFAULT_REGION",
         "PublicAccessNotPermitted": "the account allows no anonymous reads, and no "
         "credentials were given",
-        "NoAuthenticationInformation": "no credentials were given, and nobody may read it without",
+        "NoAuthenticationInformation": "no credentials were given, and anonymous reads are refused",
         "RequestExpired": "the signature has expired, or this machine's clock is wrong",
         "RequestTimeTooSkewed": "this machine's clock differs too much from the store's: set it",
         "ServerBusy": "the store is busy: read less at once, or later",
@@ -45,7 +45,7 @@ _BY_CODE = MappingProxyType(
         "UserProjectMissing": "the requester pays for this bucket, so a project has to be named",
     }
 )
-#: What obstore says, to its developers, of a request that got no answer.
+#: obstore's words for a request that got no answer.
 _BY_WORDS = (
     ("dns error", "the endpoint's name is not known: check it and DNS"),
     (
@@ -69,9 +69,9 @@ _BY_WORDS = (
     ("without LOCATION", "the bucket is in another region: set AWS_DEFAULT_REGION"),
 )
 _LATE = ("kind: Timeout", "TimedOut")
-#: How obstore tells of its tries.
+#: obstore's account of its tries.
 _TRIES = re.compile(r"Generic \w+ error: | in [\d.]+\w*s(, after \d+ retries, .*? -|(?= -))")
-#: What a status means where the store gave no word.
+#: Meanings of statuses, for answers without an error code.
 _BY_STATUS = MappingProxyType(
     {
         400: "the store does not understand the request: wrong endpoint, region or credentials?",
@@ -87,11 +87,11 @@ _STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]*)</Code>|\"code\": ?\"(\w+)\"")
 _MESSAGE = re.compile(r"<(?:Message|Details)>([^<\n]*)|\"message\": ?\"([^\"]*)\"")
 _LONGEST = 300
-#: What obstore raises for a key that it cannot ask for.
+#: Errors that obstore raises for a key that cannot be put into a request.
 _UNSPEAKABLE = ("ValueError", "UnicodeEncodeError", "InvalidPathError")
-#: What obstore makes of azurite's answers to ranges of nothing, where Azure refuses them.
+#: obstore's errors for azurite's answers to empty ranges, where Azure refuses the range.
 _OF_NOTHING = ("bytes 0--1/0", "but object was only")
-#: Codes of credentials that were good once, or that are not known yet.
+#: Codes of credentials that have expired, or are not known yet.
 _EXPIRED = frozenset(
     {
         "AuthenticationFailed",
@@ -110,24 +110,24 @@ _UNAUTHENTICATED, _FORBIDDEN, _OUT_OF_RANGE = 401, 403, 416
 
 @attrs.frozen
 class Failure:
-    """What obstore raised, taken apart."""
+    """An error of obstore, taken apart."""
 
-    #: Name of the class.
+    #: Name of its class.
     kind: str
-    #: What it says.
+    #: Its message.
     text: str
-    #: What it tells its developers.
+    #: Its detail for developers.
     detail: str = ""
-    #: Of the HTTP answer; 0 if there was none.
+    #: Status of the HTTP answer; 0 without an answer.
     status: int = 0
-    #: The store's name for the error; empty if it gave none.
+    #: The store's name for the error; empty without one.
     code: str = ""
-    #: Seconds that were allowed.
+    #: Timeout in seconds.
     seconds: float = 0
 
     @classmethod
     def of(cls, cause: BaseException, seconds: float) -> Failure:
-        """Take apart what was raised; secrets are left out."""
+        """Take an exception apart, with secrets left out."""
         text, _, detail = str(cause).partition("\n\nDebug source")
         text, detail = scrubbed(text), scrubbed(detail)
         status = int(_found(_STATUS, text) or 0)
@@ -136,11 +136,11 @@ class Failure:
 
     @property
     def out_of_range(self) -> bool:
-        """Whether the object exists, and has nothing in the range asked for."""
+        """Whether the object exists, and has no bytes in the queried range."""
         return self.status == _OUT_OF_RANGE or any(word in self.text for word in _OF_NOTHING)
 
     def error(self, url: str) -> OSError:
-        """Return what a filesystem raises for it."""
+        """Return the exception that a filesystem raises for it."""
         if self.kind == "FileNotFoundError":
             known = f"; {_BY_CODE[self.code]}" if self.code in _BY_CODE else ""
             return FileNotFoundError(f"{url} does not exist{self._said}{known}")
@@ -188,7 +188,7 @@ class Failure:
 
     @property
     def _said(self) -> str:
-        """What the store said: its code and message if it gave them, else obstore's words."""
+        """The store's code and message if it gave them, else obstore's words."""
         if not self.status:
             return f": {_short(self.text)}"
         message = _found(_MESSAGE, self.text) or ""

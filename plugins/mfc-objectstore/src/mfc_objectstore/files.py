@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 B = TypeVar("B")
 
-#: Seconds without progress after which a read is given up, unless `MFC_READ_TIMEOUT` says else.
+#: Seconds without progress after which a read fails, unless `MFC_READ_TIMEOUT` is set.
 PATIENCE = 60.0
-#: Tries after the first that failed, as Metaflow's S3 tool has them.
+#: Retries, as many as Metaflow's S3 tool has.
 RETRIES = 7
-#: Seconds of the longest wait; whoever wants to wait for ever means it.
+#: Seconds of the longest wait; larger settings are read as this one.
 _LONGEST = 86400.0
-#: Ways to open a bucket that one read tries: as it was, with new credentials, in another region.
+#: Ways to open a bucket that one read tries: as before, with new credentials, in another region.
 _WAYS = 3
-#: Seconds for which a refusal is believed after credentials were refused that had just been found.
+#: Seconds for which a refusal is trusted after newly found credentials were refused.
 _FRUITLESS = 10.0
 #: Bytes that an open file reads at once.
 _WINDOW = 1 << 23
@@ -39,7 +39,7 @@ _WINDOW = 1 << 23
 
 @attrs.frozen
 class Bucket:
-    """What the objects of a bucket are read with."""
+    """The settings for reading the objects of a bucket."""
 
     #: URL that the keys of objects are appended to.
     url: str
@@ -49,34 +49,34 @@ class Bucket:
     options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     #: Options of its HTTP client; headers of every request may be among them.
     client: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
-    #: What requests are signed with, in obstore's form.
+    #: The credential that signs requests, in obstore's form.
     credential: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
-    #: Seconds since 1970 until which the credential is good.
+    #: Expiry of the credential, in seconds since 1970.
     until: float = math.inf
-    #: Returns the same with a credential that is good for longer; raises as `Cloud.bucket`.
+    #: Returns the same bucket with a newer credential; raises as `Cloud.bucket` does.
     renew: Callable[[], Bucket] | None = attrs.field(default=None, repr=False, eq=False)
 
     def reads_as(self, other: Bucket) -> bool:
-        """Tell whether the requests of both are the same."""
+        """Tell whether both send the same requests."""
         return attrs.evolve(self, until=math.inf) == attrs.evolve(other, until=math.inf)
 
 
 class Cloud:
-    """What is particular about the objects of one cloud."""
+    """The particulars of one cloud."""
 
     #: Metaflow's name of the datastore type, which begins URLs.
     ds_type: str
 
     def bucket(self, name: str) -> Bucket:
-        """Return how to open a bucket, credentials looked up anew.
+        """Return the recipe for opening a bucket, with credentials looked up anew.
 
         Raises:
-            PermissionError: there are no credentials; the text says where they were looked for.
+            PermissionError: credentials are missing; the text says where they were looked for.
             BadSetting: a setting is not of its kind.
         """
         raise NotImplementedError
 
-    def elsewhere(self, name: str, failure: Failure) -> Bucket | None:  # noqa: ARG002 - for those that can
+    def elsewhere(self, name: str, failure: Failure) -> Bucket | None:  # noqa: ARG002 - for regions
         """Return how to open a bucket after a request failed because it was opened wrongly."""
         return None
 
@@ -90,25 +90,25 @@ class _Opened:
 
 
 class _Stores:
-    """The stores of one process: they do not outlive a fork, and neither do locks."""
+    """The stores of one process; neither they nor locks survive a fork."""
 
     def __init__(self) -> None:
         self.pid, self.lock = os.getpid(), threading.Lock()
         self.opened: dict[str, _Opened] = {}
-        #: When credentials that had just been looked up were refused.
+        #: When newly found credentials were refused.
         self.refused = -math.inf
 
 
 class ObjectFiles:
     """The files of a datastore in a cloud; see `mfc.hookspecs.Filesystem`.
 
-    A read ends after `MFC_READ_TIMEOUT` seconds without progress. Within them it is tried again
-    when the store is busy, or the connection breaks.
+    A read ends after `MFC_READ_TIMEOUT` seconds without progress. Until then it is retried when the
+    store is busy or the connection breaks.
 
     Args:
-        cloud: which.
+        cloud: the cloud.
         config: the client's settings.
-        retries: tries after the first that failed.
+        retries: the most retries.
     """
 
     def __init__(self, cloud: Cloud, config: Config, retries: int = RETRIES) -> None:
@@ -116,7 +116,7 @@ class ObjectFiles:
         self._seconds = _seconds(config)
         options = config.mapping(f"MFC_{cloud.ds_type.upper()}_OPTIONS")
         self._trusts_any = bool(options.get("allow_invalid_certificates"))
-        #: Where the settings say that results are: in case they are gone from where they were.
+        #: Root of the results by the settings, tried when they are gone from the recorded location.
         self.usual_root = config.text(f"DATASTORE_SYSROOT_{cloud.ds_type.upper()}")
         self._here, self._left = _Stores(), list[_Stores]()
 
@@ -134,7 +134,7 @@ class ObjectFiles:
         return found or 0
 
     def open(self, path: str, mode: str = "rb") -> BinaryIO:
-        """Return the object, opened for reading; it comes in parts, as they are read."""
+        """Return the object, opened for reading; its parts are fetched as they are read."""
         if mode != "rb":
             raise ValueError(f"mode is {mode!r}; objects are only read, with 'rb'")
         import io  # only open files need it
@@ -144,13 +144,13 @@ class ObjectFiles:
         return io.BufferedReader(Parts(self, path, self.size(path)), _WINDOW)
 
     def _ask(self, path: str, question: Callable[[ModuleType, Any, str], T]) -> T | None:
-        """Return what an object answers; None if it has nothing in the range that was wanted.
+        """Return an object's answer; None if it has no bytes in the queried range.
 
         Args:
             path: bucket and key.
-            question: asks it.
+            question: sends the request.
         """
-        from mfc_objectstore._library import library  # only who reads objects needs it
+        from mfc_objectstore._library import library  # only readers of objects need it
 
         url = f"{self._cloud.ds_type}://{path}"
         name, _, key = path.partition("/")
@@ -169,7 +169,7 @@ class ObjectFiles:
                 return None
             tried.append(opened.bucket)
             better = self._better(name, opened, failure, tried)
-            # Raised out here, for what a library raised may quote a secret.
+            # Raised outside the handler, because the library's own error may quote a secret.
             if better is None:
                 raise failure.error(url)
             opened = better
@@ -182,9 +182,9 @@ class ObjectFiles:
     def _better(
         self, name: str, opened: _Opened, failure: Failure, tried: list[Bucket]
     ) -> _Opened | None:
-        """Return another way to open a bucket after a request failed, None if there is none.
+        """Return another way to open a bucket after a request failed, None without one.
 
-        Credentials that were refused are looked up anew, once for all threads.
+        Refused credentials are looked up anew, once for all threads.
         """
         if len(tried) >= _WAYS:
             return None
@@ -226,14 +226,14 @@ class ObjectFiles:
             return self._open(here, name, fresh)
 
     def _stores(self) -> _Stores:
-        # Those of the parent are kept: to drop them would touch threads that a child has not.
+        # The parent's stores are kept: dropping them would touch threads that the child lacks.
         if self._here.pid != os.getpid():
             self._left.append(self._here)
             self._here = _Stores()
         return self._here
 
     def _asked(self, ask: Callable[[], B]) -> B:
-        """Return what a cloud says; none of its library's errors leaves this."""
+        """Return a cloud's answer, with its library's errors translated."""
         try:
             return ask()
         except (OSError, MetaflowException) as error:
@@ -252,7 +252,7 @@ class ObjectFiles:
         except BaseException as cause:
             if not (isinstance(cause, Exception) or is_panic(cause)):
                 raise
-            # Options and files with keys come from users, and obstore looks at them here.
+            # Options and key files come from users, and obstore parses them here.
             reason = self._failure(cause).text
         else:
             here.opened[name] = _Opened(bucket, made)
@@ -287,10 +287,10 @@ def is_panic(cause: BaseException) -> bool:
 
 
 def _seconds(config: Config) -> float:
-    """Return how long a read may make no progress.
+    """Return the most seconds without progress.
 
     Raises:
-        BadSetting: it is no positive number.
+        BadSetting: the setting is not a positive number.
     """
     name = "MFC_READ_TIMEOUT"
     found = config.number(name, PATIENCE)

@@ -1,4 +1,4 @@
-"""What a cloud's settings mean to an HTTP client: endpoints, proxies, certificates."""
+"""A cloud's settings for an HTTP client: endpoints, proxies, certificates."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 from mfc.config import Config
 from mfc.errors import BadSetting
 
-#: What cannot stand in the host or path of a URL; obstore would panic.
+#: Allowed hosts and paths of a URL; obstore panics at others.
 _HOST, _PATH = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]+", re.ASCII), re.compile(r"[!-~]*", re.ASCII)
 _UNSAFE = re.compile(r"[\"'<>\\^`{|}]")
 _PORTS = range(1, 1 << 16)
-#: A proxy that is never asked, so that obstore does not look for one itself.
+#: A proxy that is never used; it keeps obstore from looking for one itself.
 _NO_PROXY = {"proxy_url": "http://127.0.0.1:9", "proxy_excludes": "*,0.0.0.0/0,::/0"}
 
 
@@ -52,7 +52,7 @@ def options_of(config: Config, name: str, known: Iterable[str]) -> dict[str, Any
     """Return the options that a setting gives, a JSON object.
 
     Raises:
-        BadSetting: it is none, or one of them is not known.
+        BadSetting: the setting is not a JSON object, or an option is unknown.
     """
     found = dict(config.mapping(name))
     found.pop("allow_invalid_certificates", None)  # which all stores have in common
@@ -63,20 +63,20 @@ def options_of(config: Config, name: str, known: Iterable[str]) -> dict[str, Any
 
 
 def bare(url: str) -> str:
-    """Return a URL, well-formed or not, without what may be secret: its user and its query."""
+    """Return a URL, well-formed or not, without its user and its query, which may be secret."""
     return url.rpartition("@")[2].partition("?")[0]
 
 
 def channel(
     url: str, proxy: str | None = None, verify: object = None, cert: object = None
 ) -> dict[str, Any]:
-    """Return the options of obstore's HTTP client for the way to a server.
+    """Return the options of obstore's HTTP client for the connection to a server.
 
     Args:
         url: of the server.
         proxy: URL of the proxy on the way, as the cloud's library has chosen it.
         verify: False trusts any certificate; a path names a file or folder of trusted ones.
-        cert: a client certificate, which obstore cannot show.
+        cert: a client certificate, which obstore cannot send.
 
     Raises:
         PermissionError: the certificates cannot be read, or a client certificate is wanted.
@@ -100,8 +100,8 @@ def channel(
 
 
 def channel_of_requests(url: str) -> dict[str, Any]:
-    """Return the same as the library `requests` would have it, which Google's and Azure's use."""
-    import requests  # 60 ms, and loaded by what finds credentials anyway
+    """Return the same options from the settings of `requests`, which Google's and Azure's use."""
+    import requests  # 60 ms, and loaded by the credential lookup anyway
 
     found = requests.Session().merge_environment_settings(url, {}, None, None, None)
     proxy = requests.utils.select_proxy(url, found["proxies"])

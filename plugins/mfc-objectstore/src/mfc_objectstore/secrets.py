@@ -1,4 +1,4 @@
-"""Texts of libraries without the secrets that they may quote."""
+"""Removal of secrets from texts of libraries."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: Variables and options whose values are secret, and those that only sound so.
+#: Names of secret variables and options, and the names that only sound secret.
 _SECRET = re.compile(r"secret|token|key|passw|sas|signature|connection_string", re.IGNORECASE)
 _PUBLIC = re.compile(r"(key_?id|_file|_uri|_url|_path|_folder)$", re.IGNORECASE)
-#: Shorter texts are parts of words.
+#: Shorter values are left in: they are parts of words.
 _SHORTEST = 5
 _NAMES = r"\b(?:\w*secret\w*|\w*passw\w*|\w*token|sig|signature|\w+_?key)"
-#: Users in URLs, queries of URLs, and what is called a secret.
+#: Users in URLs, queries of URLs, and values with a secret's name.
 _PATTERNS = (
     (re.compile(r"(?<=://)[^/\s'\"]*@"), ""),
     (re.compile(r"(?<=[\w/])\?[^\s'\"<>),]*=[^\s'\"<>),]*"), "?…"),
@@ -26,7 +26,7 @@ _PATTERNS = (
 
 
 def secret(name: str) -> bool:
-    """Tell whether the value of a setting or variable is secret, by its name.
+    """Tell by its name whether a setting or variable is secret.
 
     >>> secret("AWS_SECRET_ACCESS_KEY"), secret("AWS_ACCESS_KEY_ID")
     (True, False)
@@ -35,11 +35,11 @@ def secret(name: str) -> bool:
 
 
 def scrubbed(text: object, known: Iterable[object] = ()) -> str:
-    """Return a text on one line, without what is or looks secret.
+    """Return a text on one line, without secrets and what looks like one.
 
     Args:
         text: what a library or a server said.
-        known: secrets that it may quote; those in the environment are known anyway.
+        known: secrets that the text may quote, besides those in the environment.
 
     >>> scrubbed("GET https://u:pw@host/c/k?sv=1&sig=abc failed", ["pw"])
     'GET https://host/c/k?… failed'
@@ -55,14 +55,14 @@ def scrubbed(text: object, known: Iterable[object] = ()) -> str:
 
 
 def safely(ask: Callable[[], T], tell: Callable[[Exception], str | Exception]) -> T:
-    """Return what a cloud's library answers; nothing that it quotes leaves this.
+    """Return the result of a cloud's library, with errors that quote nothing secret.
 
     Args:
         ask: calls the library.
-        tell: returns what is raised for an error of the library's, or its text.
+        tell: returns the exception to raise for an error of the library's, or its text.
 
     Raises:
-        PermissionError: what `tell` says; a file that is missing is named.
+        PermissionError: with the text of `tell`; a missing file is named.
     """
     try:
         return ask()

@@ -1,4 +1,4 @@
-"""How buckets of S3 are opened: as botocore would, which is asked unless its answer is certain."""
+"""Opening buckets of S3 as botocore would; botocore is used only where its answer is uncertain."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PARAMETERS = "METAFLOW_DATATOOLS_CLIENT_PARAMS"
 #: Keys, as arguments of a client of botocore; in capitals they are variables.
 KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-#: Arguments and variables that leave nothing to find out.
+#: Arguments and variables that make botocore's answer certain.
 _CERTAIN_ARGUMENTS = frozenset({*KEYS, "region_name", "endpoint_url"})
 _CERTAIN_VARIABLES = frozenset({*map(str.upper, KEYS), "AWS_DEFAULT_REGION", "AWS_REGION"})
 _FILES = ("~/.aws/config", "~/.aws/credentials")
@@ -34,7 +34,7 @@ _USUAL_BUCKET = re.compile(
     r"(?!xn--|sthree-)[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9](?<!-s3alias)(?<!--x-s3)"
 )
 _REGION = re.compile(r"<Region>([\w-]+)</Region>")
-#: What a bucket in another region answers; a HEAD gets the status alone.
+#: Statuses of a bucket in another region; a HEAD gets the status alone.
 _MOVED, _BAD_REQUEST = 301, 400
 _CODES = ("PermanentRedirect", "AuthorizationHeaderMalformed", "")
 
@@ -59,17 +59,17 @@ class Amazon(Cloud):
         self._arguments()
 
     def bucket(self, name: str, region: str | None = None) -> Bucket:
-        """Return how to open a bucket, in a region if it is known."""
+        """Return the recipe for opening a bucket, in a region if it is known."""
         arguments = self._arguments()
         if region:
             arguments["region_name"] = region
         variables = self._config.mapping("DATATOOLS_SESSION_VARS")
         options = dict(self._config.mapping("MFC_S3_OPTIONS"))
-        options.pop("allow_invalid_certificates", None)  # which all stores have in common
+        options.pop("allow_invalid_certificates", None)  # which all stores share
         unsigned = bool(options.pop("skip_signature", False))
         found = None if variables or unsigned else certain(name, arguments)
         if found is None:
-            from mfc_s3._botocore import asked  # 300 ms, and plain keys do without
+            from mfc_s3._botocore import asked  # 300 ms to import, and plain keys work without it
 
             found = asked(name, arguments, variables, unsigned=unsigned)
         return attrs.evolve(found, options={**found.options, **options})
@@ -116,15 +116,15 @@ _WORDS = ("1", "true", "yes", "0", "false", "no")
 
 
 def certain(name: str, arguments: Mapping[str, Any]) -> Bucket | None:
-    """Return what botocore is certain to answer; None where it has to be asked.
+    """Return the bucket as botocore would open it; None where botocore has to decide.
 
-    Certain are plain keys in the arguments or the environment, where no file, profile, proxy,
-    certificate or endpoint of another kind is set.
+    The answer is certain for plain keys in the arguments or the environment, without a file,
+    profile, proxy, certificate or endpoint of another kind.
     """
     environment = os.environ
     amazons = {name for name in environment if name.startswith("AWS_")}
     if (
-        sys.platform in ("darwin", "win32")  # which have settings for proxies elsewhere
+        sys.platform in ("darwin", "win32")  # which have proxy settings elsewhere
         or not amazons <= _CERTAIN_VARIABLES
         or not arguments.keys() <= _CERTAIN_ARGUMENTS
         or "REQUESTS_CA_BUNDLE" in environment
@@ -157,9 +157,9 @@ def signed(
     """Return a bucket whose requests are signed.
 
     Args:
-        url: of the bucket, in whatever style; obstore adds nothing to it.
-        region: that is signed for.
-        keys: access key, secret key, and session token or nothing.
+        url: of the bucket, in either style; obstore adds nothing to it.
+        region: that requests are signed for.
+        keys: access key, secret key, and session token or None.
         client: options of the HTTP client.
         options: of obstore's store.
 

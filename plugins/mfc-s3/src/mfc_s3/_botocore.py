@@ -1,4 +1,4 @@
-"""What botocore decides: who reads, and where a bucket is."""
+"""botocore's decisions: the credentials, and where a bucket is."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from mfc_s3._amazon import KEYS, signed
 
 #: Stands for the key of an object.
 _KEY = "key"
-#: What botocore signs and obstore does, too.
+#: Signatures that botocore and obstore share.
 _SIGNATURES = ("s3v4", "v4", "v4-s3express")
-#: Seconds after which keys that botocore renews are asked for again: it renews them minutes before
+#: Seconds after which keys that botocore renews are fetched again: it renews them minutes before
 #: they expire.
 _ASKED_AGAIN = 60.0
 _NONE = (
@@ -37,7 +37,7 @@ _NONE = (
 
 
 class _Ready(Exception):
-    """A request is ready to be signed, and is not sent."""
+    """A request is ready to be signed, and stays unsent."""
 
     def __init__(self, request: Any, version: Any) -> None:
         self.request, self.version = request, version
@@ -56,11 +56,11 @@ def asked(
         name: of the bucket.
         arguments: of its client.
         variables: of its session.
-        unsigned: requests are not signed, whatever else is set.
+        unsigned: requests stay unsigned, whatever else is set.
 
     Raises:
-        PermissionError: there are no credentials, or they cannot be had.
-        BadSetting: an endpoint or argument is not of its kind.
+        PermissionError: credentials are missing or cannot be fetched.
+        BadSetting: an endpoint or argument is invalid.
     """
 
     def request() -> tuple[Session, Any, _Ready]:
@@ -111,7 +111,7 @@ def _signed(
 
 
 def region_of(name: str, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> str | None:
-    """Return the region that a bucket's own answer names; permission is not needed to ask.
+    """Return the region that a bucket's own answer names; any caller may ask for it.
 
     Source:
         Amazon S3, HeadBucket: the header is there whether access is allowed or not.
@@ -144,7 +144,7 @@ def _client(
 def _channel(
     session: Session, client: Any, arguments: Mapping[str, Any], url: str
 ) -> dict[str, Any]:
-    """Return the way to a bucket: proxy and certificates, as botocore's own endpoint has them."""
+    """Return the settings of the connection: proxy and certificates of botocore's own endpoint."""
     proxies = client.meta.config.proxies
     if proxies is None:
         proxies = get_environ_proxies(client.meta.endpoint_url)
@@ -158,7 +158,7 @@ def _channel(
 
 
 def _told(error: Exception) -> str | Exception:
-    """Return what is raised for an error of botocore, or of what it reads."""
+    """Return the exception to raise for an error of botocore, or of the settings that it reads."""
     kind, text = type(error).__name__, scrubbed(error)
     if isinstance(error, (TypeError, ValueError)) and not isinstance(error, UnicodeError):
         is_endpoint = "endpoint" in text

@@ -1,6 +1,6 @@
 """Metaflow results from the Metaflow metadata service, over HTTP.
 
-Other plugins may say how requests prove who sends them: see `mfc_service.hookspecs`.
+Other plugins may authenticate the requests: see `mfc_service.hookspecs`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from mfc.hookspecs import Hooks, Meter
     from mfc_service._provider import ServiceProvider
 
-#: The version of the plugin contract that this is written for.
+#: Version of the plugin contract that this plugin implements.
 MFC_CONTRACT = 1
-#: What the service's parameters do exactly is asked of it, the provider does the rest; but the
+#: Queries that the service's parameters express exactly go to it; the provider does the rest. The
 #: service's status is not that of a run, see `_provider`.
 MFC_CAPABILITIES = Capabilities(
     tags=Support.FULL,
@@ -32,7 +32,7 @@ MFC_CAPABILITIES = Capabilities(
     remote=Support.FULL,
     retag=Support.FULL,
 )
-#: Hooks that this plugin asks others.
+#: Hooks of this plugin that other plugins implement.
 MFC_HOOKSPECS = hookspecs
 
 
@@ -40,10 +40,10 @@ MFC_HOOKSPECS = hookspecs
 def mfc_metadata_provider(
     address: str, config: Config, meter: Meter, hooks: Hooks
 ) -> ServiceProvider | None:
-    """Answer for `service`, `service@URL`, `http://…` and `https://…`.
+    """Return the provider for `service`, `service@URL`, `http://…` and `https://…`.
 
     Raises:
-        BadAddress: no URL, or one that cannot be a service's.
+        BadAddress: the URL is missing, or cannot be a service's.
     """
     is_url = address.lower().startswith(("http://", "https://"))
     if address != "service" and not address.startswith("service@") and not is_url:

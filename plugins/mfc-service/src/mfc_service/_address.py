@@ -1,4 +1,4 @@
-"""Where a service is: its URL, from an address or the settings."""
+"""The URL of a service, from an address or the settings."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mfc.config import Config
 from mfc.errors import BadAddress
 
 SETTING = "SERVICE_URL"
-#: What ends a URL's path.
+#: Characters that end a URL's path.
 _ENDS = re.compile(r"[?#]")
 _EXPECTED = "expected service@http://HOST[:PORT][/PREFIX]"
 
 
 @attrs.frozen
 class Base:
-    """The URL of a service; what a person may not see of it is kept apart."""
+    """The URL of a service, with its secret parts kept apart."""
 
-    #: Without a slash at the end, and without user and password.
+    #: Without a trailing slash, user and password.
     url: str
-    #: Scheme, host and port: what a secret may be sent to.
+    #: Scheme, host and port: secrets are sent only there.
     origin: tuple[str | None, str | None, int]
-    #: `user:password` of the URL, None if it has none.
+    #: `user:password` of the URL, None without them.
     credentials: str | None = attrs.field(default=None, repr=False)
 
 
@@ -37,7 +37,7 @@ def base_of(address: str, config: Config) -> Base:
         config: has the URL if the address has none, and the credentials of that same URL.
 
     Raises:
-        BadAddress: there is no URL, or it is none of HTTP.
+        BadAddress: the URL is missing, or is not an HTTP URL.
     """
     configured = config.text(SETTING)
     given = address.removeprefix("service").removeprefix("@")
@@ -49,7 +49,7 @@ def base_of(address: str, config: Config) -> Base:
         return _parsed(configured)
     base = _parsed(given)
     if base.credentials is None and configured:
-        # The address that the client shows has no password in it, and still has to work.
+        # The client shows the address, so the password is left out; the address must still work.
         known = _parsed(configured)
         if known.url == base.url:
             return known
@@ -60,9 +60,9 @@ def _parsed(text: str) -> Base:
     try:
         url = parse_url(text.strip())
     except LocationParseError:
-        raise BadAddress(f"{_shown(text)!r} is no URL; {_EXPECTED}") from None
+        raise BadAddress(f"{_shown(text)!r} is not a URL; {_EXPECTED}") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise BadAddress(f"{_shown(text)!r} is no URL of HTTP; {_EXPECTED}")
+        raise BadAddress(f"{_shown(text)!r} is not an HTTP URL; {_EXPECTED}")
     if url.query or url.fragment:
         raise BadAddress(f"{_shown(text)!r} has a query or a fragment; {_EXPECTED}")
     plain = Url(url.scheme, None, url.host, url.port, (url.path or "").rstrip("/") or None)
@@ -71,12 +71,12 @@ def _parsed(text: str) -> Base:
 
 
 def _shown(text: str) -> str:
-    """Return a URL without what may be secret: what stands before its host, and its query."""
+    """Return a URL without its user and its query, which may be secret."""
     scheme, mark, rest = text.partition("://")
     if not mark or not scheme.isalnum():
         scheme, mark, rest = "", "", text
     before, _, after = rest.rpartition("@")
     if _ENDS.search(before):
-        # A password with such a sign in it, or a query with an @: nobody knows.
+        # With such a sign in the password, or an @ in the query, the end of the secret is unknown.
         return f"{scheme}{mark}…"
     return scheme + mark + _ENDS.split(after)[0]

@@ -1,4 +1,4 @@
-"""The body of an answer, read with a bound on its size once it is uncompressed."""
+"""Reading the body of an answer, with a bound on its uncompressed size."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import requests
 
 from mfc.errors import Unanswered
 
-#: Megabytes that a body may take, unless a setting says otherwise.
+#: Most megabytes of a body, unless a setting says otherwise.
 LARGEST = 256
 _MEGABYTE = 1_000_000
-#: Bytes read at a time: compressed ones, each of which may become a thousand.
+#: Bytes read at a time: compressed bytes, each of which may expand to a thousand.
 _CHUNK = 16 * 1024
-#: A body may grow to so many times its compressed size, and by so many bytes besides. JSON of a
-#: service shrinks to a fiftieth at best.
+#: A body may expand by this factor, and by this many bytes besides. JSON of a service shrinks to a
+#: fiftieth at best.
 _RATIO, _FREE = 200, 16 * _MEGABYTE
 
 
@@ -20,13 +20,13 @@ def body_of(response: requests.Response, question: str, megabytes: int) -> bytes
     """Return the body of a response, uncompressed.
 
     Args:
-        response: a streamed response of which nothing was read.
+        response: a streamed, unread response.
         question: the request, for errors.
-        megabytes: the most that the body may take, uncompressed.
+        megabytes: the most that the body may take once uncompressed.
 
     Raises:
-        Unanswered: the body is larger, or is compressed in a way that was not asked for.
-        requests.RequestException: it did not arrive whole.
+        Unanswered: the body is larger, or has an encoding that was not requested.
+        requests.RequestException: the body is incomplete.
     """
     encoding = response.headers.get("Content-Encoding", "")
     if "," in encoding:

@@ -1,7 +1,7 @@
-"""Runs that ended well, without asking for all the others.
+"""Runs that ended well, found without listing all the others.
 
-The service knows a status of runs: `completed` if the newest attempt of a step named `end` says
-so. That is a good list of candidates, which the client verifies, as long as the flow's last step
+The service has a status of runs: `completed` if the newest attempt of a step named `end`
+succeeded. These are good candidates, which the client verifies, as long as the flow's last step
 has that name; runs with another last step are never `completed` there.
 """
 
@@ -19,17 +19,18 @@ from mfc.model import Pathspec, Record
 from mfc.query import Query
 
 _VERSION = re.compile(r"metaflow_version:(\d+)\.(\d+)\.(\d+)")
-#: Since these versions of Metaflow, a task says how it ended; and the last step may have any name.
+#: Versions of Metaflow since which a task records how it ended, and the last step may have any
+#: name.
 _TELLS, _NAMED_AT_WILL = (2, 2, 5), (2, 19, 23)
 
-#: Seconds for which a run that was seen to be the newest is taken for that.
+#: Seconds for which the newest run seen is taken for the newest.
 _LATELY = 5.0
 
 Listed = Callable[..., Iterator[Record]]
 
 
 class Completed:
-    """The way to candidates for `status="completed"`.
+    """Lists candidates for `status="completed"`.
 
     Args:
         listed: lists runs, with further parameters of the service.
@@ -40,17 +41,17 @@ class Completed:
         self._listed, self._ends_at_end = listed, ends_at_end
         #: Runs whose last step is named `end`, by flow; that cannot change.
         self._usual: dict[Pathspec, Pathspec] = {}
-        #: The newest runs that listings gave, by flow and query, and when that was.
+        #: The newest runs that listings gave, by flow and query, with the time of the listing.
         self._seen: dict[tuple[Pathspec, Query], tuple[float, Record]] = {}
 
     def watched(self, flow: Pathspec, query: Query, runs: Iterator[Record]) -> Iterator[Record]:
-        """Yield `runs`, a listing of one run, and note that it is the newest."""
+        """Yield `runs`, a listing of one run, and note its run as the newest."""
         for run in runs:
             self._seen[flow, query] = time.monotonic(), run
             yield run
 
     def runs(self, flow: Pathspec, query: Query) -> Iterator[Record]:
-        """Yield runs, newest first, among which are all that ended well."""
+        """Yield runs, newest first; all that ended well are among them."""
         everything = attrs.evolve(query, status=None, limit=None)
         narrow: dict[str, Any] = {"status": "completed"}
         few = attrs.evolve(everything, limit=1)
@@ -61,10 +62,10 @@ class Completed:
         return itertools.chain([first], candidates)
 
     def _trusted(self, flow: Pathspec, few: Query, first: Record) -> bool:
-        """Tell whether the service's status can be relied on for the runs of a flow.
+        """Tell whether the service's status is reliable for the runs of a flow.
 
-        It can if the newest run ends at `end`, as the first candidate does; it cannot for runs
-        of a Metaflow that did not note how a task ended.
+        It is if the newest run and the first candidate end at `end`. It is unreliable for runs of a
+        Metaflow that did not record how a task ended.
         """
         if not _version(first) >= _TELLS:
             return False
@@ -86,6 +87,6 @@ class Completed:
 
 
 def _version(record: Record) -> tuple[int, ...]:
-    """Return the version of the Metaflow that made a run; the oldest if nothing tells."""
+    """Return the version of the Metaflow that made a run; the oldest if it is unknown."""
     found = next(filter(None, map(_VERSION.match, record.system_tags)), None)
     return tuple(map(int, found.groups())) if found else (0,)

@@ -1,4 +1,4 @@
-"""Talking to a service: shared connections, deadlines, repetitions, errors of ours."""
+"""Requests to a service: pooled connections, deadlines, retries, errors of mfc."""
 
 from __future__ import annotations
 
@@ -32,67 +32,67 @@ from mfc_service._retries import PASSING, Budget, pause
 from mfc_service._rows import impossible
 from mfc_service._settings import Settings, settings_of
 
-#: Seconds that a connection may take, and that nothing may come.
+#: Most seconds to connect, and between two bytes.
 CONNECT, SILENCE = 10.0, 30.0
-#: Tries of one request, the first included.
+#: Tries of one request, including the first.
 TRIES = 6
 REDIRECTS = 5
 #: Statuses of a redirect.
 _ELSEWHERE = (301, 302, 303, 307, 308)
-#: What bodies are made of, as a person says it.
+#: Types of JSON bodies, in words.
 _KINDS: dict[type[Any], str] = {dict: "an object", list: "a list"}
-_NO_CREDENTIALS = "a plugin's credentials for it could not be had ({0!r})"
-#: Characters of a foreign answer that an error shows.
+_NO_CREDENTIALS = "a plugin's credentials for it could not be fetched ({0!r})"
+#: Most characters of an unexpected answer that an error shows.
 _EXCERPT = 160
-#: What shows that an answer tells of the service's insides.
+#: Words that mark an answer with internals of the service.
 _INSIDES = ("pgerror", "psycopg", "traceback", "Traceback", "err_msg", "SELECT ")
-#: The body of an answer about what is not there; every other 404 says that there is no such
-#: endpoint: the service is old, or something else is at the URL.
+#: Bodies of a 404 for a missing object. Any other 404 means a missing endpoint: the service is old,
+#: or the URL is another server's.
 _MISSING = (b"{}", b'"{}"')
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
 
 
 @attrs.frozen
 class Answer:
-    """What a service said."""
+    """The service's answer to one request."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = attrs.field(repr=False)
-    #: What was asked, for errors.
+    #: The request, for errors.
     question: str
 
     @property
     def cut_off(self) -> bool:
-        """Whether it ended before its body, which http.client takes for an empty one."""
+        """Whether it ended before its body, which http.client takes for an empty body."""
         told = "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
         empty = self.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
         return not (self.body or told or empty)
 
     @property
     def passing(self) -> bool:
-        """Whether another try may be answered otherwise."""
+        """Whether a retry may succeed."""
         return self.status in PASSING
 
     @property
     def no_route(self) -> bool:
-        """Whether the service has no such endpoint: it is an old one, or none at all."""
+        """Whether the service lacks the endpoint: it is old, or not a metadata service."""
         return self.status == HTTPStatus.NOT_FOUND and self.body.strip() not in _MISSING
 
     def lacks(self, path: Pathspec) -> bool:
-        """Tell whether this says that there is no object at `path`."""
+        """Tell whether the answer means that no object exists at `path`."""
         if self.status == HTTPStatus.NOT_FOUND:
-            # Whatever else says 404 stands in front of the service, and knows nothing of it.
+            # Any other 404 comes from a proxy in front of the service.
             return not self.no_route
         return self.status == HTTPStatus.INTERNAL_SERVER_ERROR and impossible(path)
 
     @property
     def paged(self) -> bool:
-        """Whether limits and filters were understood; if not, this is everything there is."""
+        """Whether the service applied limits and filters; otherwise this is the whole listing."""
         return "X-Limit" in self.headers
 
     def older(self, *version: int) -> bool:
-        """Tell whether this says that it comes from a service before `version`."""
+        """Tell whether the answer comes from a service before `version`."""
         found = _VERSION.match(self.headers.get("METADATA_SERVICE_VERSION", ""))
         return found is not None and tuple(map(int, found.groups())) < version
 
@@ -100,7 +100,7 @@ class Answer:
         """Return the body, JSON whatever type it is labelled with.
 
         Raises:
-            Unanswered: the status is another than 200, or the body is no such JSON.
+            Unanswered: the status is not 200, or the body is not such JSON.
         """
         if self.status != HTTPStatus.OK:
             raise refusal(self)
@@ -117,8 +117,8 @@ class Answer:
             kind = self.headers.get("Content-Type", "no type")
             raise Unanswered(
                 self.question,
-                f"the answer is no JSON ({kind:.80}): {excerpt(self.body)!r}. Is this the service, "
-                "or a gateway that wants a login?",
+                f"the answer is not JSON ({kind:.80}): {excerpt(self.body)!r}. Is this the "
+                "service, or a gateway that wants a login?",
             ) from cause
 
 
@@ -127,10 +127,10 @@ def _refused(constant: str) -> Any:
 
 
 class Connection:
-    """A service, as this process talks to it. Threads share it.
+    """The connection of this process to a service; threads share it.
 
     Args:
-        settings: how.
+        settings: the settings of the connection.
         meter: where requests and bytes are counted.
     """
 
@@ -141,7 +141,7 @@ class Connection:
 
     @property
     def _pool(self) -> _Pool:
-        """The connections of this process; a forked child must not touch its parent's."""
+        """The connection pool of this process; a forked child must leave its parent's alone."""
         found = self._shared
         if found is None or found.pid != os.getpid():
             found = self._shared = _pool(self.settings)
@@ -150,15 +150,15 @@ class Connection:
     def get(
         self, path: str, params: Mapping[str, str] | None = None, seconds: float | None = None
     ) -> Answer:
-        """Ask for something, repeatedly if need be.
+        """Send a GET request, with retries if necessary.
 
         Args:
             path: below the base, encoded.
-            params: of the query; encoded here.
-            seconds: that it may take; None: those of the settings.
+            params: of the query; this method encodes them.
+            seconds: the deadline; None takes the settings' one.
 
         Raises:
-            Unanswered: no answer came in time, or one that is none of the service's.
+            Unanswered: the answer is late, or not the service's.
         """
         url = self.settings.base.url + path + _query(params)
         deadline = time.monotonic() + (self.settings.timeout if seconds is None else seconds)
@@ -167,7 +167,7 @@ class Connection:
             attempt += 1
             found = self._attempted(url, deadline - time.monotonic())
             if isinstance(found, Late) and earlier is not None:
-                # The last try had hardly any time: what an earlier one met says more.
+                # The last try had little time, so an earlier error is more telling.
                 raise _given_up(earlier, attempt - 1, late=True)
             if isinstance(found, Answer) and not found.passing:
                 self._pool.budget.earn()
@@ -180,15 +180,15 @@ class Connection:
             time.sleep(wait)
 
     def may_repeat(self, attempt: int) -> bool:
-        """Tell whether there is another try after this many, and count it."""
+        """Tell whether a retry is allowed after this many tries, and spend it from the budget."""
         return attempt < TRIES and self._pool.budget.spend()
 
     def patch(self, path: str, document: object, seconds: float) -> Answer:
-        """Ask for a change, once: only the caller can tell whether it happened.
+        """Send a PATCH request once: only the caller can tell whether the change happened.
 
         Raises:
-            Lost: no answer came.
-            Unanswered: one that is none of the service's.
+            Lost: the answer was lost.
+            Unanswered: the answer is not the service's.
         """
         data = json.dumps(document).encode()
         with Call(seconds) as call:
@@ -202,7 +202,7 @@ class Connection:
             return lost
 
     def _tried(self, method: str, url: str, data: bytes | None, call: Call) -> Answer:
-        """Send a request once, following redirects that stay with the service."""
+        """Send a request once, following redirects within the service."""
         renewed = False
         for _ in range(REDIRECTS + 1):
             answer, request = self._sent(method, url, data, call)
@@ -221,8 +221,8 @@ class Connection:
             try:
                 return self._exchanged(method, url, data, call)
             except Lost:  # noqa: PERF203, it is asked once, or a few times
-                # What stands between ends idle connections. Asking again is free, and ends with
-                # the first new connection.
+                # Proxies close idle connections. A retry is free, and stops at the first new
+                # connection.
                 if method != "GET" or not call.dropped:
                     raise
 
@@ -244,10 +244,10 @@ class Connection:
             with response:
                 body = body_of(response, question, self.settings.megabytes)
         except (requests.RequestException, HTTPError, OSError, ValueError) as cause:
-            # Where it redirects to was looked at already; that is all that is a bare ValueError.
+            # The redirect's target was checked before; only that raises a bare ValueError.
             wrong = isinstance(cause, requests.exceptions.InvalidURL | UnicodeError)
             if (wrong or type(cause) is ValueError) and not call.over:
-                raise Unanswered(question, f"it leads to what is no URL: {cause}") from cause
+                raise Unanswered(question, f"it leads to an invalid URL: {cause}") from cause
             if "certificate" in str(cause).lower():
                 raise Unanswered(question, _distrust(cause)) from cause
             raise self._lost(question, cause, call) from cause
@@ -283,12 +283,12 @@ class Connection:
             raise Unanswered(question, _NO_CREDENTIALS.format(cause)) from cause
 
     def _redirected(self, url: str, answer: Answer) -> str:
-        """Return where to ask instead; secrets go nowhere else than to the service itself."""
+        """Return the target of a redirect; secrets are sent only to the service itself."""
         try:
             target = urljoin(url, answer.headers["Location"])
             found = parse_url(target)
         except (ValueError, HTTPError) as cause:
-            raise Unanswered(answer.question, f"it redirects to what is no URL: {cause}") from cause
+            raise Unanswered(answer.question, f"it redirects to an invalid URL: {cause}") from cause
         port = found.port or {"http": 80, "https": 443}.get(found.scheme or "", 0)
         if (found.scheme, found.host, port) != self.settings.base.origin:
             elsewhere = f"{found.scheme}://{found.netloc}"
@@ -301,25 +301,25 @@ class Connection:
 
 
 class Lost(Unanswered):
-    """No answer came, or not all of it: whether the request arrived is unknown."""
+    """The answer is missing or incomplete; whether the request arrived is unknown."""
 
 
 class Late(Lost):
-    """No answer came within the time that a question has."""
+    """The answer did not come before the deadline."""
 
 
 class NoRoute(Unanswered):
-    """The service has no such endpoint."""
+    """The service lacks this endpoint."""
 
 
 class _Pool:
-    """The connections to one service that clients with the same settings share."""
+    """The connections to one service, shared by clients with the same settings."""
 
     def __init__(self, settings: Settings) -> None:
         self.pid = os.getpid()
         self.budget = Budget()
         self.session = session = requests.Session()
-        # What the environment says is in the settings; requests would look it up each time.
+        # The settings hold the environment's values; requests would look them up each time.
         session.trust_env = False
         session.proxies.update(settings.proxies)
         session.verify = settings.authorities or True
@@ -344,13 +344,13 @@ class _Adapter(HTTPAdapter):
 
 
 _lock = threading.Lock()
-#: The connections that somebody uses, and the last ones of those who may come again.
+#: Pools in use, and the most recent ones for clients to come.
 _pools: weakref.WeakValueDictionary[object, _Pool] = weakref.WeakValueDictionary()
 _recent: collections.deque[_Pool] = collections.deque(maxlen=16)
 
 
 def _pool(settings: Settings) -> _Pool:
-    """Return what all clients with these settings share in this process."""
+    """Return the pool that clients with these settings share in this process."""
     auth = settings.auth
     key = (
         settings.base.url,
@@ -401,11 +401,11 @@ def _given_up(found: Answer | Lost, attempt: int, *, late: bool) -> Unanswered:
 
 
 def refusal(answer: Answer, more: str = "") -> Unanswered:
-    """Return the error for an answer that is none to the question."""
+    """Return the error for an unexpected answer."""
     advice = {
-        401: "who asks is not known: set METAFLOW_SERVICE_AUTH_KEY or METAFLOW_SERVICE_HEADERS",
-        403: "who asks may not: check METAFLOW_SERVICE_AUTH_KEY and METAFLOW_SERVICE_HEADERS",
-        404: "there is no such endpoint: is METAFLOW_SERVICE_URL a metadata service's?",
+        401: "the caller is not known: set METAFLOW_SERVICE_AUTH_KEY or METAFLOW_SERVICE_HEADERS",
+        403: "the caller may not: check METAFLOW_SERVICE_AUTH_KEY and METAFLOW_SERVICE_HEADERS",
+        404: "no such endpoint: is METAFLOW_SERVICE_URL a metadata service's?",
     }.get(answer.status)
     told = advice or excerpt(answer.body)
     reason = f"status {answer.status}{' ' + more if more else ''}{': ' + told if told else ''}"
@@ -413,7 +413,7 @@ def refusal(answer: Answer, more: str = "") -> Unanswered:
 
 
 def excerpt(body: bytes) -> str:
-    """Return a few words of an answer that was not expected, nothing of the service's insides."""
+    """Return a short excerpt of an unexpected answer, without internals of the service."""
     text = body[:4096].decode("utf-8", "replace")
     if any(mark in text for mark in _INSIDES):
         return "the service failed; its log says why"

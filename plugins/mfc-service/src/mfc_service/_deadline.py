@@ -1,4 +1,4 @@
-"""Calls that end in time, however slowly the other side sends: their sockets are shut down."""
+"""Calls with a deadline, however slowly the other side sends: their sockets are shut down."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-#: Seconds before a deadline in which no answer is expected any more.
+#: Seconds before a deadline in which an answer is not expected any more.
 _NEAR = 0.05
 
 _current = threading.local()
 
 
 class Call:
-    """One request and its answer, from now to a deadline.
+    """One request and its answer, from now until a deadline.
 
-    As a context, it makes connections of this thread known to the watch.
+    As a context manager, it registers the connections of this thread with the watch.
 
     Args:
         seconds: until the deadline.
@@ -32,7 +32,7 @@ class Call:
     def __init__(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
         self.expired = self.done = False
-        #: Whether the connection had answered others before, and whether it answered this call.
+        #: Whether the connection was used before, and whether it answered this call.
         self.reused = self.answered = False
         self._connection: Any = None
 
@@ -43,12 +43,12 @@ class Call:
 
     @property
     def over(self) -> bool:
-        """Whether the deadline is there, or so near that nothing comes any more."""
+        """Whether the deadline is reached, or too near for an answer."""
         return self.expired or self.left < _NEAR
 
     @property
     def dropped(self) -> bool:
-        """Whether it failed for an old connection that brought nothing: it may have been idle."""
+        """Whether an idle connection broke: it was reused, and brought nothing."""
         return self.reused and not self.answered and not self.over
 
     def __enter__(self) -> Call:
@@ -64,28 +64,28 @@ class Call:
         """Note the connection that the call waits for.
 
         Raises:
-            TimeoutError: the deadline is over; whoever ended the call found nothing to end.
+            TimeoutError: the deadline is over; the watch found no socket to shut down.
         """
         self._connection = connection
         if self.expired:
             raise TimeoutError("the deadline is over")
 
     def expire(self) -> None:
-        """End the call if it still waits: who reads from its socket gets an error."""
+        """End the call if it still waits: its read from the socket fails."""
         connection = self._connection
         if self.done:
             return
         self.expired = True
         sock = getattr(connection, "sock", None)
         if sock is not None:
-            # It may have been closed a moment ago, by the thread that uses it; and TLS in TLS
-            # cannot be shut down.
+            # The thread that uses the socket may just have closed it; and TLS in TLS cannot be shut
+            # down.
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 sock.shutdown(socket.SHUT_RDWR)
 
 
 class _Watch:
-    """The thread that ends calls; it sleeps until the earliest deadline."""
+    """The thread that ends calls at their deadlines; it sleeps until the earliest one."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -120,7 +120,7 @@ _known: _Watch | None = None
 
 
 def _watch() -> _Watch:
-    """Return the watch of this process; a forked child has no thread of its parent's."""
+    """Return the watch of this process; a forked child lacks the thread of its parent."""
     global _known  # noqa: PLW0603, one thread per process
     found = _known
     if found is None or found.pid != os.getpid():
@@ -141,7 +141,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Watched:
-    """Tells the call of this thread which connection it waits for, and how old that is."""
+    """Tells this thread's call which connection it waits for, and how old that is."""
 
     sock: Any
     _old = False
@@ -159,7 +159,7 @@ class _Watched:
             call.uses(self)
         super().connect()  # type: ignore[misc]
         if call:
-            call.uses(self)  # only now is there a socket that can be shut down
+            call.uses(self)  # the socket exists only now
 
     def getresponse(self) -> Any:
         response = super().getresponse()  # type: ignore[misc]
@@ -182,7 +182,7 @@ class _WatchedHTTPS(_Watched, HTTPSConnection):
 
 
 class _Timely:
-    """Waits for a connection no longer than the call may take."""
+    """Waits for a connection until the call's deadline at most."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         call = _call()

@@ -1,4 +1,4 @@
-"""What of a query the service's parameters say exactly."""
+"""The parts of a query that the service's parameters express exactly."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from mfc.model import Level
 from mfc.query import Query
 from mfc_service._rows import LONGEST_NAME, RUN_NUMBERS, SERIALS
 
-#: Bytes of parameters that a request line surely has room for.
+#: Bytes of parameters that fit into a request line safely.
 _ROOM = 4_000
 
 
 def params_of(query: Query, level: Level) -> dict[str, str]:
-    """Return the parameters for a listing of runs or tasks; none of what is asked is left out.
+    """Return the parameters for a listing of runs or tasks; they exclude no match.
 
-    What cannot be said exactly is not said: commas separate values, the word `null` means the
-    absence of one, times have 64 bits, and only runs can be selected by tags.
+    Conditions that parameters cannot express exactly are left out: commas separate values, the word
+    `null` means a missing value, times have 64 bits, and only runs can be selected by tags.
 
     Args:
-        query: what is asked; its names and its metadata are not said here.
-        level: of what is listed.
+        query: the query; its names and metadata are handled elsewhere.
+        level: of the listed objects.
     """
     if level not in (Level.RUN, Level.TASK):
         return {}
@@ -41,7 +41,7 @@ def params_of(query: Query, level: Level) -> dict[str, str]:
 def by_names(names: Iterable[str], level: Level) -> Iterator[dict[str, str]]:
     """Yield parameters that together select the runs or tasks of these names.
 
-    Those that no parameter can say are left out: see `unsayable`.
+    Names that parameters cannot express are left out: see `unsayable`.
     """
     number, text = {
         Level.RUN: ("run_number", "run_id"),
@@ -59,7 +59,7 @@ def by_names(names: Iterable[str], level: Level) -> Iterator[dict[str, str]]:
 
 
 def unsayable(name: str, level: Level) -> bool:
-    """Tell whether no parameter can say the name of a run or task exactly."""
+    """Tell whether parameters cannot express the name of a run or task exactly."""
     if name.isnumeric():
         most = RUN_NUMBERS if level is Level.RUN else SERIALS
         canonical = name.isascii() and name.isdigit() and (name == "0" or name[0] != "0")
@@ -72,10 +72,10 @@ def _sayable(value: str) -> bool:
 
 
 def encodable(value: str) -> bool:
-    """Tell whether a text can stand in a URL, and in a database."""
+    """Tell whether a text can be put into a URL, and into a database."""
     return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def _fits(params: dict[str, str]) -> bool:
-    # Every byte may become three.
+    # Each byte may become three.
     return sum(len(k) + 3 * len(v.encode("utf-8", "replace")) for k, v in params.items()) <= _ROOM

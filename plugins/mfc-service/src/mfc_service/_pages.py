@@ -1,4 +1,4 @@
-"""Listings: page by page where the service can, as a whole where it cannot."""
+"""Listings: page by page where the service can, otherwise as a whole."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from mfc.model import Pathspec
 from mfc_service._connection import Answer, Connection, excerpt
 from mfc_service._rows import Row, location, serial
 
-#: By what factor pages grow up to full ones.
+#: Factor by which pages grow up to full ones.
 _GROWTH = 8
-#: Pages in a row that may bring nothing new: objects move while others write, but not all of them.
+#: Consecutive pages without a new object that are accepted: objects move while others write.
 _STALE = 3
 
 
@@ -22,21 +22,21 @@ def listed(
     params: Mapping[str, str] | None = None,
     first: int | None = None,
 ) -> Iterator[Row]:
-    """Yield the objects of a listing below `path`, newest first, each once; none if it is missing.
+    """Yield the objects of a listing below `path`, newest first, each once.
 
-    A service that understands no pages answers with everything; that is then sorted here, and
-    `params` had no effect.
+    Nothing is yielded if the object is missing. A service without pages answers with the whole
+    listing, which is then sorted here; `params` had no effect.
 
     Args:
         connection: to the service.
         path: of the object that has the listing.
         what: the listing, as its URL ends.
-        params: what to select; repeated for each page, as the service wants it.
+        params: the selection; repeated for each page, as the service requires.
         first: objects of the first page; later ones are larger. None: full pages. 0: the listing
             has no pages.
 
     Raises:
-        Unanswered: no listing, or pages that never end.
+        Unanswered: the answer is not a listing, or the pages never end.
     """
     where = location(path)
     if where is None:
@@ -57,7 +57,7 @@ def listed(
         if following is None and not cursors:
             yield from rows
             return
-        # Pages may shift while others write: nothing is given twice.
+        # Pages may shift while others write: each object is given once.
         known = len(seen)
         yield from (row for row in rows if _new(row, seen))
         if following is None:
@@ -79,7 +79,7 @@ def _rows_of(answer: Answer) -> list[Row]:
 
 
 def _new(row: Row, seen: set[tuple[str, ...]]) -> bool:
-    # As text: what is wrong with a row is told when it becomes a record.
+    # The name as text: an invalid row is reported when it becomes a record.
     key = tuple(
         str(row.get(name))
         for name in ("flow_id", "run_number", "step_name", "task_id", "name", "attempt_id", "id")

@@ -1,4 +1,4 @@
-r"""Regular expressions of Python in the words of PostgreSQL, where both mean the same.
+r"""Regular expressions of Python in PostgreSQL's syntax, where both mean the same.
 
 Source:
     PostgreSQL 15, "ARE" regular expressions: `.` matches a line break there, `\d` and its like
@@ -37,8 +37,8 @@ def _translated(pattern: str) -> str | None:
         found = _TOKEN.match(pattern, position)
         if found is None:
             return None
-        # A quantifier that is not greedy finds no other texts, but PostgreSQL lets the first one
-        # decide for all.
+        # A non-greedy quantifier matches the same texts in Python; in PostgreSQL the first one
+        # decides for all.
         text = found[0].rstrip("?") if found["sign"] in ("*?", "+?", "??") else found[0]
         parts.append(r"[^\n]" if found["any"] else text or "?")
         position = found.end()

@@ -1,4 +1,4 @@
-"""Metadata from the service: which requests answer which question."""
+"""Metadata from the service: the requests for each kind of query."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ from mfc_service._rows import (
 )
 from mfc_service._tags import retag
 
-#: Answers to a pattern that the service cannot use.
+#: Statuses for a pattern that the service cannot use.
 _CANNOT_MATCH = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
-#: What a question for the newest run of a namespace asks for.
+#: Query parts of a lookup of a namespace's newest run.
 _NEWEST = {"tags", "limit"}
-#: Objects that are asked for one by one rather than found in a listing.
+#: Objects that are fetched one by one rather than from a listing.
 _FEW = 2
-#: Metadata that is asked for first where only the newest is wanted; of most runs it is old.
+#: Metadata fetched first where only the newest is needed; that of most runs is old.
 _LATELY = 8
-#: Objects that are asked for besides those wanted, where some may not match.
+#: Objects fetched besides those needed, where some may not match.
 _SPARE = 8
 
 
 class ServiceProvider:
     """The records that a service has.
 
-    Whether the service understands pages and filters is seen from each answer: an old one gives
-    everything, and the rest is done here. No question asks for more than a page at a time, where
-    the service has pages.
+    Each answer shows whether the service understands pages and filters: an old one gives the whole
+    listing, and the rest is done here. Where the service has pages, requests are for one page at a
+    time.
 
     Args:
         connection: to the service.
@@ -66,12 +66,13 @@ class ServiceProvider:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.address = f"service@{connection.settings.base.url}"
-        #: Seconds that one question may take, and the service may be away while a log is followed.
+        #: Deadline of one query in seconds, and how long the service may be away while a log is
+        #: followed.
         self.patience = connection.settings.timeout
         self._completed = Completed(self._listed, self._ends_at)
 
     def root(self, ds_type: str) -> str | None:  # noqa: ARG002, the contract's
-        """Return None: the service knows of no datastore but what records say."""
+        """Return None: the service knows datastores only from records."""
         return None
 
     def get(self, path: Pathspec, attempt: int | None = None) -> Record | None:
@@ -96,7 +97,7 @@ class ServiceProvider:
             return next(self._of_attempt(path.parent, frozenset([path.name]), attempt), None)
         row = _row_at(path, answer)
         if row is not None and attempt is None and answer.older(2, 2, 0):
-            return self._named_artifact(path)  # this one may be of an attempt that failed
+            return self._named_artifact(path)  # the artifact may be of an attempt that failed
         found = None if row is None else artifact_of(row)
         return found if found is None or attempt in (None, found.attempt) else None
 
@@ -131,7 +132,7 @@ class ServiceProvider:
     def recent(self, run: Pathspec, since: int) -> Iterator[MetadataRecord]:
         """Yield the metadata of a run that was registered at `since` (ms) or later; see `Recent`.
 
-        Pages come newest first, so that the first row that is older ends them.
+        Pages come newest first, so the first older row ends the listing.
         """
         rows = self._rows(run, "metadata", first=_LATELY)
         lately = itertools.takewhile(lambda row: _time(row) >= since, rows)
@@ -163,13 +164,13 @@ class ServiceProvider:
     def _listed(
         self, path: Pathspec, query: Query, more: dict[str, str] | None = None
     ) -> Iterator[Record]:
-        """Yield the children that match all of a query but status and metadata."""
+        """Yield the children that match the whole query except status and metadata."""
         level = Level(path.level + 1)
         tests = query.only(query.parts() - {"status", "metadata", "limit"}).tests()
         if query.names is not None and level in (Level.RUN, Level.TASK):
             found = self._named(path, query.names, query)
         else:
-            # If the service may give what does not match, the first page should have some spare.
+            # If the service may return other objects besides, the first page has some to spare.
             first = None if query.limit is None else query.limit + (_SPARE if tests else 0)
             params = {**params_of(query, level), **(more or {})}
             if query.limit is not None and len(params) >= len(tests):
@@ -209,7 +210,7 @@ class ServiceProvider:
     # Tasks by their metadata
 
     def _matching(self, step: Pathspec, query: Query) -> Iterator[Record]:
-        """Yield the tasks of which a value of a field matches wholly."""
+        """Yield the tasks with a value of a field that matches wholly."""
         field, pattern = query.metadata or ("", "")
         named = self._found(step, field, _patterns.matching(pattern))
         if named is None:
@@ -219,17 +220,17 @@ class ServiceProvider:
             wanted = frozenset(named)
             yield from (r for r in self._listed(step, _without(query)) if r.path.name in wanted)
             return
-        # Serials grow with time; only the names are known so far, which is often enough.
+        # Serials grow with time; only the names are known so far, which often suffice.
         for name in reversed(named):
             path = step.child(name)
             yield PendingRecord(path, _finder(self, path))
 
     def _found(self, step: Pathspec, field: str, pattern: str | None) -> list[str] | None:
-        """Return names of tasks, the oldest first; None if the service cannot tell."""
+        """Return names of tasks, the oldest first; None if the service cannot match."""
         where = location(step)
         if pattern is None or where is None or not field or not encodable(field + pattern):
             return None
-        # What matches any text needs no pattern.
+        # A search for any text needs no pattern.
         params = {"metadata_field_name": field, "pattern": pattern}
         answer = self._connection.get(f"{where}/filtered_tasks", params)
         if answer.no_route or answer.status in _CANNOT_MATCH:
@@ -252,7 +253,7 @@ class ServiceProvider:
         yield from (task for task in tasks if task.path in matching)
 
     def _ends_at(self, run: Pathspec) -> bool:
-        """Tell whether the last step of a run is named `end`; False if nothing says so."""
+        """Tell whether the last step of a run is named `end`; False if that is unknown."""
         found = self._found(run.child("_parameters"), "end_step", "^end$")
         return bool(found)
 
@@ -261,21 +262,22 @@ class ServiceProvider:
     def _of_many(
         self, path: Pathspec, names: frozenset[str] | None, attempt: int | None
     ) -> Iterator[ArtifactRecord]:
-        """Yield the artifacts of all tasks at `path`, of the attempt that counts in each."""
+        """Yield the artifacts of all tasks at `path`, each task's from the attempt that counts."""
         if attempt is not None:
             for task in self._tasks(path):
                 yield from self._of_attempt(task, names, attempt)
             return
         last: dict[tuple[str, str], int] = {}
         kept: list[Row] = []
-        # Pages have the newest row of each name, of whatever attempt: what the last attempt did
-        # not write again has to go, and which it is is known at the end.
+        # Pages have the newest row of each name, of any attempt. Artifacts that the last attempt
+        # did not write again have to go; the last attempt is known only at the end.
         for row in self._rows(path, "artifacts"):
             of_task = _task_of(row)
             last[of_task] = max(_attempt(row), last.get(of_task, 0))
             if _among(row.get("name"), names):
                 kept.append(row)
-        # One attempt for all, which is not the first: tasks that had fewer may be missing.
+        # All tasks seem to have one attempt, which is not the first: tasks with fewer may be
+        # missing.
         alike = len({*last.values()}) == 1 and any(last.values())
         if alike and path.level is not Level.TASK and self._highest_only:
             for task in self._tasks(path):
@@ -286,7 +288,7 @@ class ServiceProvider:
 
     @functools.cached_property
     def _highest_only(self) -> bool:
-        """Whether listings have the highest attempt of all tasks alone, as before 2.0.5."""
+        """Whether listings have only the highest attempt of all tasks, as before 2.0.5."""
         return self._connection.get("/ping").older(2, 0, 5)
 
     def _named_artifact(self, path: Pathspec) -> ArtifactRecord | None:
@@ -304,7 +306,7 @@ class ServiceProvider:
                 yield record
 
     def _of_last_attempt(self, task: Pathspec, attempt: int) -> list[Row]:
-        """Return the artifacts of an attempt where only the last one can be asked for."""
+        """Return the artifacts of an attempt from a service that lists the last one only."""
         rows = list(self._rows(task, "artifacts"))
         last = max(map(_attempt, rows), default=attempt)
         if attempt < last:
@@ -321,10 +323,10 @@ class ServiceProvider:
 
 
 def _row_at(path: Pathspec, answer: Answer) -> Row | None:
-    """Return the object that an answer has; None if it is one of another name.
+    """Return the object in an answer; None if it has another name.
 
     Raises:
-        Unanswered: it is about something else.
+        Unanswered: the answer is about another object.
     """
     row: Row = answer.document(dict)
     if row.get("flow_id") != path.components[0]:
@@ -333,7 +335,7 @@ def _row_at(path: Pathspec, answer: Answer) -> Row | None:
 
 
 def _made(make: Callable[[Row], Any], rows: Iterable[Row]) -> Iterator[Any]:
-    """Yield what rows mean; what means nothing is left out, and told."""
+    """Yield the records of rows; invalid rows are left out and reported."""
     for row in rows:
         try:
             yield make(row)
@@ -342,12 +344,12 @@ def _made(make: Callable[[Row], Any], rows: Iterable[Row]) -> Iterator[Any]:
 
 
 def _among(name: object, names: frozenset[str] | None) -> bool:
-    """Tell whether something is wanted; what has no name is, to be told that it is left out."""
+    """Tell whether a row is wanted. Rows without a name are, to be reported as left out."""
     return names is None or not isinstance(name, str) or name in names
 
 
 def _task_of(row: Row) -> tuple[str, str]:
-    """Return what tells the tasks of a run apart: a name may be of a task in each step."""
+    """Return a task's key within its run: tasks of several steps may share a name."""
     return str(row.get("step_name")), str(row.get("task_id"))
 
 
@@ -370,6 +372,6 @@ def _finder(provider: ServiceProvider, path: Pathspec) -> Callable[[], Record | 
 
 
 def _age(record: Record) -> tuple[int, int, str]:
-    """Return what orders records as the service's listings are: by time, then by serial."""
+    """Return the sort key of records that gives the order of listings: time, then serial."""
     name = record.path.name
     return record.created, int(name) if name.isdecimal() else 0, name

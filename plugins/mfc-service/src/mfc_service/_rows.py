@@ -1,4 +1,4 @@
-"""Objects as the service answers them, as records."""
+"""The service's JSON objects as records."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from mfc.errors import UnreadableRecord, warn
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record, is_name
 
 Row = Mapping[str, Any]
-#: Fields that are the names of an object, by its level. A string id stands where there is one.
+#: Fields with the names of an object, by level. A string id takes precedence where present.
 _NAMES = ("flow_id", "run_number", "step_name", "task_id", "name")
-#: What stands in front of the names in a URL.
+#: Words before the names in a URL.
 PARTS = ("flows", "runs", "steps", "tasks", "artifacts")
-#: Characters of a name that can be there; longer ones need no question.
+#: Most characters of a name; longer ones are never requested.
 LONGEST_NAME = 255
-#: Largest number of a run and of everything else in the real service's columns.
+#: Largest number of a run and of other objects in the real service's columns.
 RUN_NUMBERS, SERIALS = 2**31 - 1, 2**63 - 1
-#: Digits of a number that is surely too large for both.
+#: Digits of a number that exceeds both.
 _DIGITS = 30
 
 
 def path_of(row: Row, level: Level) -> Pathspec:
-    """Return where an object is, in the service's own words.
+    """Return the path of an object in the service's JSON.
 
     Raises:
-        UnreadableRecord: it lacks a name, or has one that cannot be a name.
+        UnreadableRecord: a name is missing or invalid.
     """
     try:
         names = tuple(map(_name, (row[name] for name in _NAMES[:level])))
     except (KeyError, TypeError, ValueError) as cause:
         raise UnreadableRecord(
-            "an answer of the service", f"no object of its ({cause!r})"
+            "an answer of the service", f"not one of its objects ({cause!r})"
         ) from cause
     for name in names:
         if not is_name(name):
@@ -50,7 +50,7 @@ def record_of(row: Row, level: Level) -> Record:
     """Return the record of a flow, run, step or task.
 
     Raises:
-        UnreadableRecord: it is none.
+        UnreadableRecord: the row is invalid.
     """
     return Record.of_json(path_of(row, level), row)
 
@@ -59,10 +59,10 @@ def artifact_of(row: Row) -> ArtifactRecord:
     """Return the record of an artifact.
 
     Raises:
-        UnreadableRecord: it is none.
+        UnreadableRecord: the row is invalid.
     """
     if isinstance(row, Mapping) and row.get("sha") is None:
-        # Possible through the raw interface; there is no value to read then.
+        # Possible through the raw API; such an artifact has no value to read.
         row = {**row, "sha": ""}
     return ArtifactRecord.of_json(path_of(row, Level.ARTIFACT), row)
 
@@ -71,13 +71,13 @@ def metadata_of(row: Row) -> MetadataRecord:
     """Return a record of metadata.
 
     Raises:
-        UnreadableRecord: it is none.
+        UnreadableRecord: the row is invalid.
     """
     return MetadataRecord.of_json(path_of(row, Level.TASK), row)
 
 
 def records_of(rows: Iterable[Row], level: Level) -> Iterator[Record]:
-    """Yield the records of flows, runs, steps or tasks; what is none is left out, and told."""
+    """Yield the records of flows, runs, steps or tasks; invalid rows are left out and reported."""
     for row in rows:
         try:
             yield record_of(row, level)
@@ -86,24 +86,24 @@ def records_of(rows: Iterable[Row], level: Level) -> Iterator[Record]:
 
 
 def left_out(unreadable: UnreadableRecord) -> None:
-    """Warn that something is missing in an answer."""
+    """Warn that a row of an answer is left out."""
     warn(f"{unreadable}; left out")
 
 
 def serial(row: Row) -> tuple[int, int, str]:
-    """Return what orders the objects of a listing, time first; the largest is the newest."""
+    """Return the sort key of a listing's objects, time first; the largest is the newest."""
     number = next((row[key] for key in ("id", "task_id", "run_number") if key in row), 0)
     created = row.get("ts_epoch")
     return (
         created if isinstance(created, int) else 0,
         number if isinstance(number, int) else 0,
-        # Among string ids, too, the same order at each call: the service has none.
+        # String ids also need a stable order: the service has none.
         "/".join(str(row.get(name)) for name in reversed(_NAMES)),
     )
 
 
 def location(path: Pathspec) -> str | None:
-    """Return where an object is, below the service's URL; None for a name that nothing can have."""
+    """Return the URL path of an object below the service; None for an impossible name."""
     parts = []
     for part, name in zip(PARTS, path.components, strict=False):
         if len(name) > LONGEST_NAME:
@@ -116,7 +116,7 @@ def location(path: Pathspec) -> str | None:
 
 
 def respelt(path: Pathspec) -> bool:
-    """Tell whether a path has a number spelt as no name is: for `07` the service finds run 7."""
+    """Tell whether a path has a number in a second spelling: for `07` the service finds run 7."""
     numbered = path.components[1:4:2]
     return any(name.isdecimal() and name != str(int(name)) for name in numbered)
 
@@ -124,8 +124,8 @@ def respelt(path: Pathspec) -> bool:
 def impossible(path: Pathspec) -> bool:
     """Tell whether the real service fails at a path instead of not finding it.
 
-    It takes all digits, of any script, for a number, and fails where that has no place in the
-    column: no such object is there.
+    The service reads all digits, of any script, as a number, and fails where the column cannot hold
+    it; no such object exists.
     """
     names = path.components
     run = names[1] if len(names) >= Level.RUN else ""

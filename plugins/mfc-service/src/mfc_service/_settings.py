@@ -1,4 +1,4 @@
-"""What decides how a service is talked to, from the settings, the environment and other plugins."""
+"""The settings of a connection, from the client's settings, the environment and other plugins."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from mfc.hookspecs import Hooks
 from mfc_service._address import Base
 from mfc_service._bodies import LARGEST
 
-#: Seconds that all of a question may take.
+#: Most seconds for one query.
 WHOLE = 60.0
 CONNECTIONS, MAX_CONNECTIONS = 8, 64
 #: Rows of a page.
 PAGE, MAX_PAGE = 500, 500
-#: Megabytes of a body.
+#: Most megabytes of a body.
 MAX_BODY = 100_000
 HEADERS, KEY = "METAFLOW_SERVICE_HEADERS", "METAFLOW_SERVICE_AUTH_KEY"
 #: Variables that name the certificates to trust, as for `requests` and curl.
 AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-#: What a header's value can be: no control character but the tabulator.
+#: Valid characters of a header's value: no control character but the tabulator.
 _VALUE = re.compile("[\\t\\x20-\\x7e\\x80-\\xff]*")
 #: Stands for a value that may be secret.
 _HIDDEN = "…"
@@ -36,31 +36,31 @@ _HIDDEN = "…"
 
 @attrs.frozen
 class Settings:
-    """What decides how a service is talked to."""
+    """The settings of a connection."""
 
     base: Base
     connections: int
-    #: Seconds for one question, all repetitions included.
+    #: Deadline of one query in seconds, including all retries.
     timeout: float
     page_size: int
-    #: Megabytes that the body of an answer may take, uncompressed.
+    #: Most megabytes of an answer's body, uncompressed.
     megabytes: int
     headers: Mapping[str, str] = attrs.field(repr=False)
     auth: AuthBase | None = attrs.field(repr=False)
     #: By scheme, the proxies of the environment; they may have passwords.
     proxies: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    #: Files with a certificate and its key, if the service wants to see one.
+    #: Files with a certificate and its key, for a service that requires one.
     certificate: tuple[str, str] | str | None = None
-    #: A file or folder with the certificates to trust, other than the usual ones.
+    #: A file or folder with the certificates to trust in place of the usual ones.
     authorities: str | None = None
 
 
 def settings_of(base: Base, config: Config, hooks: Hooks) -> Settings:
-    """Return what the settings say of the service at `base`.
+    """Return the settings for the service at `base`.
 
     Raises:
-        BadSetting: one of them is not what it should be; what may be secret is not shown.
-        PluginConflict: several plugins want to say how requests prove who sends them.
+        BadSetting: a setting is invalid; possible secrets are not shown.
+        PluginConflict: several plugins authenticate the requests.
     """
     headers = _headers(config)
     certificate, key = (_file(name, config) for name in ("MFC_SERVICE_CERT", "MFC_SERVICE_KEY"))
@@ -94,7 +94,7 @@ def _headers(config: Config) -> dict[str, str]:
 
 
 def _value(setting: str, config: Config, value: object) -> str:
-    # Numbers in JSON are meant; what else is no text is a mistake.
+    # JSON numbers are accepted; other types than text are a mistake.
     wrong = isinstance(value, bool) or not isinstance(value, str | int | float)
     text = "\n" if wrong else str(value)
     if not _VALUE.fullmatch(text):

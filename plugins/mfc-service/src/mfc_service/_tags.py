@@ -1,4 +1,4 @@
-"""Changing the tags of a run: one request where nobody is in the way."""
+"""Changing the tags of a run: one request where other writers do not interfere."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from mfc_service._connection import Answer, Connection, Lost, excerpt, refusal
 from mfc_service._retries import pause
 from mfc_service._rows import location, record_of
 
-#: What two writers at once are told: one of them has to come again.
+#: Status for a concurrent write: one of the writers has to retry.
 _CONFLICT = 409
-#: Statuses below are of success.
+#: Statuses below mean success.
 _MOVED = 300
-#: Part of the time that is left which a change may take.
+#: Share of the remaining time that a change may take.
 _SHARE = 0.5
-#: Removing what Metaflow set itself.
+#: Status for removing a tag that Metaflow set itself.
 _PROTECTED = 422
 
 
 def retag(connection: Connection, run: Pathspec, change: TagChange) -> frozenset[str]:
     """Change the user tags of a run; see the contract.
 
-    The service removes and adds in one transaction. A change that says what goes and what comes
-    is sent as it is; for any other, the tags are asked for first. When no answer comes, the tags
-    tell whether the change happened, before it is sent again.
+    The service removes and adds in one transaction. A change given as sets of tags is sent as it
+    is; for a function of the tags, the tags are fetched first. After a lost answer, the tags tell
+    whether the change happened, before it is sent again.
     """
     return _Change(connection, run, change).made()
 
 
 @attrs.frozen
 class _Failure:
-    """Why a change was not made."""
+    """The reason why a change failed."""
 
     reason: str
     headers: Mapping[str, str] = attrs.field(factory=dict)
@@ -67,7 +67,7 @@ class _Change:
                 return outcome
             wait = pause(attempt, outcome.headers)
             late = self._left() <= wait
-            # Where others write, somebody gets on: only what fails is counted.
+            # Conflicts mean that another writer succeeded; only real failures are counted.
             if late or not (outcome.contended or self._connection.may_repeat(attempt)):
                 raise self._unchanged(f"{outcome.reason} (tries: {attempt})")
             time.sleep(wait)
@@ -79,7 +79,7 @@ class _Change:
         return MetaflowTaggingError(f"The tags of Run('{self._run}') were not changed: {reason}")
 
     def _edit(self) -> TagEdit | frozenset[str]:
-        """Return what to ask of the service, or the tags if nothing is."""
+        """Return the change to send, or the tags if they stay as they are."""
         if isinstance(self._change, TagEdit):
             return self._change
         try:
@@ -92,9 +92,9 @@ class _Change:
         return TagEdit(record.tags - wanted, wanted - record.tags)
 
     def _sent(self, edit: TagEdit) -> frozenset[str] | _Failure:
-        """Send a change; return the tags if it is made."""
+        """Send a change; return the tags if it was made."""
         body = {"tags_to_add": sorted(edit.add), "tags_to_remove": sorted(edit.remove)}
-        # Some time is kept, to ask what became of it if there is no answer.
+        # Part of the time is kept for checking the outcome if the answer is lost.
         seconds = self._left() * _SHARE
         try:
             answer = self._connection.patch(f"{self._path}/tag/mutate", body, seconds)
@@ -103,10 +103,10 @@ class _Change:
         except Unanswered as unanswered:
             raise self._unchanged(unanswered) from unanswered
         if answer.passing:
-            # A gateway gave up waiting, perhaps after the service was done.
+            # The gateway gave up waiting; the service may have made the change afterwards.
             return self._unless_made(edit, _Failure(str(refusal(answer)), answer.headers))
         if answer.status == _CONFLICT:
-            return _Failure("other writers were there each time", answer.headers, contended=True)
+            return _Failure("other writers changed them each time", answer.headers, contended=True)
         return self._told(answer, edit)
 
     def _told(self, answer: Answer, edit: TagEdit) -> frozenset[str]:

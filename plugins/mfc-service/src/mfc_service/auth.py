@@ -1,4 +1,4 @@
-"""Ways to prove who sends a request, for plugins that answer `mfc_service_auth`."""
+"""Ways to authenticate requests, for plugins that implement `mfc_service_auth`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class BearerToken(AuthBase):
             return BearerToken(lambda: fetch_token_somehow())
 
     Args:
-        fetch: returns a token that works from now on. However many threads wait, it runs once.
+        fetch: returns a valid token; it runs once, however many threads wait for the token.
     """
 
     def __init__(self, fetch: Callable[[], str]) -> None:
@@ -50,7 +50,7 @@ class BearerToken(AuthBase):
         return request
 
     def renew(self, request: PreparedRequest) -> bool:
-        """Fetch another token unless somebody did since `request` was made; tell to try again."""
+        """Fetch a new token unless another thread has since `request` was made; return True."""
         with self._lock:
             if request.headers.get("Authorization") == f"Bearer {self._token}":
                 self._token = self._fetch()

@@ -1,4 +1,4 @@
-"""What mfc-service asks of other plugins. `mfc_service.auth` has what helps them to answer."""
+"""Hooks that mfc-service calls. `mfc_service.auth` helps to implement them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @hookspec
 def mfc_service_auth(url: str, config: Config) -> AuthBase | None:
-    """How do requests to the service at `url` prove who sends them?
+    """Return a callable that authenticates requests to the service at `url`, or None.
 
-    Asked once per client. None: this is no concern of yours. What is returned is called for every
-    request, from several threads; one with a method `renew(request)` is asked for newer
+    Called once per client. None leaves the service to other plugins. The callable runs for every
+    request, in several threads. If it has a method `renew(request)`, that is called for newer
     credentials when a request was answered with 401: see `mfc_service.auth.BearerToken`.
     """

@@ -1,4 +1,4 @@
-"""For tests: a provider in memory, and the kit that tells a plugin's author when it is done.
+"""For tests: a provider in memory, and the contract kit for authors of plugins.
 
 Importing this needs neither pytest nor Hypothesis; they are loaded
 with the first name that needs them.
@@ -6,7 +6,7 @@ with the first name that needs them.
 | name | what for |
 |---|---|
 | `MemoryProvider` | a metadata provider over lists of records, for tests of anything |
-| `History`, `Backend` | what the kit puts behind a provider's back, and how |
+| `History`, `Backend` | the records that the kit writes, and where it writes them |
 | `Store` | the same for filesystems |
 | `ProviderTests`, `FilesystemTests`, … | the contract as tests: subclass, give fixtures, run |
 | `mfc_testing.strategies` | Hypothesis strategies for names, records, queries, histories |
@@ -44,7 +44,7 @@ __all__ = [
     "fields",
 ]
 
-#: Where the names are that need pytest or Hypothesis.
+#: Modules of the names that need pytest or Hypothesis.
 _OF_THE_KIT = {
     "ArtifactDecoderTests": "decoder",
     "FilesystemTests": "filesystem",
@@ -56,7 +56,7 @@ _OF_THE_KIT = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load a part of the kit, and with it pytest or Hypothesis, when it is asked for."""
+    """Load a part of the kit, and with it pytest or Hypothesis, on first use."""
     if name not in _OF_THE_KIT:
         raise AttributeError(f"module 'mfc_testing' has no attribute {name!r}")
     import importlib  # only the kit needs it

@@ -1,4 +1,4 @@
-"""What all classes of the kit share: clauses, known gaps, and failures that name them."""
+"""The base of the kit's classes: clauses, known gaps, and failures that name them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mfc_testing._pytest import QUICK
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")
-#: So much of an answer is shown.
+#: Most characters of an answer that a failure shows.
 _SHOWN = 800
 
 
@@ -27,15 +27,15 @@ class ClauseBroken(AssertionError):
     """A clause of the contract does not hold.
 
     Args:
-        given: what was asked, and of what.
-        expected: what the contract says to that.
-        got: what came instead.
-        advice: what to do, where that can be told.
+        given: the call, and its arguments.
+        expected: the result that the contract requires.
+        got: the actual result.
+        advice: how to fix it, where that is known.
     """
 
     def __init__(self, given: str, expected: object, got: object, advice: str = "") -> None:
         self.given, self.expected, self.got, self.advice = given, expected, got, advice
-        #: The clause, what it says and where it is explained; set by the test that finds it broken.
+        #: The clause, its text and its page; set by the test that finds it broken.
         self.clause = self.says = self.page = ""
         super().__init__(given, expected, got, advice)
 
@@ -67,10 +67,10 @@ def _listed(value: object) -> str:
 
 
 def equal(given: str, expected: object, got: object, advice: str = "") -> None:
-    """Do nothing if an answer is the expected one.
+    """Do nothing if an answer equals the expected one.
 
     Raises:
-        ClauseBroken: it is another one.
+        ClauseBroken: the answer differs.
     """
     __tracebackhide__ = True
     if not same(expected, got):
@@ -78,9 +78,9 @@ def equal(given: str, expected: object, got: object, advice: str = "") -> None:
 
 
 def same(expected: object, got: object) -> bool:
-    """Tell whether two values are equal, in every part and in the type of every part.
+    """Compare two values in every part and in the type of every part.
 
-    A record of which the rest is found later counts as what is found. Not a number is itself.
+    A lazy record counts as the record that it loads. NaN equals itself.
 
     >>> same([1, {"a": float("nan")}], [1, {"a": float("nan")}]), same([1], [True])
     (True, False)
@@ -97,12 +97,12 @@ def same(expected: object, got: object) -> bool:
         return all(same(getattr(expected, name), getattr(got, name)) for name in names)
     try:
         return bool(expected == got)
-    except Exception:  # noqa: BLE001 - arrays: their authors say how they are compared
+    except Exception:  # noqa: BLE001 - arrays: their authors define how they are compared
         return False
 
 
 def plain(value: _T) -> _T | Record:
-    """Return a record that is found later as what is found; anything else as it is."""
+    """Return a lazy record as the record that it loads; anything else as it is."""
     return value.found() if isinstance(value, PendingRecord) else value
 
 
@@ -120,7 +120,7 @@ def _same_members(expected: Any, got: Any) -> bool:
 
 
 def _same_kinds(expected: Any, got: Any) -> bool:
-    """Tell whether members that are equal are of one type: 1 is True."""
+    """Tell whether equal members have the same type: 1 equals True."""
     return sorted(map(_kind, expected)) == sorted(map(_kind, got))
 
 
@@ -148,7 +148,7 @@ def holds(fact: object, given: str, expected: object, got: object, advice: str =
     """Do nothing if `fact` is true.
 
     Raises:
-        ClauseBroken: it is not.
+        ClauseBroken: `fact` is false.
     """
     __tracebackhide__ = True
     if not fact:
@@ -156,10 +156,10 @@ def holds(fact: object, given: str, expected: object, got: object, advice: str =
 
 
 def ask(given: str, question: Callable[[], _T]) -> _T:
-    """Return the answer to a question that must not fail.
+    """Return the answer to a query that must not fail.
 
     Raises:
-        ClauseBroken: it raised.
+        ClauseBroken: the query raised.
     """
     __tracebackhide__ = True
     try:
@@ -171,10 +171,10 @@ def ask(given: str, question: Callable[[], _T]) -> _T:
 
 
 def refused(given: str, errors: type[Exception], question: Callable[[], object]) -> Exception:
-    """Return the error of a question that must fail with one of `errors`.
+    """Return the error of a query that must fail with one of `errors`.
 
     Raises:
-        ClauseBroken: it answered, or raised another one.
+        ClauseBroken: the query answered, or raised another error.
     """
     __tracebackhide__ = True
     try:
@@ -189,7 +189,7 @@ def refused(given: str, errors: type[Exception], question: Callable[[], object])
 
 
 def raised(error: BaseException) -> str:
-    """Return an exception as failures show it: class, text, where it comes from, its cause."""
+    """Return an exception as failures show it: class, text, location, cause."""
     kind = type(error)
     where = _innermost(error.__traceback__)
     at = f", at {where.filename}:{where.lineno} in {where.name}" if where else ""
@@ -204,7 +204,7 @@ def _innermost(trace: TracebackType | None) -> traceback.FrameSummary | None:
 
 
 def _asked_at(trace: TracebackType | None) -> str:
-    """Return the question during which an exception came: the line of the clause that asks it."""
+    """Return the query during which an exception was raised: the line in the clause."""
     frames = [f for f in traceback.extract_tb(trace) if f.filename != __file__]
     if not frames:
         return "a question of this clause"
@@ -214,7 +214,7 @@ def _asked_at(trace: TracebackType | None) -> str:
 
 
 def clause(name: str) -> Callable[[_F], _F]:
-    """Make a test method a clause of the contract; its docstring says what holds.
+    """Make a test method a clause of the contract; its docstring is the clause's text.
 
     Args:
         name: its id, which failures, known gaps and the report use.
@@ -245,7 +245,7 @@ def clause(name: str) -> Callable[[_F], _F]:
 
 
 def page_of(tests: tuple[Any, ...]) -> str:
-    """Return where the clauses of a class of the kit are explained."""
+    """Return the page that explains the clauses of a class of the kit."""
     kit = kind_of(type(tests[0])) if tests else "the kit"
     return f"docs/kit.md, {kit}; docs/contract.md"
 
@@ -258,10 +258,10 @@ class ContractTests:
     when the clause holds after all.
 
     Raises:
-        TypeError: a subclass overrides a clause, or declares a gap that is none.
+        TypeError: a subclass overrides a clause, or declares a gap for an unknown clause.
     """
 
-    #: Whether option `--kit-quick` was given.
+    #: Whether the option `--kit-quick` was given.
     _quick = False
     #: Reasons by id of the clause.
     known_gaps: ClassVar[Mapping[str, str]] = {}
@@ -285,7 +285,7 @@ class ContractTests:
         for gap, reason in vars(cls).get("known_gaps", {}).items():
             if gap not in by_clause:
                 raise TypeError(
-                    f"{cls.__name__}.known_gaps names {gap!r}, which is no clause; "
+                    f"{cls.__name__}.known_gaps names {gap!r}, which is not a clause; "
                     f"these are: {', '.join(sorted(by_clause))}"
                 )
             if not isinstance(reason, str) or not reason.strip():
@@ -294,7 +294,7 @@ class ContractTests:
 
     @pytest.fixture(autouse=True)
     def _in_report(self, request: pytest.FixtureRequest) -> None:
-        """Have the outcome of this test in the table at the end; learn whether to be quick."""
+        """Record the outcome of this test for the table at the end; apply `--kit-quick`."""
         report.register(request.config)
         self._quick = bool(request.config.getoption(QUICK, default=False))
         if found := getattr(request.function, "clause", None):
@@ -311,7 +311,7 @@ def _expected_to_fail(test: Callable[..., Any], reason: str) -> Callable[..., An
 
 
 def kind_of(tests: type) -> str:
-    """Return which class of the kit `tests` is, or is made from."""
+    """Return the class of the kit that `tests` is or derives from."""
     kit = [parent for parent in tests.__mro__ if parent.__module__.startswith("mfc_testing.")]
     return kit[0].__name__ if kit else tests.__name__
 

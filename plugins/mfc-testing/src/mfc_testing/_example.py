@@ -1,4 +1,4 @@
-"""The history on which the kit asks its questions, and larger ones."""
+"""The history that most clauses query, and larger ones."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from typing import Any
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc_testing.history import History
 
-#: Milliseconds since 1970 UTC; the example's flow is as old, all else is younger.
+#: Milliseconds since 1970 UTC: creation time of the example's flow; all else is younger.
 T = 1_700_000_000_000
 ROOT = Pathspec()
 FLOW = Pathspec(("Kit",))
 OTHER = Pathspec(("Other",))
-#: The run with steps and tasks, the step with all kinds of tasks.
+#: The run with steps and tasks, and the step with all kinds of tasks.
 RUN = FLOW.child("1700000004000000")
 STEP = RUN.child("fit")
 #: Attempt 0 failed, attempt 1 finished, attempt 2 runs.
 RETRIED = STEP.child("2")
-#: No attempt has finished.
+#: Its attempts are unfinished.
 RUNNING = STEP.child("10")
 #: Its artifacts and fields have names that resemble each other.
 NAMED = STEP.child("x-4")
-#: Nothing was recorded but the task.
+#: A task without artifacts or metadata.
 BARE = STEP.child("5")
 _ADA, _BOB = frozenset({"user:ada", "runtime:dev"}), frozenset({"user:bob", "runtime:dev"})
 
 
 def sha(number: int) -> str:
-    """Return something that looks like a SHA-1."""
+    """Return a text in the form of a SHA-1."""
     return f"{number:040x}"
 
 
-#: The SHA-1 of the pickles of True and False, protocol 4: the client knows them by heart.
+#: The SHA-1 of the pickles of True and False, protocol 4: the client knows their values without
+#: reading.
 TRUE = "868436778cb011a1c6230bc12534683ab0b7f1c3"
 FALSE = "2473d4676d5b2aba674167293142f8031ada401b"
 
@@ -86,7 +87,7 @@ def artifact(
 
 
 def finished(task: Pathspec, at: int, attempt: int = 0, *, ok: bool = True) -> History:
-    """Return what says that an attempt of a task has finished, well or not."""
+    """Return the metadata for the end of an attempt, successful or failed."""
     marks = (
         field(task, "attempt", str(attempt), at - 20, attempt),
         field(task, "attempt-done", str(attempt), at, attempt),
@@ -170,7 +171,7 @@ def many_runs(number: int) -> History:
     flow = Record(FLOW, T)
     names = [f"{(T + 1_000 * n) * 1000 + n}" for n in range(1, number + 1)]
     runs = [Record(FLOW.child(name), int(name) // 1000, "ada") for name in names]
-    # Neither oldest nor newest first: a backend that keeps what it got in order is found out.
+    # Neither oldest nor newest first, to reveal a backend that keeps insertion order.
     return History([flow, *runs[::2], *runs[1::2]])
 
 
@@ -187,14 +188,14 @@ def many_tasks(number: int) -> History:
     return History(records) + history
 
 
-#: Names that real systems have trouble with; each is one in Metaflow's tree.
+#: Names that real systems have trouble with; each is valid in Metaflow's tree.
 AWKWARD = (
     "naïve café", "ß", "日本語", "e\u0301", "🚲", "a b", " lead", "trail ", "..a", "a..", "-dash",
     "100%", "50%25", "a+b", "a&b=c", "a?b", "a#b", "a;b", "a:b", "a,b", "it's", 'say "it"',
     "back\\slash", "a*b", "[ab]", "{x}", "~", "$HOME", "`x`", "NULL", "None", "0", "007", "1e3",
     "true", "tab\there", "line\nbreak", "x" * 120,
 )  # fmt: skip
-#: Names of nothing: too long for a disk, not of Unicode, patterns, escapes out of where they stand.
+#: Names without an object: too long for a disk, not Unicode, patterns, escapes out of the tree.
 ABSENT = (
     "absent", "x" * 3000, "\ud800", "*", "?", "[a-z]", "%", "%2e%2e", "..\\..", "' OR 1=1 --",
     "1; DROP TABLE runs", "a\nb", "\u202e", "Kit*", "K_t", "7%", "_meta", "data", "latest_run",

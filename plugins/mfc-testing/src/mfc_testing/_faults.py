@@ -1,8 +1,8 @@
-"""Backends that fail, whoever made them: at the n-th file, connection, statement or report.
+"""Failing backends of any kind: at the n-th file, connection, statement or report.
 
-A question is asked while this thread is watched. At its n-th call to the system, an opened file, a
-read, a listed directory, a socket, a statement of a database, the call fails as that system lets it
-fail. What a plugin makes of it is what the kit looks at.
+This thread is watched while it runs a query. At its n-th call to the system (an opened file, a
+read, a listed directory, a socket, a statement of a database) the call fails as that system
+makes it fail. The kit then checks the plugin's answer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STATEMENTS = frozenset(
 _READS = frozenset(("read", "read1", "readinto", "readline", "readlines", "readall"))
 _SOCKETS = frozenset(("connect", "recv", "recv_into", "send", "sendall"))
 _OPENS = frozenset(map(id, (builtins.open, io.open, os.open, os.listdir, os.scandir)))
-#: What reads files for Python itself.
+#: Functions with which Python itself reads files.
 _OF_PYTHON = (
     "importlib",
     "zipimport",
@@ -41,15 +41,15 @@ _OF_PYTHON = (
 
 
 class Broken:
-    """What a block of `failing` met."""
+    """Outcome of a block of `failing`."""
 
-    #: Whether the call came to pass, and how it failed.
+    #: Whether the call was reached, and how it failed.
     error: Exception | None = None
 
 
 @contextlib.contextmanager
 def failing(number: int) -> Iterator[Broken]:
-    """Let the `number`-th call to a backend fail within the block, in this thread."""
+    """Make the `number`-th call to a backend within the block fail, in this thread."""
     met, left = Broken(), number
     before = sys.getprofile()
 
@@ -73,14 +73,14 @@ def failing(number: int) -> Iterator[Broken]:
 
 
 def _failure(called: Any) -> Exception | None:
-    """Return how a call fails when its system does; None of what calls no system."""
+    """Return the failure of a call to a system; None for other calls."""
     owner, name = getattr(called, "__self__", None), getattr(called, "__name__", "")
     if id(called) in _OPENS or (
         name in _READS and isinstance(owner, io.IOBase) and not _in_memory(owner)
     ):
         return OSError(errno.EIO, os.strerror(errno.EIO))
     if name in _SOCKETS and isinstance(owner, socket.socket) and not _within_process(owner):
-        # A reset while sending is passed over by some clients, which then wait for the answer.
+        # Some clients ignore a reset while sending, and then wait for the answer.
         number = errno.ECONNRESET if name.startswith("recv") else errno.EHOSTUNREACH
         return OSError(number, os.strerror(number))
     if name in _STATEMENTS and owner is not None:
@@ -113,7 +113,7 @@ def _in_memory(file: io.IOBase) -> bool:
 
 
 class FailingMeter:
-    """A `Meter` that fails at its n-th report, as that of a client that gives up."""
+    """A `Meter` that fails at its n-th report, as a client's does when it gives up."""
 
     def __init__(self) -> None:
         self.left = 0
@@ -123,7 +123,7 @@ class FailingMeter:
         """Count down.
 
         Raises:
-            Unanswered: it is at its end.
+            Unanswered: the count is reached.
         """
         del size, cache_hits
         if self.left and reads:
@@ -141,18 +141,18 @@ def at_every_call(
     never: type[Exception] | None = None,
     most: int = 40,
 ) -> None:
-    """Ask with the backend failing at its 1st, 2nd, … call; and again, with all well.
+    """Repeat a query with the backend failing at its 1st, 2nd, … call; and again without failures.
 
     Args:
-        given: the question.
-        question: asks it.
-        errors: what may be raised then.
-        never: what may not, though it is one of these.
-        most: calls that are tried at most.
+        given: the query, as text.
+        question: runs the query.
+        errors: errors that may be raised.
+        never: errors that may not, although subclasses of those.
+        most: most calls to fail.
 
     Raises:
-        ClauseBroken: another error left; or the answer was neither right nor told to lack
-            something; or the next question is not answered as before.
+        ClauseBroken: another error was raised; or a wrong answer came without a warning; or the
+            next query is answered differently.
     """
     __tracebackhide__ = True
     expected = question()
@@ -180,10 +180,10 @@ def judge(
     errors: tuple[type[Exception], ...],
     caught: list[warnings.WarningMessage],
 ) -> None:
-    """See that a failure was told: by an error of the contract, or by a warning.
+    """Check that a failure was reported: by an error of the contract, or by a warning.
 
     Raises:
-        ClauseBroken: it was not.
+        ClauseBroken: the failure was swallowed.
     """
     __tracebackhide__ = True
     wanted = " or ".join(kind.__name__ for kind in errors)
@@ -198,10 +198,10 @@ def judge(
 
 
 def outcome(question: Callable[[], object]) -> object:
-    """Return the answer, or the error that came instead, which keeps nothing alive that failed."""
+    """Return the answer or the error, without references to failed objects."""
     try:
         return question()
-    except Exception as error:  # noqa: BLE001 - it is the answer
+    except Exception as error:  # noqa: BLE001 - the error is the answer
         link: BaseException | None = error
         while link is not None:
             traceback.clear_frames(link.__traceback__)

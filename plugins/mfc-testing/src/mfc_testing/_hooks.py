@@ -13,7 +13,7 @@ from mfc import hookspecs
 
 
 class Hooks:
-    """The hooks of one plugin, a module or an object, and no others."""
+    """The hooks of one plugin, a module or an object."""
 
     def __init__(self, plugin: object) -> None:
         self.plugin = plugin
@@ -22,7 +22,7 @@ class Hooks:
         self._manager.register(plugin)
 
     def first(self, hook: str, **arguments: Any) -> Any:
-        """Return the plugin's answer to a hook; None if it has none or does not implement it."""
+        """Return the plugin's answer to a hook; None without an answer or an implementation."""
         implementations = getattr(self._manager.hook, hook).get_hookimpls()
         known = {**arguments, "hooks": self}
         for implementation in implementations:
@@ -30,20 +30,20 @@ class Hooks:
             answer = implementation.function(*[known[name] for name in names])
             if inspect.iscoroutine(answer) or inspect.isasyncgen(answer):
                 if inspect.iscoroutine(answer):
-                    answer.close()  # else it warns that nothing has awaited it
+                    answer.close()  # else Python warns that it was never awaited
                 raise TypeError(
                     f"{hook} is async; hooks answer at once: write `def`, not `async def`"
                 )
             return answer
         return None
 
-    def ask(self, hook: str, **arguments: Any) -> list[Any]:  # noqa: ARG002 - nobody else is there
-        """Return what other plugins answer: here there are none."""
+    def ask(self, hook: str, **arguments: Any) -> list[Any]:  # noqa: ARG002 - this plugin is alone
+        """Return other plugins' answers: none, as this plugin is alone."""
         return []
 
 
 def hooks_of(plugin: object) -> Hooks:
-    """Return the hooks of a module by its name, or of an object; skip if there is none."""
+    """Return the hooks of a module, by its name, or of an object; skip without either."""
     if plugin is None:
         pytest.skip("the class names no `module`")
     return Hooks(importlib.import_module(plugin) if isinstance(plugin, str) else plugin)

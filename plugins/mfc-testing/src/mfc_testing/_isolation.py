@@ -1,4 +1,4 @@
-"""Asking a question elsewhere: in threads, in a forked child, in a fresh interpreter."""
+"""Running a query elsewhere: in threads, in a forked child, in a fresh interpreter."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from mfc_testing._contract import ClauseBroken, ask, holds
 
 _T = TypeVar("_T")
 _ASKERS, _TIMES = 6, 4
-#: Seconds that a forked child may take for an answer.
+#: Seconds that a forked child may take to answer.
 _PATIENCE = 20.0
-#: What a plugin's module must leave to its hooks.
+#: Heavy modules, which a plugin's module must import only in its hooks.
 _HEAVY = frozenset(
     [
         "aiohttp",
@@ -49,10 +49,10 @@ _HEAVY = frozenset(
 
 
 def in_threads(given: str, question: Callable[[], _T]) -> None:
-    """Ask from several threads at once; every answer must be the one of a single thread.
+    """Run a query in several threads at once; each answer must equal that of a single thread.
 
     Raises:
-        ClauseBroken: one is not, or failed.
+        ClauseBroken: an answer differs, or a thread failed.
     """
     __tracebackhide__ = True
     expected = ask(given, question)
@@ -64,7 +64,7 @@ def in_threads(given: str, question: Callable[[], _T]) -> None:
         for _ in range(_TIMES):
             try:
                 answers.append(question())
-            except Exception as error:  # noqa: BLE001, PERF203 - it is the answer
+            except Exception as error:  # noqa: BLE001, PERF203 - the error is the answer
                 answers.append(error)
 
     threads = [threading.Thread(target=read) for _ in range(_ASKERS)]
@@ -77,10 +77,10 @@ def in_threads(given: str, question: Callable[[], _T]) -> None:
 
 
 def side_by_side(read: Callable[..., bytes], wanted: list[tuple[str, int, int]]) -> None:
-    """Make many reads at once, each by a thread of its own; each must give what it gives alone.
+    """Run many reads at once, each in its own thread; each must give its usual result.
 
     Raises:
-        ClauseBroken: one does not.
+        ClauseBroken: a result differs.
     """
     __tracebackhide__ = True
     expected = {given: ask(f"cat_file{given}", partial(read, *given)) for given in wanted}
@@ -92,7 +92,7 @@ def side_by_side(read: Callable[..., bytes], wanted: list[tuple[str, int, int]])
         for _ in range(_TIMES):
             try:
                 answers.append((given, read(*given)))
-            except Exception as error:  # noqa: BLE001, PERF203 - it is the answer
+            except Exception as error:  # noqa: BLE001, PERF203 - the error is the answer
                 answers.append((given, error))
 
     threads = [threading.Thread(target=repeat, args=(given,)) for given in wanted]
@@ -112,10 +112,10 @@ def needs_fork() -> None:
 
 
 def forked(question: Callable[[], object]) -> tuple[int, int]:
-    """Ask in a forked child; return its process and where to read its answer, see `answered`."""
+    """Run a query in a forked child; return its process and the pipe for `answered`."""
     end, start = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that threads run is known: a provider must bear it
+        warnings.simplefilter("ignore")  # a provider must bear forks with threads
         child = os.fork()
     if child:
         os.close(start)
@@ -129,14 +129,14 @@ def forked(question: Callable[[], object]) -> tuple[int, int]:
         with os.fdopen(start, "wb") as pipe:
             pipe.write(pickle.dumps(answer))
     finally:
-        os._exit(0)  # nothing of pytest may go on in the child
+        os._exit(0)  # pytest must not continue in the child
 
 
 def answered(child: tuple[int, int]) -> Any:
     """Return what a forked child answered; None if it died.
 
     Raises:
-        ClauseBroken: it hung.
+        ClauseBroken: the child hung.
     """
     __tracebackhide__ = True
     process, end = child
@@ -147,7 +147,7 @@ def answered(child: tuple[int, int]) -> Any:
             if not (part := pipe.read(1 << 16)):
                 os.waitpid(process, 0)
                 answer = b"".join(parts)
-                return pickle.loads(answer) if answer else None  # noqa: S301 - our own child's
+                return pickle.loads(answer) if answer else None  # noqa: S301 - the kit's own child
             parts.append(part)
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
@@ -156,10 +156,10 @@ def answered(child: tuple[int, int]) -> Any:
 
 
 def in_fork(given: str, question: Callable[[], object]) -> None:
-    """Ask in a forked child, then here again; both must answer as before.
+    """Run a query in a forked child, then here again; both must answer as before.
 
     Raises:
-        ClauseBroken: one does not.
+        ClauseBroken: an answer differs.
     """
     __tracebackhide__ = True
     expected = ask(given, question)
@@ -170,10 +170,10 @@ def in_fork(given: str, question: Callable[[], object]) -> None:
 
 
 def imports_lightly(module: str | None, most: int) -> None:
-    """Import a plugin's module in a fresh interpreter, and see what comes with it.
+    """Import a plugin's module in a fresh interpreter, and check which modules that loads.
 
     Raises:
-        ClauseBroken: something heavy, or more than `most` modules, or it fails.
+        ClauseBroken: a heavy module, or more than `most` modules, are loaded, or the import fails.
     """
     __tracebackhide__ = True
     if module is None:
@@ -213,10 +213,10 @@ def _open_files() -> dict[str, str] | None:
 
 @contextlib.contextmanager
 def nothing_left_open(given: str) -> Iterator[None]:
-    """See that the block closes what it opens, once its own objects are gone.
+    """Check that the block closes the files that it opens, once its own objects are gone.
 
     Raises:
-        ClauseBroken: a file is still open, or was closed by nobody but the garbage collector.
+        ClauseBroken: a file is still open, or only the garbage collector closed it.
     """
     gc.collect()
     before = _open_files()
@@ -234,17 +234,17 @@ def nothing_left_open(given: str) -> Iterator[None]:
 
 
 def leaves_nothing_open(given: str, use: Callable[[], None]) -> None:
-    """See that what `use` opens is closed. What leaks does so each time, a pool grows only once.
+    """Check that `use` closes what it opens. A leak shows each time, a growing pool only once.
 
     Raises:
-        ClauseBroken: a file is still open, or was closed by nobody but the garbage collector.
+        ClauseBroken: a file is still open, or only the garbage collector closed it.
     """
     __tracebackhide__ = True
     for last in (False, False, True):
         try:
             with nothing_left_open(given):
                 use()
-        except ClauseBroken:  # noqa: PERF203 - it is tried three times
+        except ClauseBroken:  # noqa: PERF203 - up to three tries
             if last:
                 raise
         else:
@@ -253,7 +253,7 @@ def leaves_nothing_open(given: str, use: Callable[[], None]) -> None:
 
 @contextlib.contextmanager
 def _unraisable_as_warnings() -> Iterator[None]:
-    """Keep pytest from collecting ResourceWarnings that are errors: this is about them."""
+    """Keep pytest from collecting ResourceWarnings as errors: the clause examines them itself."""
     hook = sys.unraisablehook
     sys.unraisablehook = lambda _: None
     try:
@@ -263,7 +263,7 @@ def _unraisable_as_warnings() -> Iterator[None]:
 
 
 class WaitingChild:
-    """A child, forked already, that asks its question when it is told to."""
+    """A child process, forked in advance, that runs its query on demand."""
 
     def __init__(self, question: Callable[[], object]) -> None:
         self._told, self._tell = os.pipe()
@@ -278,17 +278,17 @@ class WaitingChild:
         os.close(self._told)
 
     def go(self, seconds: float) -> None:
-        """Let it ask, and wait for its answer so long at most; it asks only once."""
+        """Let the child run its query once, and wait for the answer up to this long."""
         if not self._gone:
             self._gone = True
             os.close(self._tell)
             select.select([self._child[1]], [], [], seconds)
 
     def answer(self) -> Any:
-        """Return its answer; None if it died.
+        """Return the child's answer; None if it died.
 
         Raises:
-            ClauseBroken: it hung.
+            ClauseBroken: the child hung.
         """
         __tracebackhide__ = True
         return answered(self._child)
@@ -296,7 +296,7 @@ class WaitingChild:
 
 @contextlib.contextmanager
 def waiting_child(question: Callable[[], object]) -> Iterator[WaitingChild]:
-    """Give a child that waits to ask a question; its answer must be taken."""
+    """Give a forked child that waits to run a query; its answer must be taken."""
     child = WaitingChild(question)
     try:
         yield child

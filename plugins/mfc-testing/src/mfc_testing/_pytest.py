@@ -1,10 +1,10 @@
-"""The option of pytest that makes the kit quick. pytest loads it where mfc-core is installed."""
+"""pytest's option `--kit-quick`, loaded by pytest where mfc-testing is installed."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: The option, as pytest keeps it.
+#: The option's name in pytest's configuration.
 QUICK = "mfc_kit_quick"
 
 

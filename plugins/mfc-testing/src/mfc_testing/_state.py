@@ -1,4 +1,4 @@
-"""What a process has beside its answers: files, directories, threads, settings of Python."""
+"""The state of a process that a plugin must leave alone: files, directories, threads, settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PATIENCE = 5.0
 
 
 def settings() -> dict[str, object]:
-    """Return what belongs to the whole process, which no plugin changes."""
+    """Return settings of the whole process, which a plugin must not change."""
     return {
         "the working directory": os.getcwd(),
         "environment variables": sorted(
@@ -51,10 +51,10 @@ def _umask() -> int:
 
 @contextlib.contextmanager
 def leaves_the_process(given: str) -> Iterator[None]:
-    """See that the block leaves settings of the process, temporary files and threads as they were.
+    """Check that the block leaves the process's settings, temporary files and threads unchanged.
 
     Raises:
-        ClauseBroken: it does not.
+        ClauseBroken: one of them changed.
     """
     __tracebackhide__ = True
     before, threads = settings(), set(threading.enumerate())

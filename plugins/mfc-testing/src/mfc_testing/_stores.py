@@ -1,4 +1,4 @@
-"""What the clauses of a filesystem share: stores, files in them, and questions about them."""
+"""The base of a filesystem's clauses: stores, files in them, and reads of them."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from mfc_testing._contract import ask, equal, refused
 
 
 class Store(Protocol):
-    """One place with files, empty at first: what the author of a filesystem gives to the kit."""
+    """One place with files, empty at first; the author of a filesystem gives it to the kit."""
 
-    #: The datastore's type, as `mfc_filesystem` is asked for it.
+    #: The datastore's type, as `mfc_filesystem` receives it.
     ds_type: str
     #: The datastore's root as records spell it, `s3://bucket/prefix` or `/data`.
     root: str
 
     def filesystem(self) -> Filesystem:
-        """Return a filesystem that sees this place, as the plugin's hook makes it."""
+        """Return a filesystem on this place, as the plugin's hook makes it."""
 
     def put(self, path: str, content: bytes) -> None:
-        """Write a file at a path below the root, behind the back of every filesystem."""
+        """Write a file at a path below the root, without using the filesystem under test."""
 
 
 NewStore = Callable[[], Store]
 
 
 def whole(files: Filesystem, path: str, content: bytes) -> None:
-    """See that every method gives a file as it is.
+    """Check that every method returns a file unchanged.
 
     Raises:
-        ClauseBroken: one does not.
+        ClauseBroken: a method differs.
     """
     __tracebackhide__ = True
     size, name = len(content), path[-60:]
@@ -53,7 +53,7 @@ def whole(files: Filesystem, path: str, content: bytes) -> None:
 
 
 def questions(files: Filesystem, path: str) -> dict[str, Callable[[], object]]:
-    """Return a question to each method, by how it is told."""
+    """Return a read with each method, by its name in failures."""
 
     def read() -> bytes:
         with files.open(path) as file:
@@ -68,19 +68,19 @@ def questions(files: Filesystem, path: str) -> dict[str, Callable[[], object]]:
 
 
 def bare_root(store: Store) -> str:
-    """Return a store's root without its protocol, as paths begin."""
+    """Return a store's root without its protocol, which is how paths begin."""
     return store.root.removeprefix(f"{store.ds_type}://").rstrip("/")
 
 
 def full_path(store: Store, path: str) -> str:
-    """Return the path that a client asks a filesystem for."""
+    """Return the path that a client passes to a filesystem."""
     return f"{bare_root(store)}/{path}"
 
 
 GZ = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\x00\x00\x83\x16\xdc\x8c\x01\x00\x00\x00"
 
 
-#: Bytes that look like something else.
+#: Bytes that resemble other formats.
 LOOKING = (
     "größe 日本 🚲".encode(), "größe".encode("utf-16"), b"\xef\xbb\xbfbom", b"a\r\nb\r\n",
     b"a\nb\n\n", b"\n", b"  blank  ", b"\0\0end\0", GZ, GZ * 2, GZ + b"more",

@@ -1,4 +1,4 @@
-"""Text and bytes that run code where they are decoded carelessly."""
+"""Text and bytes that run code in careless decoders."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 
 
 class Trap:
-    """What no decoder may spring below full trust: let an unsafe sample call `Trap.spring`."""
+    """A trap for decoders below full trust: an unsafe sample calls `Trap.spring`."""
 
-    #: How often it was sprung.
+    #: Number of times it was sprung.
     sprung = 0
 
     @classmethod
@@ -28,13 +28,13 @@ class Trap:
         return Trap.spring, ()
 
 
-Trap.__module__ = "mfc_testing.decoder"  # where authors find it
+Trap.__module__ = "mfc_testing.decoder"  # where plugin authors find it
 _NAME = "mfc_testing.decoder.Trap"
 _CALL = "__import__('mfc_testing.decoder', fromlist=['Trap']).Trap.spring()"
 
 
 class Watch:
-    """What a block of `watched` ran, as far as it comes from text or bytes."""
+    """Code that ran in a block of `watched`, as far as it came from text or bytes."""
 
     def __init__(self) -> None:
         self.ran: list[str] = []
@@ -51,12 +51,12 @@ def _audit(event: str, arguments: tuple[object, ...]) -> None:
 
 @contextlib.contextmanager
 def watched() -> Iterator[Watch]:
-    """Tell of code that is made from text in the block, and of calls of pickle as it is.
+    """Record compilation of text in the block, and calls of pickle itself.
 
-    Python offers no way to take a hook of audits back: one is there after the first block, and does
-    nothing outside of blocks.
+    An audit hook cannot be removed: it stays after the first block, and does nothing outside of
+    blocks.
     """
-    global _audited  # noqa: PLW0603 - a hook of audits belongs to the process
+    global _audited  # noqa: PLW0603 - an audit hook belongs to the process
     if not _audited:
         sys.addaudithook(_audit)
         _audited = True
@@ -81,7 +81,7 @@ def watched() -> Iterator[Watch]:
 
 
 def traps() -> list[str]:
-    """Return text that runs code: Python, JSON and YAML with names, a pickle in base64."""
+    """Return texts that run code: Python, JSON and YAML with names, a pickle in base64."""
     named = [
         {"py/function": f"{_NAME}.spring"},
         {"py/reduce": [{"py/function": f"{_NAME}.spring"}, {"py/tuple": []}]},
@@ -115,7 +115,7 @@ def pickles() -> list[bytes]:
 
 
 def blobs() -> list[bytes]:
-    """Return bytes that run code in one format or another."""
+    """Return bytes that run code in one of several formats."""
     header = "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
     header = header.ljust(117) + "\n"
     array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()

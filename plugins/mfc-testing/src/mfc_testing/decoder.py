@@ -39,12 +39,12 @@ Sample = tuple[bytes, object]
 _PATH = Pathspec(("Kit", "1", "start", "1", "x"))
 _LOCATION = ":root:/kit/root"
 _SHOWN = 60
-#: Bytes of which one at least must matter.
+#: Bytes of which at least one must matter.
 _ENOUGH = 8
 
 
 class ArtifactDecoderTests(ContractTests):
-    """What every artifact decoder promises. Give `plugin`, `encoding` and `samples`.
+    """Contract of artifact decoders. Give `plugin`, `encoding` and `samples`.
 
     ::
 
@@ -63,9 +63,9 @@ class ArtifactDecoderTests(ContractTests):
             def samples(self):
                 return [(save({"x": array}), {"x": array})]
 
-    and, where they can be, `unsafe`: bytes that call `mfc_testing.decoder.Trap.spring` when they
-    are decoded carelessly; `damaged`: bytes that are none of this encoding; `same`, if values are
-    not compared by `==`; `info`, what the writer leaves beside an artifact.
+    and, where they can be, `unsafe`: bytes that call `mfc_testing.decoder.Trap.spring` in a
+    careless decoder; `damaged`: bytes that are not of this encoding; `same`, if values are not
+    compared by `==`; `info`, the metadata that the writer stores beside an artifact.
     """
 
     #: Name of the plugin's module.
@@ -90,7 +90,7 @@ class ArtifactDecoderTests(ContractTests):
 
     @pytest.fixture
     def info(self) -> dict[str, Any]:
-        """Return what the writer leaves beside an artifact of this encoding."""
+        """Return the metadata that the writer stores beside an artifact of this encoding."""
         return {}
 
     @pytest.fixture
@@ -100,7 +100,7 @@ class ArtifactDecoderTests(ContractTests):
 
     @pytest.fixture
     def damaged(self, samples: Sequence[Sample]) -> Sequence[bytes]:
-        """Return bytes that are none of this encoding: cut short, by default."""
+        """Return bytes that are not of this encoding: truncated ones, by default."""
         return [blob[: len(blob) // 2] for blob, _ in samples if len(blob) > 1]
 
     @pytest.fixture
@@ -115,7 +115,7 @@ class ArtifactDecoderTests(ContractTests):
 
     @clause("decoder-own")
     def test_the_plugin_reads_its_encoding(self, plugin: object, encoding: str) -> None:
-        """The hook gives a decoder for its encoding, whatever the writer left beside it."""
+        """The hook gives a decoder for its encoding, whatever the writer stored beside it."""
         odd = {"size": None, "type": None, "serializer_info": None, "encoding": 5}
         for info in ({}, {"size": 5, "type": "<class 'int'>", "unknown": [1]}, odd):
             given = f"mfc_artifact_decoder({encoding!r}, {info})"
@@ -124,7 +124,7 @@ class ArtifactDecoderTests(ContractTests):
 
     @clause("decoder-others")
     def test_other_encodings_are_left_to_others(self, plugin: object, encoding: str) -> None:
-        """The hook gives None for encodings of others, also such as resemble its own."""
+        """The hook gives None for other encodings, including similarly named ones."""
         alike = [f"{encoding}x", f"x{encoding}", encoding.swapcase(), encoding[:-1], f"{encoding}2"]
         alike += [
             f" {encoding}",
@@ -187,14 +187,14 @@ class ArtifactDecoderTests(ContractTests):
     def test_text_is_not_run_below_full_trust(
         self, decoder: ArtifactDecoder, samples: Sequence[Sample]
     ) -> None:
-        """Below trust `full` nothing is unpickled as it is, and no text becomes code."""
+        """Below trust `full` no bytes are unpickled by pickle itself, and no text becomes code."""
         for trust in (Trust.safe(), Trust("plain"), Trust.none()):
             for blob, _ in samples:
                 for given, decode in _ways(decoder, blob, trust).items():
-                    _outcome(decode)  # what is imported for it runs code of its own
+                    _outcome(decode)  # imports for it run code of their own
                     with watched() as watch:
                         _outcome(decode)
-                    advice = "parse it: eval and pickle run whatever somebody wrote there"
+                    advice = "parse it: eval and pickle run any code in it"
                     holds(not watch.ran, given, "parsed", ", ".join(watch.ran), advice)
 
     @clause("decoder-damaged")
@@ -217,7 +217,7 @@ class ArtifactDecoderTests(ContractTests):
 
     @clause("decoder-empty")
     def test_nothing_is_no_value(self, decoder: ArtifactDecoder, samples: Sequence[Sample]) -> None:
-        """No bytes at all raise UndecodableArtifact, unless a value is encoded so."""
+        """Empty bytes raise UndecodableArtifact, unless they encode a value."""
         if any(not blob for blob, _ in samples):
             pytest.skip("a sample is empty")
         for trust in (Trust.full(), Trust.safe()):
@@ -232,7 +232,7 @@ class ArtifactDecoderTests(ContractTests):
         samples: Sequence[Sample],
         same: Callable[[object, object], bool],
     ) -> None:
-        """A value with more bytes behind it is not that value: UndecodableArtifact, as a rule."""
+        """Bytes behind a value raise UndecodableArtifact, as a rule."""
         for blob, value in samples:
             for more in (b"\0", b"x", blob or b"xx", b"\xff" * 9):
                 for given, decode in _ways(decoder, blob + more, Trust.full()).items():
@@ -251,7 +251,7 @@ class ArtifactDecoderTests(ContractTests):
     def test_damage_of_every_byte_is_told(
         self, decoder: ArtifactDecoder, samples: Sequence[Sample], damaged: Sequence[bytes]
     ) -> None:
-        """Whatever byte is another, or missing: a value or UndecodableArtifact; no other error."""
+        """Changing or removing any byte gives a value or UndecodableArtifact; no other error."""
         for sample, _ in samples:
             right = _outcome(partial(decoder.decode, sample, _record(), Trust.safe()))
             if isinstance(right, Exception) or len(sample) < _ENOUGH:
@@ -278,7 +278,7 @@ class ArtifactDecoderTests(ContractTests):
         unsafe: Sequence[bytes],
         same: Callable[[object, object], bool],
     ) -> None:
-        """After bytes that are damaged, empty or unsafe the same decoder decodes as before."""
+        """After damaged, empty or unsafe bytes the same decoder decodes as before."""
         for blob, value in samples:
             for bad in (*damaged, b"", *unsafe, *blobs()[:2], *_damages(blob)[:12]):
                 for trust in (Trust.safe(), Trust.none()):
@@ -294,7 +294,7 @@ class ArtifactDecoderTests(ContractTests):
         samples: Sequence[Sample],
         same: Callable[[object, object], bool],
     ) -> None:
-        """The value is that of the bytes, whatever the record says, and whatever it said before."""
+        """The value depends on the bytes alone, whatever the record says or said before."""
         odd = attrs.evolve(
             _record(), path=_PATH.parent.child("ß \n"), location="", sha="", encoding=None
         )
@@ -310,7 +310,7 @@ class ArtifactDecoderTests(ContractTests):
         samples: Sequence[Sample],
         same: Callable[[object, object], bool],
     ) -> None:
-        """What `decode_file` gave does not need the file, which is closed and overwritten then."""
+        """A value from `decode_file` outlives its file, which is then closed and overwritten."""
         decode_file = getattr(decoder, "decode_file", None)
         if decode_file is None:
             return
@@ -351,7 +351,7 @@ class ArtifactDecoderTests(ContractTests):
         damaged: Sequence[bytes],
         same: Callable[[object, object], bool],
     ) -> None:
-        """`decode_file`, if there is one, gives and refuses what `decode` does of the bytes."""
+        """`decode_file`, if defined, gives and refuses the same values as `decode` does."""
         decode_file = getattr(decoder, "decode_file", None)
         if decode_file is None:
             return
@@ -376,7 +376,7 @@ class ArtifactDecoderTests(ContractTests):
         samples: Sequence[Sample],
         same: Callable[[object, object], bool],
     ) -> None:
-        """Decoding twice gives two values: who changes one does not change the other."""
+        """Decoding twice gives two values: changing one leaves the other alone."""
         for blob, value in samples:
             first = _decode(decoder, blob, Trust.full())
             if isinstance(first, (dict, list, set)):
@@ -398,7 +398,7 @@ class ArtifactDecoderTests(ContractTests):
     def test_nothing_is_left_open(
         self, decoder: ArtifactDecoder, samples: Sequence[Sample]
     ) -> None:
-        """What decoding opens is closed when it is done."""
+        """A decoder closes everything that it opens."""
         for blob, _ in samples:
             _decode(decoder, blob, Trust.full())
         with _isolation.nothing_left_open("decode, of all samples"):
@@ -441,17 +441,17 @@ def _outcome(decode: Callable[[], object]) -> object:
 
 
 def equal_values(one: object, other: object) -> bool:
-    """Tell whether two values are equal in every part and its type; arrays are compared wholly."""
+    """Compare two values in every part and its type; arrays are compared wholly."""
     return equal_wholly(one, other)
 
 
 def _alike(same: Callable[[object, object], bool], value: object, got: object) -> bool:
-    """Tell whether an answer is a value, where what compares them may know values alone."""
+    """Tell whether an answer is a value, where the comparison may know values only."""
     if isinstance(got, Exception) or inspect.iscoroutine(got):
         return False
     try:
         return bool(same(value, got))
-    except Exception:  # noqa: BLE001 - of another kind than values are
+    except Exception:  # noqa: BLE001 - its type has no comparison with values
         return False
 
 
@@ -464,7 +464,7 @@ def _shown(got: object) -> str:
 
 
 def _ways(decoder: ArtifactDecoder, blob: bytes, trust: Trust) -> dict[str, Callable[[], object]]:
-    """Return how bytes can be decoded: as they are, and from a file if the decoder reads files."""
+    """Return the ways to decode bytes: directly, and from a file if the decoder reads files."""
     found: dict[str, Callable[[], object]] = {
         _given(blob, trust.level): partial(decoder.decode, blob, _record(), trust)
     }
@@ -477,7 +477,7 @@ def _ways(decoder: ArtifactDecoder, blob: bytes, trust: Trust) -> dict[str, Call
 
 
 def _damages(blob: bytes) -> list[bytes]:
-    """Return a blob with other bytes in it, more or less of them: each kind, at each place."""
+    """Return damaged copies of a blob: bytes changed, added, removed, at each place."""
     size = len(blob)
     places = sorted({*range(min(size, 24)), size // 2, size // 3, *range(max(size - 8, 0), size)})
     found = [

@@ -25,7 +25,7 @@ __all__ = ["FilesystemTests", "Store", "bare_root", "full_path"]
 
 
 class FilesystemTests(ContractTests):
-    """What every filesystem promises. Give `new_store`, and perhaps `module`.
+    """Contract of filesystems. Give `new_store`, and perhaps `module`.
 
     ::
 
@@ -113,7 +113,7 @@ class FilesystemTests(ContractTests):
 
     @clause("file-borders")
     def test_sizes_at_the_borders_of_chunks(self, new_store: NewStore) -> None:
-        """Files a byte shorter or longer than what is read at once come whole, at every method."""
+        """Files a byte shorter or longer than a chunk come whole, from every method."""
         store = new_store()
         numbers = random.Random(5)  # noqa: S311 - the same bytes each time
         for power in (0, 9, 12, 13, 16, 17, 20, 22):
@@ -124,7 +124,7 @@ class FilesystemTests(ContractTests):
 
     @clause("file-bytes")
     def test_bytes_are_no_text(self, new_store: NewStore) -> None:
-        """Nothing is decoded, unpacked, stripped or ended otherwise, whatever bytes look like."""
+        """Bytes come back unchanged: not decoded, unpacked or stripped, whatever they resemble."""
         store = new_store()
         for number, content in enumerate(_stores.LOOKING):
             path, files = _stores.put(store, f"looking/{number}", content), store.filesystem()
@@ -132,7 +132,7 @@ class FilesystemTests(ContractTests):
 
     @clause("file-siblings")
     def test_names_that_begin_alike_stay_apart(self, new_store: NewStore) -> None:
-        """Files and folders whose names begin alike are told apart, at every method."""
+        """Files and folders whose names begin alike are distinguished, by every method."""
         store = new_store()
         names = (
             "Kit/7/a",
@@ -172,7 +172,7 @@ class FilesystemTests(ContractTests):
 
     @clause("file-replaced")
     def test_what_is_replaced_is_read_anew(self, new_store: NewStore) -> None:
-        """After a file was replaced, by one of any size, every method is of the new one."""
+        """After a file was replaced, by one of any size, every method reads the new one."""
         store = new_store()
         path, files = full_path(store, "replaced"), store.filesystem()
         long = b"a longer one" * 50
@@ -225,7 +225,7 @@ class FilesystemTests(ContractTests):
 
     @clause("file-fresh")
     def test_what_is_new_is_seen(self, new_store: NewStore) -> None:
-        """A file that was missing is there once it is written; one replaced has its new bytes."""
+        """A new file is found once it is written; a replaced one has its new bytes."""
         store = new_store()
         path, files = full_path(store, "later/file"), store.filesystem()
         _stores.missing(f"cat_file({path!r})", lambda: files.cat_file(path))
@@ -239,7 +239,7 @@ class FilesystemTests(ContractTests):
 
     @clause("file-names")
     def test_awkward_names_are_names(self, new_store: NewStore) -> None:
-        """Names are taken as they are: spaces, other scripts, signs with a meaning elsewhere."""
+        """Names are taken literally: spaces, other scripts, signs with a meaning elsewhere."""
         store = new_store()
         for number, name in enumerate(AWKWARD):
             store.put(f"Kit/{name}/{name}", str(number).encode())
@@ -258,7 +258,7 @@ class FilesystemTests(ContractTests):
 
     @clause("file-errors")
     def test_other_failures_are_os_errors(self, new_store: NewStore) -> None:
-        """What cannot be read for another reason, a directory for example, raises an OSError."""
+        """Other failures to read, such as of a directory, raise an OSError."""
         store = new_store()
         _stores.put(store, "folder/file", b"x")
         files = store.filesystem()
@@ -270,7 +270,7 @@ class FilesystemTests(ContractTests):
 
     @clause("file-stores")
     def test_two_stores_share_nothing(self, new_store: NewStore) -> None:
-        """What is at one root is not at another."""
+        """Files at one root do not appear at another."""
         one, two = new_store(), new_store()
         first, second = _stores.put(one, "same", b"one"), _stores.put(two, "same", b"two, longer")
         for files in (one.filesystem(), one.filesystem()):
@@ -316,7 +316,7 @@ class FilesystemTests(ContractTests):
 
     @clause("nothing-left-open")
     def test_nothing_is_left_open(self, new_store: NewStore) -> None:
-        """What a call opens it closes; an open file is closed with it."""
+        """Each call closes what it opens; closing an open file does the same."""
         store = new_store()
         path, files = _stores.put(store, "file", _BYTES), store.filesystem()
 
@@ -374,7 +374,7 @@ class FilesystemTests(ContractTests):
 
     @clause("type-others")
     def test_other_types_are_left_to_others(self, new_store: NewStore) -> None:
-        """The hook returns None for types of others, also such as resemble its own."""
+        """The hook returns None for other types, including similarly named ones."""
         kind = new_store().ds_type
         others = [
             f"{kind}2",
@@ -413,7 +413,7 @@ class FilesystemTests(ContractTests):
         _isolation.imports_lightly(self.module, self.modules_on_import)
 
     def _sample(self, new_store: NewStore, kind: str) -> None:
-        """Upload the sample, ask all questions of one kind, compare with Metaflow's answers."""
+        """Upload the sample, run all its queries of one kind, compare with Metaflow's answers."""
         __tracebackhide__ = True
         store = new_store()
         for name, content in sample.datastore().items():

@@ -1,4 +1,4 @@
-"""What the kit puts behind a provider's back."""
+"""Histories that the kit records on a backend."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def _metadata(records: Iterable[MetadataRecord]) -> tuple[MetadataRecord, ...]:
 
 @attrs.frozen
 class History:
-    """Records as somebody's flows left them, in no order.
+    """Records as flows left them, in no order.
 
-    Parents are there: in the same history, or in one that was put before. A record that is put
-    again replaces the one that was there.
+    Every record's parent is in the same history or an earlier one. A record that is put again
+    replaces the earlier one.
 
-    A provider must answer as if Metaflow had recorded just this. Within a task no field of
-    metadata has two values of one moment, and no attempt two artifacts of one name.
+    A provider must answer as if Metaflow had recorded just this. Within a task, the values of a
+    metadata field have different times, and the artifacts of an attempt different names.
     """
 
     #: Flows, runs, steps and tasks.
     records: tuple[Record, ...] = attrs.field(default=(), converter=_records)
-    #: Artifacts, of any attempt. Their tags say nothing: those of the run count.
+    #: Artifacts, of any attempt. Their own tags are ignored: those of the run count.
     artifacts: tuple[ArtifactRecord, ...] = attrs.field(default=(), converter=_artifacts)
     metadata: tuple[MetadataRecord, ...] = attrs.field(default=(), converter=_metadata)
 
     def __add__(self, other: History) -> History:
-        """Return all of both."""
+        """Return the records of both."""
         return History(
             self.records + other.records,
             self.artifacts + other.artifacts,
@@ -50,28 +50,29 @@ class History:
 
 
 class Backend(Protocol):
-    """One place with records, empty at first: what the author of a provider gives to the kit.
+    """One place with records, empty at first; the author of a provider gives it to the kit.
 
-    With a method `recordable(history)`, which returns the history without what Metaflow never
-    records there (in a database that knows no lists, values are text; some have artifacts of
-    finished attempts alone), the kit asks about that. Only artifacts and metadata may change.
+    An optional method `recordable(history)` returns the history without what Metaflow never records
+    there, and the kit expects just that: a database without lists has values as text, and some
+    backends have only artifacts of finished attempts. Only artifacts and metadata may change.
 
-    With a method `damage(path)`, which spoils the record of a run or a task, the kit also asks what
-    becomes of it. Spoil it in each way that the backend can be: content, name, index, in turn.
+    An optional method `damage(path)` spoils the record of a run or a task; the kit then also checks
+    damaged records. Spoil it in each way that the backend can be spoilt: content, name, index, in
+    turn.
     """
 
     def provider(self, meter: Meter) -> MetadataProvider:
         """Return a new provider on this place, as the plugin's hook makes it."""
 
     def put(self, history: History) -> None:
-        """Record a history, behind the back of every provider, besides what is there."""
+        """Record a history, bypassing every provider, in addition to earlier ones."""
 
 
 def recordable(backend: Backend, history: History) -> History:
-    """Return what of a history Metaflow can record on a backend: all, unless it says otherwise.
+    """Return the part of a history that a backend can hold; everything by default.
 
     Raises:
-        ValueError: the backend leaves out objects, which all of them have.
+        ValueError: the backend leaves out objects, which all backends can hold.
     """
     adapt = getattr(backend, "recordable", None)
     adapted: History = adapt(history) if adapt is not None else history
@@ -85,7 +86,7 @@ _OWNERS = {Level.RUN, Level.STEP, Level.TASK, Level.ARTIFACT}
 
 
 def fields(record: Record | MetadataRecord) -> dict[str, Any]:
-    """Return a record as Metaflow's JSON spells it: what the `of_json` of its class reads.
+    """Return a record as Metaflow's JSON spells it, for the `of_json` of its class.
 
     >>> from mfc.model import Pathspec
     >>> fields(Record(Pathspec(("F", "7")), created=1000))["run_number"]

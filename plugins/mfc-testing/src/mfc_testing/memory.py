@@ -1,4 +1,4 @@
-"""A metadata provider in memory, simple enough to be right: the model for all others."""
+"""A metadata provider in memory, simple enough to be the model for all others."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from mfc_testing.history import History
 
 _AnyRecord = TypeVar("_AnyRecord", bound=Record)
 
-#: What `MemoryProvider` does unless told otherwise: the least that a provider can.
+#: Default capabilities of `MemoryProvider`: the least that a provider can have.
 IN_MEMORY = Capabilities(bulk=Support.FULL, retag=Support.FULL)
 
 
 class MemoryProvider:
     """A complete metadata provider over lists of records.
 
-    It does what its capabilities say, no more: parts of a `Query` that are not full are ignored;
-    without order, children come as they were put; without attempts, the last one is all it knows;
+    It does exactly what its capabilities say: parts of a `Query` that are not full are ignored;
+    without order, children come as they were put; without attempts, only the last one is known;
     without bulk, a step or run has no answer; without retag, tags cannot be changed. The client
-    completes the rest. Of all parts of a query, it has no answer to status.
+    completes the rest. The status in a query is never answered here.
 
     Args:
         records: flows, runs, steps and tasks; the tags of a run hold for what is below it.
         artifacts: artifact records, of any attempt.
         metadata: metadata records; an attempt counts as finished when `attempt-done` names it.
-        capabilities: what it does itself.
-        address: how it is told from others.
+        capabilities: the parts of the contract that it implements.
+        address: identifies the provider.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class MemoryProvider:
         with self._lock:
             return [at for at in self._records if at != below and at.up(below.level) == below]
 
-    def root(self, ds_type: str) -> str | None:  # noqa: ARG002 - it stores no values
-        """Return None: there is no datastore here."""
+    def root(self, ds_type: str) -> str | None:  # noqa: ARG002 - no values are stored
+        """Return None: memory holds no datastore."""
         return None
 
     def get(self, path: Pathspec, attempt: int | None = None) -> Record | None:
@@ -170,7 +170,7 @@ class MemoryBackend:
     """A place with records in this process; its providers are all of one kind.
 
     Args:
-        made: a provider to begin with; what is put goes there, and all others share its lists.
+        made: the first provider; records are put into its lists, which all others share.
     """
 
     _numbers = itertools.count()

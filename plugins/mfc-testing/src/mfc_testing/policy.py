@@ -32,7 +32,7 @@ _ODD = (
 
 
 class NamespacePolicyTests(ContractTests):
-    """What every namespace policy promises. Give `policy`, `visible` and `hidden`.
+    """Contract of namespace policies. Give `policy`, `visible` and `hidden`.
 
     ::
 
@@ -51,7 +51,8 @@ class NamespacePolicyTests(ContractTests):
             def hidden(self):
                 return [("team:shop", run_of_eve)]
 
-    and, if not everybody may change all tags, `locked`: what may not be changed in which namespace.
+    and, if some tags may not be changed, `locked`: the runs whose tags are fixed, with the
+    namespace.
     """
 
     #: Name of the plugin's module.
@@ -83,7 +84,7 @@ class NamespacePolicyTests(ContractTests):
     def test_default_is_text(self, policy: NamespacePolicy) -> None:
         """`default` gives the namespace at start, text and the same each time.
 
-        Or it raises MetaflowUnknownUser: nothing tells who the user is.
+        Or it raises MetaflowUnknownUser if the user is unknown.
         """
         try:
             found = policy.default()
@@ -96,13 +97,13 @@ class NamespacePolicyTests(ContractTests):
     def test_who_is_in_a_namespace_is_seen(
         self, policy: NamespacePolicy, visible: Sequence[Case]
     ) -> None:
-        """`sees` is True for what is in a namespace."""
+        """`sees` is True for records in a namespace."""
         for namespace, record in visible:
             equal(_asked(namespace, record), expected=True, got=_sees(policy, namespace, record))
 
     @clause("policy-hides")
     def test_who_is_not_is_not(self, policy: NamespacePolicy, hidden: Sequence[Case]) -> None:
-        """`sees` is False for what is not in a namespace."""
+        """`sees` is False for records outside a namespace."""
         for namespace, record in hidden:
             equal(_asked(namespace, record), expected=False, got=_sees(policy, namespace, record))
 
@@ -131,7 +132,7 @@ class NamespacePolicyTests(ContractTests):
             bare = attrs.evolve(record, user=None)
             bare = attrs.evolve(bare, tags=frozenset(), system_tags=frozenset())
             if _outcome(policy, namespace, bare) is True:
-                continue  # it goes by something else
+                continue  # its key is not the name
             for change in _CHANGES:
                 near = _retagged(record, change)
                 tags = near.tags | near.system_tags
@@ -164,7 +165,7 @@ class NamespacePolicyTests(ContractTests):
     def test_records_may_be_found_later(
         self, policy: NamespacePolicy, visible: Sequence[Case], hidden: Sequence[Case]
     ) -> None:
-        """A `PendingRecord`, of which the rest is found when it is asked for, is a record."""
+        """A `PendingRecord`, whose fields are loaded on first use, is a record."""
         for namespace, record in (*visible, *hidden):
             pending = PendingRecord(record.path, partial(_itself, record))
             given = f"{_asked(namespace, record)}, pending"
@@ -176,7 +177,7 @@ class NamespacePolicyTests(ContractTests):
     def test_required_tags_exclude_who_lacks_one(
         self, policy: NamespacePolicy, visible: Sequence[Case]
     ) -> None:
-        """What lacks a required tag is not seen: providers leave it out, whatever `sees` says."""
+        """Records without a required tag are not seen: providers omit them, despite `sees`."""
         for namespace, record in visible:
             for tag in policy.required(namespace):
                 less = attrs.evolve(
@@ -225,7 +226,7 @@ class NamespacePolicyTests(ContractTests):
         hidden: Sequence[Case],
         locked: Sequence[Case],
     ) -> None:
-        """`may_retag` gives None where tags may be changed, else a sentence that says why not."""
+        """`may_retag` gives None where tags may be changed, else a sentence with the reason."""
         for namespace, record in locked:
             given = f"may_retag({namespace!r}, {record.path})"
             reason = policy.may_retag(namespace, record)
@@ -247,7 +248,7 @@ class NamespacePolicyTests(ContractTests):
     def test_answers_do_not_depend_on_what_was_asked(
         self, policy: NamespacePolicy, visible: Sequence[Case], hidden: Sequence[Case]
     ) -> None:
-        """The same question has the same answer, in whatever order questions come."""
+        """The same call has the same answer, in whatever order calls come."""
         cases = (*visible, *hidden)
         first = [_sees(policy, *case) for case in cases]
         backwards = [_sees(policy, *case) for case in reversed(cases)]
@@ -257,7 +258,7 @@ class NamespacePolicyTests(ContractTests):
     def test_odd_namespaces_are_no_failure(
         self, policy: NamespacePolicy, visible: Sequence[Case]
     ) -> None:
-        """Of a namespace that nobody knows there is an answer, or an error of `mfc.errors`."""
+        """For an unknown namespace the policy answers, or raises an error of `mfc.errors`."""
         for namespace in _ODD:
             for _, record in visible:
                 none = frozenset[str]()
@@ -293,12 +294,12 @@ def _asked(namespace: str, record: Record) -> str:
 
 
 def _moved(record: Record, name: str) -> Record:
-    """Return the record of another run of that flow."""
+    """Return the same record for another run of the flow."""
     return attrs.evolve(record, path=record.path.parent.child(name))
 
 
 def _outcome(policy: NamespacePolicy, namespace: str, record: Record) -> object:
-    """Return the answer, or what class of error of mfc came instead."""
+    """Return the answer, or the class of mfc's error."""
 
     def question() -> object:
         try:
@@ -314,7 +315,7 @@ def _sees(policy: NamespacePolicy, namespace: str, record: Record) -> bool:
 
 
 def _below(record: Record) -> list[Record]:
-    """Return what may be below a run: made by others, at other times; only the tags are its own."""
+    """Return objects below a run: of other users and times, with the run's tags."""
     found: list[Record] = []
     for user in dict.fromkeys((record.user, None, "kit-somebody")):
         step = attrs.evolve(record, path=record.path.child("start"), user=user)
@@ -326,7 +327,7 @@ def _below(record: Record) -> list[Record]:
 
 
 def _retagged(record: Record, change: Callable[[str], str]) -> Record:
-    """Return a record of which every tag, and the user, is another."""
+    """Return a record with all tags and the user changed."""
     tags, system = (frozenset(map(change, t)) for t in (record.tags, record.system_tags))
     user = None if record.user is None else change(record.user)
     return attrs.evolve(record, tags=tags, system_tags=system, user=user)
@@ -336,7 +337,7 @@ def _itself(record: Record) -> Record:
     return record
 
 
-#: What makes a name one that resembles it.
+#: Changes that turn a name into a similar one.
 _CHANGES: tuple[Callable[[str], str], ...] = (
     lambda name: f"{name}x",
     lambda name: f"x{name}",
@@ -349,7 +350,7 @@ _CHANGES: tuple[Callable[[str], str], ...] = (
 
 
 def _alike(name: str) -> list[str]:
-    """Return names that resemble one."""
+    """Return similar names."""
     return [other for change in _CHANGES if (other := change(name)) != name]
 
 

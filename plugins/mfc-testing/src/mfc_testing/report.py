@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-#: The property of a test that says which clause of which class of the kit it is.
+#: The property of a test with its clause and its class of the kit.
 CLAUSE = "mfc-clause"
 _NAME = "mfc_testing.report"
 _PASSED, _FAILED, _DECLARED, _SKIPPED = "passed", "FAILED", "declared", "not asked"
@@ -21,7 +21,7 @@ _BY_GRAVITY = (_PASSED, _SKIPPED, _DECLARED, _FAILED)
 
 
 class _Report:
-    """What became of each clause, by kit class, clause and test class."""
+    """Outcomes of the clauses, by kit class, clause and test class."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, dict[str, dict[str, str]]] = {}
@@ -42,7 +42,7 @@ class _Report:
                 self.reasons[tests, clause] = _reason(made)
 
     def lines(self, *, short: bool) -> Iterator[str]:
-        """Yield the tables, one for each class of the kit; or only the sums."""
+        """Yield the tables, one for each class of the kit, or only the totals."""
         for kit, rows in sorted(self.outcomes.items()):
             columns = sorted({tests for row in rows.values() for tests in row})
             if not short:
@@ -94,7 +94,7 @@ def _sum(kit: str, tests: str, outcomes: list[str]) -> str:
 
 
 def register(config: pytest.Config) -> None:
-    """Have the tables printed at the end of this run."""
+    """Schedule the tables for the end of this run."""
     if not config.pluginmanager.has_plugin(_NAME):
         config.pluginmanager.register(sys.modules[_NAME], _NAME)
 

@@ -26,22 +26,22 @@ from mfc_testing.history import Backend, History, recordable
 from mfc_testing.memory import MemoryProvider
 from mfc_testing.provider._asking import ReadMeter, paths, shown_listing
 
-#: Questions about one listing before something else happens.
+#: Queries of one listing between two events.
 _QUESTIONS = 5
 
 
 def machine_of(new_backend: Callable[[], Backend]) -> type[RuleBasedStateMachine]:
-    """Return a state machine that plays on a new backend each time."""
+    """Return a state machine that runs on a new backend each time."""
     return type("Histories", (_Histories,), {"new_backend": staticmethod(new_backend)})
 
 
 def completed(provider: MetadataProvider) -> MetadataProvider:
-    """Return a provider as the client sees it: what it does not do itself is done."""
+    """Return a provider as the client sees it, with missing capabilities completed."""
     return Client(provider, namespace=None).provider
 
 
 class _Histories(RuleBasedStateMachine):
-    """One place that is written to and read, and its model."""
+    """One place that is written and read, and its model."""
 
     new_backend: Callable[[], Backend]
 
@@ -95,7 +95,7 @@ class _Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.paths[Level.TASK])
     @rule(data=st.data())
     def work(self, data: st.DataObject) -> None:
-        """Let a task record artifacts and metadata, and perhaps finish an attempt."""
+        """Record a task's artifacts and metadata, and perhaps the end of an attempt."""
         task = self._some(data, Level.TASK)
         made = data.draw(strategies.artifact_records(task))
         noted = data.draw(strategies.metadata_records(task))
@@ -122,7 +122,7 @@ class _Histories(RuleBasedStateMachine):
         given = f"retag({str(run)!r}, …)"
 
         def change(before: frozenset[str], system: frozenset[str]) -> frozenset[str]:
-            # What Metaflow set itself is no user's to add or remove.
+            # Users may not add or remove Metaflow's own tags.
             return before ^ (tags - system)
 
         expected = self.truth.retag(run, change)
@@ -131,7 +131,7 @@ class _Histories(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def list(self, data: st.DataObject) -> None:
-        """List children, by random queries."""
+        """List children, with random queries."""
         level = data.draw(st.sampled_from(list(Level)[: Level.TASK]))
         path = data.draw(st.sampled_from([STEP, self._some(data, level)]))
         known = [*self.truth.children(path, Query())]
@@ -144,7 +144,7 @@ class _Histories(RuleBasedStateMachine):
 
     @rule(data=st.data(), attempt=st.none() | st.integers(0, 2))
     def get(self, data: st.DataObject, attempt: int | None) -> None:
-        """Get a record, of an artifact too."""
+        """Get a record, including an artifact's."""
         path = self._some(data, Level.FLOW, Level.RUN, Level.STEP, Level.TASK)
         if path.level is Level.TASK and data.draw(st.booleans()):
             known = [str(seen[0].name) for seen in self.seen if _is_artifact(seen, path)]

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what a provider may hold and be asked."""
+"""Hypothesis strategies for records of a provider, and for queries."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mfc.query import Query
 from mfc_testing._example import AWKWARD, T, finished, sha
 from mfc_testing.history import History
 
-#: Names of other things in the directory of a flow or task in Metaflow's own layout.
+#: Names of other entries in the directory of a flow or task in Metaflow's own layout.
 _RESERVED = frozenset({"_meta", "data", "latest_run"})
-#: As many digits as µs since 1970: such run ids are times in Metaflow's local layout.
+#: Digits of µs since 1970: such run ids are times in Metaflow's local layout.
 _TIME_DIGITS = 16
-#: Milliseconds in which everything happens; few, so that there are ties.
+#: Milliseconds within which all times fall; few, so that ties occur.
 _SPAN = 40
 _FIELDS = ("kind", "kind_of", "größe")
 _USERS = ("ada", "bob", None)
@@ -29,7 +29,7 @@ def _nameable(name: str) -> bool:
 
 
 def names(max_size: int = 24) -> st.SearchStrategy[str]:
-    """Return names of objects: usual ones, awkward ones, and any text that can be one."""
+    """Return names of objects: usual ones, awkward ones, and any valid text."""
     usual = st.sampled_from(["start", "end", "1", "2", "10", "x", "X", "argo-kit-x9", "fit_all"])
     characters = st.characters(exclude_categories=["Cs"], exclude_characters="/\0")
     anything = st.text(characters, min_size=1, max_size=max_size).filter(_nameable)
@@ -53,7 +53,7 @@ def tags() -> st.SearchStrategy[frozenset[str]]:
 
 
 def users() -> st.SearchStrategy[str | None]:
-    """Return users, and None for nobody known."""
+    """Return users, and None for an unknown user."""
     return st.sampled_from(_USERS)
 
 
@@ -93,7 +93,7 @@ def metadata_records(task: Pathspec | None = None) -> st.SearchStrategy[Metadata
 
 
 def logs() -> st.SearchStrategy[bytes]:
-    """Return the content of a log file: Metaflow's lines, and what else a process writes."""
+    """Return the content of a log file: Metaflow's lines, and other output of a process."""
     text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20).map(str.encode)
     stamp = st.datetimes().map(lambda at: at.isoformat(timespec="microseconds").encode())
     line = st.builds(
@@ -109,12 +109,12 @@ def logs() -> st.SearchStrategy[bytes]:
 def queries(
     near: Sequence[Record] = (), *, tasks: bool = False, status: bool = False
 ) -> st.SearchStrategy[Query]:
-    """Return queries of any parts.
+    """Return queries with random parts.
 
     Args:
-        near: records whose times, names and tags are asked for; without any, those of this module.
+        near: records whose times, names and tags are queried; by default, those of this module.
         tasks: whether children are tasks, which have metadata to match.
-        status: whether the status may be asked for.
+        status: whether queries may have a status.
     """
     pattern = st.sampled_from(["alpha", "beta|alpha", "al.*", ".*", "", "(?i)ALPHA", "[a-z]+-2"])
     match = st.tuples(st.sampled_from(_FIELDS), pattern)
@@ -136,7 +136,7 @@ def queries(
         parts["metadata"] = match
     if status:
         parts["status"] = words
-    # Few parts at once: where many must hold together, nothing is left to be wrong about.
+    # Few parts at once: with many, hardly a record would match.
     chosen = st.lists(st.sampled_from(sorted(parts)), max_size=3, unique=True)
     return chosen.flatmap(
         lambda names_of: st.fixed_dictionaries({part: parts[part] for part in names_of})
@@ -149,7 +149,7 @@ def _unlike(path: Pathspec, names_of: list[str]) -> list[Pathspec]:
 
 @st.composite
 def histories(draw: st.DrawFn) -> History:
-    """Return small histories in which every record's parents are there."""
+    """Return small histories in which every record's parents exist."""
     few = st.lists(names(), max_size=3, unique=True)
     flows = _unlike(Pathspec(), draw(st.lists(names(), min_size=1, max_size=2, unique=True)))
     made = History([Record(flow, draw(times())) for flow in flows])
@@ -166,7 +166,7 @@ def histories(draw: st.DrawFn) -> History:
 
 @st.composite
 def _task(draw: st.DrawFn, task: Pathspec) -> History:
-    """Return what one task recorded."""
+    """Return the records of one task."""
     unique_artifacts = st.lists(
         artifact_records(task), max_size=3, unique_by=lambda record: (record.path, record.attempt)
     )

@@ -38,7 +38,7 @@ _OTHERS: tuple[Mapping[str, Any], ...] = (
 
 
 class TriggerDecoderTests(ContractTests):
-    """What every trigger decoder promises. Give `plugin` and `samples`.
+    """Contract of trigger decoders. Give `plugin` and `samples`.
 
     ::
 
@@ -53,7 +53,8 @@ class TriggerDecoderTests(ContractTests):
             def samples(self):
                 return [({"cloudevents": recorded}, [Event("sale", "42", 1_700_000_000, "event")])]
 
-    and, if some metadata holds the plugin's field but no event, `without`: a list of such.
+    and, if metadata can have the plugin's field without an event, `without`: a list of such
+    metadata.
     """
 
     #: Name of the plugin's module.
@@ -107,7 +108,7 @@ class TriggerDecoderTests(ContractTests):
 
     @clause("trigger-damaged")
     def test_damage_is_no_failure(self, plugin: object, samples: Sequence[Sample]) -> None:
-        """Whatever stands in the fields, the hook does not fail: it finds events, or none."""
+        """The hook never fails on damaged fields: it finds events, or none."""
         for metadata, _ in samples:
             for name, bad in ((name, bad) for name in metadata for bad in _DAMAGED):
                 damaged = {**metadata, name: bad}
@@ -152,7 +153,7 @@ class TriggerDecoderTests(ContractTests):
 
     @clause("trigger-besides")
     def test_other_fields_change_nothing(self, plugin: object, samples: Sequence[Sample]) -> None:
-        """Whatever else a task noted, text or not, the events are the same, and their times too."""
+        """Other fields of the task, text or not, change neither the events nor their times."""
         noise: dict[str, Any] = {
             "attempt": "0",
             "kit-a": None,
@@ -172,7 +173,7 @@ class TriggerDecoderTests(ContractTests):
 
     @clause("trigger-trap")
     def test_no_code_is_run(self, plugin: object, samples: Sequence[Sample]) -> None:
-        """What stands in a field is data: it is never run, whatever it looks like."""
+        """Content of a field is data: it is never run, whatever it resembles."""
         for metadata, _ in samples:
             for name, trap in ((name, trap) for name in metadata for trap in traps()):
                 before = Trap.sprung
@@ -184,7 +185,7 @@ class TriggerDecoderTests(ContractTests):
 
     @clause("trigger-apart")
     def test_each_answer_is_its_own(self, plugin: object, samples: Sequence[Sample]) -> None:
-        """What a caller does to an answer, and what was damaged before, changes no other answer."""
+        """Changes to an answer, and earlier damaged metadata, change no other answer."""
         for metadata, expected in samples:
             found = _answer(plugin, metadata)
             if isinstance(found, (list, dict, set)):
@@ -226,7 +227,7 @@ class TriggerDecoderTests(ContractTests):
 
     @clause("trigger-again")
     def test_the_same_again(self, plugin: object, samples: Sequence[Sample]) -> None:
-        """The same metadata gives the same events, whatever was asked before, from any thread."""
+        """The same metadata gives the same events, after any calls and in any thread."""
         question = [metadata for metadata, _ in samples]
         _isolation.in_threads("mfc_trigger", lambda: [_events(plugin, m) for m in question])
 
@@ -241,7 +242,7 @@ def _sorted(events: Iterable[Event] | None) -> list[Event]:
 
 
 def _there(zone: str, plugin: object, samples: Sequence[Sample]) -> list[list[Event]]:
-    """Return the events of all samples, as a reader in that zone gets them."""
+    """Return the events of all samples, as read in that time zone."""
     os.environ["TZ"] = zone
     time.tzset()
     return [_sorted(_events(plugin, metadata)) for metadata, _ in samples]
@@ -252,7 +253,7 @@ def _given(metadata: Mapping[str, Any]) -> str:
 
 
 def _answer(plugin: object, metadata: Mapping[str, Any]) -> Iterable[Event] | None:
-    """Ask with a copy, or with what may not be changed."""
+    """Call the hook with a copy, or with read-only metadata."""
     hooks = hooks_of(plugin)
     own = metadata if isinstance(metadata, MappingProxyType) else dict(metadata)
     found: Iterable[Event] | None = ask(

@@ -28,7 +28,7 @@ class ProviderTests(
     PluginClauses,
     RandomClauses,
 ):
-    """What every metadata provider promises. Give `new_backend`, and perhaps `module`.
+    """Contract of metadata providers. Give `new_backend`, and perhaps `module`.
 
     ::
 
@@ -40,5 +40,5 @@ class ProviderTests(
                 return lambda: SheetBackend(tmp_path_factory.mktemp("sheet"))
 
     `new_backend` is a function that makes an empty `Backend` each time it is called. The class
-    attributes below say what is particular about it.
+    attributes below describe the provider.
     """

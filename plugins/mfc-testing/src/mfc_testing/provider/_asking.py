@@ -1,4 +1,4 @@
-"""What the clauses of a provider share: how they ask, and with what they compare."""
+"""The base of a provider's clauses: running queries, and the model for comparison."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mfc_testing._example import example
 from mfc_testing.history import Backend, History, recordable
 from mfc_testing.memory import MemoryProvider
 
-#: So much of a path is shown.
+#: Most characters of a path that are shown.
 _LONG = 120
 NewBackend = Callable[[], Backend]
-#: A provider that does all of the contract itself, but for status.
+#: Capabilities of a provider that implements the whole contract except status.
 EVERYTHING = Capabilities(
     **{field.name: Support.FULL for field in attrs.fields(Capabilities) if field.name != "status"}
 )
@@ -43,9 +43,9 @@ class ReadMeter:
 
 
 class Asked:
-    """A provider, asked so that a failure says what was asked.
+    """A provider, wrapped so that failures show the call.
 
-    Answers are lists: whether the iterators are good ones is a clause of its own.
+    Answers are lists; the iterators have a clause of their own.
     """
 
     def __init__(self, provider: MetadataProvider) -> None:
@@ -58,7 +58,7 @@ class Asked:
         return ask(shown_listing(path, query), lambda: _list(self.provider.children(path, query)))
 
     def get(self, path: Pathspec, attempt: int | None = None) -> Record | None:
-        """Return what `get` gives."""
+        """Return the result of `get`."""
         given = f"get({_cut(path)}, {attempt})"
         return ask(given, lambda: plain(self.provider.get(path, attempt)))
 
@@ -70,7 +70,7 @@ class Asked:
         return ask(given, lambda: _list(self.provider.metadata(path, names)))
 
     def recent(self, run: Pathspec, since: int) -> list[MetadataRecord]:
-        """Return all that `recent` yields, of a provider that has it."""
+        """Return all that `recent` yields, for providers that have it."""
         given = f"recent({str(run)!r}, {since})"
         return ask(given, lambda: _list(cast("Recent", self.provider).recent(run, since)))
 
@@ -82,7 +82,7 @@ class Asked:
         return ask(given, lambda: _list(self.provider.artifacts(path, names, attempt)))
 
     def retag(self, run: Pathspec, change: TagChange) -> frozenset[str]:
-        """Return what `retag` gives."""
+        """Return the result of `retag`."""
         return ask(f"retag({str(run)!r}, …)", lambda: self.provider.retag(run, change))
 
     def everything(self, path: Pathspec = Pathspec()) -> list[Record]:  # noqa: B008 - frozen
@@ -105,47 +105,47 @@ def _list(found: Iterable[object] | None) -> list:  # type: ignore[type-arg]
 
 
 def shown_listing(path: Pathspec, query: Query) -> str:
-    """Return a question for children as text, the parts that ask for nothing left out."""
+    """Return a call of `children` as text, without empty query parts."""
     parts = ", ".join(f"{part}={getattr(query, part)!r}" for part in sorted(query.parts()))
     return f"children({str(path)!r}, Query({parts}))"
 
 
 def model_of(history: History) -> MemoryProvider:
-    """Return a perfect provider of a history."""
+    """Return the model provider of a history."""
     return MemoryProvider(
         history.records, history.artifacts, history.metadata, capabilities=EVERYTHING
     )
 
 
 def paths(records: Iterable[Record]) -> list[str]:
-    """Return where records are, as text, in their order."""
+    """Return the paths of records as text, in their order."""
     return [str(record.path) for record in records]
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Ignore warnings: a provider may say what it leaves out."""
+    """Ignore warnings: a provider may report what it leaves out."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 class ProviderClauses(ContractTests):
-    """How a provider's clauses come by what they ask about."""
+    """Fixtures and helpers of a provider's clauses."""
 
     #: Name of the plugin's module; None if no plugin serves this provider.
     module: ClassVar[str | None] = None
-    #: What may be read to have the first of a thousand runs. Say why if it must be more.
+    #: Most reads for the first of a thousand runs. Explain a larger number.
     reads_for_first: ClassVar[int] = 8
-    #: Whether reads cost anything, and are counted; False for what is in memory.
+    #: Whether reads are counted; False for a provider in memory.
     metered: ClassVar[bool] = True
-    #: Whether two processes see the same place; False for what is in memory.
+    #: Whether two processes see the same place; False for a provider in memory.
     shared_by_processes: ClassVar[bool] = True
     #: Modules of its own that importing the plugin's module may load.
     modules_on_import: ClassVar[int] = 5
-    #: Seconds in which one change of tags is surely done where nobody is in its way.
+    #: Seconds in which one change of tags is surely done without other writers.
     patience: ClassVar[float] = 0.2
-    #: How many random histories are tried.
+    #: Number of random histories.
     examples: ClassVar[int] = 20
 
     @pytest.fixture
@@ -156,7 +156,7 @@ class ProviderClauses(ContractTests):
     def given(
         self, new_backend: NewBackend, history: History | None = None
     ) -> tuple[Backend, Asked, MemoryProvider]:
-        """Return a backend with a history in it, its provider, and the model for that."""
+        """Return a backend with a history in it, its provider, and the history's model."""
         backend = new_backend()
         wanted = example() if history is None else history
         history = ask("recordable, of the backend", lambda: recordable(backend, wanted))

@@ -1,4 +1,4 @@
-"""Asking everything that can be asked of a history, and comparing it with the model."""
+"""Run every query on a history, and compare the answers with the model's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mfc_testing.provider._asking import Asked, shown_listing
 _ATTEMPTS = (None, 0, 1, 2)
 
 
-def audit(  # noqa: PLR0913 - what is asked, and how a failure says it
+def audit(  # noqa: PLR0913 - the query, and its text for failures
     asked: Asked,
     model: MemoryProvider,
     below: Pathspec = Pathspec(),  # noqa: B008 - frozen
@@ -26,18 +26,18 @@ def audit(  # noqa: PLR0913 - what is asked, and how a failure says it
     attempts: Sequence[int | None] = _ATTEMPTS,
     records_only: bool = False,
 ) -> None:
-    """Compare every answer about what the model has at and below a path with the model's.
+    """Compare every answer at and below a path with the model's.
 
     Args:
         asked: the provider.
-        model: what it must say.
-        below: where to begin.
-        when: what happened before, for failures.
-        attempts: which are asked for; only None where the provider does not know them.
+        model: the expected answers.
+        below: the path to begin at.
+        when: the events before, as text for failures.
+        attempts: the attempts to query; only None where the provider does not know attempts.
         records_only: leave out artifacts and metadata.
 
     Raises:
-        ClauseBroken: an answer is another one.
+        ClauseBroken: an answer differs.
     """
     __tracebackhide__ = True
     after = f", {when}" if when else ""

@@ -1,4 +1,4 @@
-"""Clauses about data: what is alike stays apart, what is odd stays as it is."""
+"""Clauses about data: similar names stay apart, odd values stay unchanged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from mfc_testing.provider._audit import audit
 
 
 class DataClauses(ProviderClauses):
-    """Names that begin alike, values of every kind, times of every kind."""
+    """Similar names, values of every kind, times of every kind."""
 
     @clause("siblings")
     def test_names_that_begin_alike_stay_apart(self, new_backend: NewBackend) -> None:
@@ -53,7 +53,7 @@ class DataClauses(ProviderClauses):
         self._apart(asked)
 
     def _apart(self, asked: Asked) -> None:
-        """See that what resembles a name is the name of nothing, at every question."""
+        """Check that similar names find no object, in every query."""
         step = FLOW.child("10").child("fit2")
         for path in (FLOW, FLOW.child("10"), step, step.child("10")):
             name = path.name
@@ -68,7 +68,7 @@ class DataClauses(ProviderClauses):
                 at = path.parent.child(other)
                 if asked.get(path) is None or other in (*_worlds.NAMES, ""):
                     continue
-                # What is below it is not there either, though its own name is one of another's.
+                # Objects below it are missing as well, although their names exist elsewhere.
                 below = Pathspec((*at.components, "fit", "1")[: max(at.level, 4)])
                 for absent in dict.fromkeys((at, below)):
                     equal(f"get({str(absent)!r})", None, asked.get(absent))
@@ -98,7 +98,7 @@ class DataClauses(ProviderClauses):
 
     @clause("siblings-retag")
     def test_tags_of_one_run_alone_change(self, new_backend: NewBackend) -> None:
-        """`retag` of a run leaves alone the runs that are named alike, here and in other flows."""
+        """`retag` of a run leaves runs with similar names alone, here and in other flows."""
         backend, asked, model = self.given(new_backend, _worlds.siblings())
         self.can_retag(asked)
         for path in (FLOW.child("1"), Pathspec(("Kit2", "10"))):
@@ -177,7 +177,7 @@ class DataClauses(ProviderClauses):
 
     @clause("times-zones")
     def test_no_zone_changes_an_answer(self, new_backend: NewBackend) -> None:
-        """Wherever the reader's clock stands (TZ), times and what goes by them are the same."""
+        """In any time zone of the reader (TZ), times and the order by them are the same."""
         _isolation.needs_fork()
         if not hasattr(time, "tzset"):
             pytest.skip("zones cannot be set here")
@@ -204,7 +204,7 @@ class DataClauses(ProviderClauses):
 
     @clause("names-many")
     def test_very_many_names_at_once(self, new_backend: NewBackend) -> None:
-        """As many names as one likes may be asked for at once."""
+        """A query may have any number of names."""
         number = 1_200
         _, asked, model = self.given(new_backend, many_runs(number))
         names = {path.name for path in model.known(FLOW)}
@@ -244,7 +244,7 @@ class DataClauses(ProviderClauses):
 
     @clause("values-apart")
     def test_each_answer_is_its_own(self, new_backend: NewBackend) -> None:
-        """What a caller does to a value that it got changes no other answer."""
+        """Changes by the caller to a returned value change no other answer."""
         task = _worlds.STEP.child("1")
         made = _worlds.in_a_task(task)
         made += History(
@@ -300,21 +300,21 @@ class DataClauses(ProviderClauses):
                 equal(f"get({str(RUN)!r}), after {given}", model.get(RUN), whose.get(RUN))
 
     def _recorded(self, backend: Backend, model: MemoryProvider, pieces: Iterable[History]) -> None:
-        """Put piece by piece; what the backend itself refuses to record is not asked about."""
+        """Put piece by piece; pieces that the backend itself refuses are left out."""
         for piece in pieces:
             made = recordable(backend, piece)
             try:
                 backend.put(made)
-            except Exception:  # noqa: BLE001, S112 - there are backends that hold no NUL
+            except Exception:  # noqa: BLE001, S112 - some backends cannot hold NUL
                 continue
             model.put(made)
 
 
 def select(asked: Asked, model: MemoryProvider, path: Pathspec, query: Query) -> None:
-    """Ask for a part of a listing, and see that what is declared of it holds.
+    """Run a partial listing, and check the declared capability.
 
     Raises:
-        ClauseBroken: it does not.
+        ClauseBroken: the capability is wrong.
     """
     __tracebackhide__ = True
     parts = query.parts()

@@ -32,16 +32,16 @@ from mfc_testing.provider._asking import (
 )
 
 _PARENTS = (ROOT, FLOW, RUN, STEP)
-#: More than fit on a page of any backend known.
+#: More than a page of any known backend.
 _MANY = 1_050
 
 
 class ListingClauses(ProviderClauses):
-    """What `children`, `metadata` and `artifacts` yield, and when."""
+    """Order, completeness and laziness of `children`, `metadata` and `artifacts`."""
 
     @clause("listing-complete")
     def test_listings_have_every_child_once(self, new_backend: NewBackend) -> None:
-        """A listing has every child of its parent, and nothing else, each once."""
+        """A listing has exactly the children of its parent, each once."""
         _, asked, model = self.given(new_backend)
         for parent in (*_PARENTS, Pathspec(("Other",)), Pathspec(("Other", "7"))):
             expected = sorted(paths(model.children(parent, Query())))
@@ -50,7 +50,7 @@ class ListingClauses(ProviderClauses):
 
     @clause("listing-many")
     def test_long_listings_are_complete(self, new_backend: NewBackend) -> None:
-        """However many there are, all are listed: no page is the last but the last one."""
+        """However many children an object has, all are listed: pages end with the last one."""
         _, asked, _ = self.given(new_backend, many_runs(_MANY))
         equal(f"children of a flow with {_MANY} runs", _MANY, len(set(paths(asked.children(FLOW)))))
         if asked.capabilities.full("limit"):
@@ -60,7 +60,7 @@ class ListingClauses(ProviderClauses):
 
     @clause("bulk-many")
     def test_long_bulk_answers_are_complete(self, new_backend: NewBackend) -> None:
-        """However many tasks a step has, with bulk all their metadata and artifacts come."""
+        """With bulk, all metadata and artifacts of a step come, however many tasks it has."""
         tasks = 150
         _, asked, _ = self.given(new_backend, many_tasks(tasks))
         if not asked.capabilities.full("bulk"):
@@ -109,7 +109,7 @@ class ListingClauses(ProviderClauses):
 
     @clause("listing-ties-many")
     def test_many_ties_are_complete(self, new_backend: NewBackend) -> None:
-        """However many were made at one moment, more than fit on a page, each is listed once."""
+        """However many objects share one time, more than fit on a page, each is listed once."""
         together = [
             run(f"tie{number}", 1_000 + number // _MANY, "ada") for number in range(_MANY + 5)
         ]
@@ -124,7 +124,7 @@ class ListingClauses(ProviderClauses):
 
     @clause("listing-missing")
     def test_below_nothing_is_nothing(self, new_backend: NewBackend) -> None:
-        """Below a path that does not exist there is nothing; that is no error."""
+        """Below a path that does not exist, listings are empty; that is not an error."""
         _, asked, _ = self.given(new_backend)
         for path in _absent():
             equal(f"children({str(path)!r})", [], paths(asked.children(path)))
@@ -138,7 +138,7 @@ class ListingClauses(ProviderClauses):
 
     @clause("listing-iterator")
     def test_listings_are_iterators(self, new_backend: NewBackend) -> None:
-        """Every listing is an iterator, of nothing where there is nothing; never None."""
+        """Every listing is an iterator, empty if nothing exists; never None."""
         _, asked, _ = self.given(new_backend)
         provider = asked.provider
         for path in (FLOW, STEP, FLOW.child("7")):
@@ -173,7 +173,7 @@ class ListingClauses(ProviderClauses):
 
     @clause("meter")
     def test_reads_are_counted(self, new_backend: NewBackend) -> None:
-        """What is read is reported to the meter."""
+        """All reads are reported to the meter."""
         backend, _, _ = self.given(new_backend)
         if not self.metered:
             pytest.skip("reads are declared to cost nothing (metered = False)")
@@ -187,7 +187,7 @@ class ListingClauses(ProviderClauses):
 
     @clause("fresh")
     def test_what_is_new_is_seen(self, new_backend: NewBackend) -> None:
-        """What is recorded after a provider has looked is there when it looks again."""
+        """A provider sees objects that are recorded after it has looked."""
         backend, asked, _ = self.given(new_backend)
         run_path, task = FLOW.child("later"), STEP.child("later")
         for path in (run_path, task, Pathspec(("Later",))):

@@ -1,4 +1,4 @@
-"""Clauses about time: others write between any two reads, listings are left, backends fail."""
+"""Clauses about time: other writers between two reads, abandoned listings, failing backends."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ from mfc_testing.provider._asking import (
 )
 from mfc_testing.provider._audit import audit, same_metadata
 
-#: More than are on a page of any backend known, and after how many something happens.
+#: More than a page of any known backend, and the number of records between two events.
 _MANY, _EACH = 1_050, 50
-#: Seconds within which a write must come through that nothing may stop.
+#: Seconds within which an unblocked write must finish.
 _SOON = 20.0
 _Question = Callable[[], object]
 
 
 class MomentClauses(ProviderClauses):
-    """What happens between two reads, and what becomes of a failure."""
+    """Events between two reads, and the effects of a failure."""
 
     @clause("moving-listing")
     def test_a_listing_bears_new_runs(self, new_backend: NewBackend) -> None:
-        """While runs are added, a listing has each that was there before once, in order."""
+        """While runs are added, a listing has each earlier run once, in order."""
         backend, asked, _ = self.given(new_backend, many_runs(_MANY))
         before = set(paths(asked.children(FLOW)))
         got: list[str] = []
@@ -63,7 +63,8 @@ class MomentClauses(ProviderClauses):
             for number, record in enumerate(asked.provider.children(FLOW, Query())):
                 got.append(str(record.path))
                 if number % _EACH == 0:
-                    # Some become the newest, some the oldest, some stand where it is being read.
+                    # Some become the newest, some the oldest, some are inserted where the reader
+                    # is.
                     at = (10**7 + number, -number - 1, record.created - T)[number // _EACH % 3]
                     self._put(backend, History([run(f"new{number}", at, "ada")]))
         known = [path for path in got if path in before]
@@ -75,7 +76,7 @@ class MomentClauses(ProviderClauses):
 
     @clause("open-listing")
     def test_a_half_read_listing_stops_nobody(self, new_backend: NewBackend) -> None:
-        """Listings that are left half-read keep no writer out, and no reader."""
+        """Half-read listings block no writer and no reader."""
         backend, asked, _ = self.given(new_backend)
         begun: list[Iterator[Any]] = [
             iter(asked.provider.children(FLOW, Query())),
@@ -129,7 +130,7 @@ class MomentClauses(ProviderClauses):
     def _step_by_step(
         self, new_backend: NewBackend, steps: Sequence[tuple[Pathspec, History]]
     ) -> None:
-        """Record more and more of tasks, and compare all answers about them after each step."""
+        """Record tasks in steps, and compare all answers about them after each step."""
         backend, asked, model = self.given(new_backend)
         for task in dict.fromkeys(task for task, _ in steps):
             audit(asked, model, task, attempts=(None, 0))
@@ -166,9 +167,9 @@ class MomentClauses(ProviderClauses):
 
     @clause("failures-read")
     def test_failures_of_reading_are_told(self, new_backend: NewBackend) -> None:
-        """Where the backend fails at any call of a question: an error of mfc, or the right answer.
+        """Where the backend fails at any call of a query: an error of mfc, or the right answer.
 
-        Nothing is swallowed, and the next question is answered.
+        No failure is swallowed, and the next query is answered.
         """
         _, asked, _ = self.given(new_backend)
         most = 3 if self._quick else 8
@@ -178,7 +179,7 @@ class MomentClauses(ProviderClauses):
 
     @clause("failures-midway")
     def test_what_the_meter_raises_leaves(self, new_backend: NewBackend) -> None:
-        """An error that `Meter.add` raises ends the question, wherever it comes; none is lost."""
+        """An error that `Meter.add` raises ends the query, wherever it comes; none is lost."""
         backend, asked, _ = self.given(new_backend)
         meter = _faults.FailingMeter()
         failing = Asked(ask("provider, of the backend", lambda: backend.provider(meter)))
@@ -199,7 +200,7 @@ class MomentClauses(ProviderClauses):
 
     @clause("failures-retag")
     def test_failures_of_writing_are_told(self, new_backend: NewBackend) -> None:
-        """Where the backend fails while tags change: an error of mfc, and all or nothing of it."""
+        """Where the backend fails while tags change: an error of mfc, all or nothing is changed."""
         backend, asked, _ = self.given(new_backend)
         self.can_retag(asked)
         for number in range(1, 40):
@@ -222,7 +223,7 @@ class MomentClauses(ProviderClauses):
 
     @clause("change-raises")
     def test_whatever_change_raises_comes_out(self, new_backend: NewBackend) -> None:
-        """When `change` raises, so does `retag`; nothing has changed, nothing is locked."""
+        """When `change` raises, so does `retag`; the tags stay unchanged and unlocked."""
         backend, asked, _ = self.given(new_backend)
         self.can_retag(asked)
         before = asked.get(RUN)
@@ -236,7 +237,7 @@ class MomentClauses(ProviderClauses):
                 asked.provider.retag(RUN, change)
             except Exception as left:  # noqa: BLE001 - compared
                 caught = left
-            # A refusal comes out as it is; what else may be raised, the contract does not say.
+            # A refusal is raised as it is; for other errors the contract leaves the class open.
             fine = (
                 caught is error if isinstance(error, MetaflowTaggingError) else caught is not None
             )
@@ -263,7 +264,7 @@ class MomentClauses(ProviderClauses):
         _isolation.leaves_nothing_open("questions about nothing, failures and refusals", use)
 
     def _everything(self, asked: Asked) -> None:
-        """Ask for what is there and what is not; let things fail."""
+        """Query existing and missing objects; cause failures."""
         for _, question in self._questions(asked):
             question()
             with _faults.failing(1):
@@ -279,7 +280,7 @@ class MomentClauses(ProviderClauses):
                 asked.provider.retag(path, refuse)
 
     def _questions(self, asked: Asked) -> list[tuple[str, _Question]]:
-        """Return questions of all kinds; what they give can be compared."""
+        """Return queries of all kinds, with comparable results."""
         provider = asked.provider
         bulk = asked.capabilities.full("bulk")
 
@@ -317,10 +318,10 @@ class MomentClauses(ProviderClauses):
         return lambda: backend.put(History([run(name, 9_000, "ada")]))
 
     def _soon(self, given: str, question: _Question) -> None:
-        """Ask in a thread, so that what never comes is told.
+        """Run a query in a thread, so that a hang is reported.
 
         Raises:
-            ClauseBroken: it failed, or took too long.
+            ClauseBroken: the query failed, or took too long.
         """
         __tracebackhide__ = True
         answers: list[object] = []

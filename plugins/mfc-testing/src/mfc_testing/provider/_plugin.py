@@ -1,4 +1,4 @@
-"""Clauses about the plugin that makes the provider; asked where the class names its `module`."""
+"""Clauses about the provider's plugin; run where the class names its `module`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mfc_testing.provider._asking import NewBackend, ProviderClauses, ReadMeter,
 
 
 class PluginClauses(ProviderClauses):
-    """What the module of a provider's plugin promises."""
+    """Contract of the plugin's module."""
 
     @clause("address-again")
     def test_the_address_makes_an_equal_provider(self, new_backend: NewBackend) -> None:
-        """The plugin's hook makes of `address` a provider that answers the same."""
+        """For `address` the plugin's hook makes a provider that answers the same."""
         _, asked, _ = self.given(new_backend)
         again = self._made(asked.provider.address)
         equal("address of the provider that was made of it", asked.provider.address, again.address)
@@ -33,7 +33,7 @@ class PluginClauses(ProviderClauses):
 
     @clause("address-others")
     def test_other_addresses_are_left_to_others(self, new_backend: NewBackend) -> None:
-        """The hook returns None for addresses of other kinds, also such as resemble its own."""
+        """The hook returns None for addresses of other kinds, including similarly named ones."""
         _, asked, _ = self.given(new_backend)
         kind, sign, where = _parts(asked.provider.address)
         alike = [
@@ -53,7 +53,7 @@ class PluginClauses(ProviderClauses):
 
     @clause("address-odd")
     def test_odd_addresses_of_its_kind_are_no_failure(self, new_backend: NewBackend) -> None:
-        """For an address of its kind that leads nowhere: BadAddress, None, or a provider."""
+        """For an invalid address of its kind: BadAddress, None, or a provider."""
         _, asked, _ = self.given(new_backend)
         kind, sign, where = _parts(asked.provider.address)
         odd = (
@@ -82,7 +82,7 @@ class PluginClauses(ProviderClauses):
 
     @clause("hook-meter")
     def test_the_hook_passes_the_meter_on(self, new_backend: NewBackend) -> None:
-        """What the hook makes reports to the meter that it was given."""
+        """The provider that the hook makes reports to the given meter."""
         _, asked, _ = self.given(new_backend)
         if not self.metered:
             pytest.skip("reads are declared to cost nothing (metered = False)")
@@ -98,7 +98,7 @@ class PluginClauses(ProviderClauses):
 
     @clause("module-capabilities")
     def test_listed_capabilities_are_true(self, new_backend: NewBackend) -> None:
-        """MFC_CAPABILITIES, which listings of plugins show, is what the provider declares."""
+        """MFC_CAPABILITIES, which listings of plugins show, equals the provider's declaration."""
         _, asked, _ = self.given(new_backend)
         listed = getattr(hooks_of(self.module).plugin, "MFC_CAPABILITIES", None)
         if listed is None:
@@ -124,7 +124,7 @@ _METHODS = ("address", "capabilities", "root", "get", "children", "metadata", "a
 
 
 def _parts(address: str) -> tuple[str, str, str]:
-    """Return the kind of an address, what stands behind it, and the rest."""
+    """Return the kind of an address, the part behind it, and the rest."""
     for sign in ("@", "://"):
         kind, found, where = address.partition(sign)
         if found:
@@ -135,5 +135,5 @@ def _parts(address: str) -> tuple[str, str, str]:
 def _outcome(question: Callable[[], object]) -> object:
     try:
         return question()
-    except Exception as error:  # noqa: BLE001 - it is what is looked at
+    except Exception as error:  # noqa: BLE001 - the error is examined
         return error

@@ -1,4 +1,4 @@
-"""Clauses about each part of a `Query`, alone and combined: capabilities must be true."""
+"""Clauses about each part of a `Query`, alone and combined: declared capabilities must be true."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mfc_testing.provider._asking import (
     shown_listing,
 )
 
-#: What is asked for, by part.
+#: Values to query, by part.
 _ASKED: dict[str, tuple[Any, ...]] = {
     "tags": (
         {"blue"}, {"red", "blue"}, {"user:ada"}, {"user:ada", "blue"}, {"blu"}, {"BLUE"},
@@ -47,12 +47,12 @@ _ASKED: dict[str, tuple[Any, ...]] = {
     "limit": (0, 1, 2, 3, 5, 100),
 }  # fmt: skip
 _WHERE = (FLOW, STEP, RUN, ROOT)
-#: A part whose answer takes more than a record: the client's own is the model.
+#: A part that needs more than a record to answer; the client's own answer is the model.
 _STATUSES = ("completed", "failed", "running", "unknown")
 
 
 class QueryClauses(ProviderClauses):
-    """Every part of a query does what the capabilities say of it."""
+    """Every part of a query works as the capabilities declare."""
 
     @clause("capabilities")
     def test_capabilities_are_declared(self, new_backend: NewBackend) -> None:
@@ -108,7 +108,7 @@ class QueryClauses(ProviderClauses):
 
     @clause("query-status")
     def test_status(self, new_backend: NewBackend) -> None:
-        """`status`: runs of which the client says just that."""
+        """`status`: runs to which the client gives this very status."""
         _, asked, model = self.given(new_backend)
         if not asked.capabilities.useful("status"):
             pytest.skip("status is declared unsupported")
@@ -125,7 +125,7 @@ class QueryClauses(ProviderClauses):
 
     @clause("query-combined")
     def test_parts_hold_together(self, new_backend: NewBackend) -> None:
-        """Parts that are supported hold together; a limit counts what is left after all others."""
+        """Supported parts apply together; a limit counts the results of all others."""
         _, asked, _ = self.given(new_backend)
         parts = [part for part in _ASKED if part != "limit" and asked.capabilities.full(part)]
         if not parts:
@@ -162,7 +162,7 @@ def _matching(model: MemoryProvider, path: Pathspec, query: Query) -> Iterable[R
 
 
 def _combined(parts: Sequence[str]) -> list[Query]:
-    """Return queries of two parts and more, with what matches something and what does not."""
+    """Return queries of two parts and more, with and without matches."""
     likely: dict[str, tuple[Any, ...]] = {
         "tags": ({"blue"}, {"user:ada", "red"}),
         "since": (T + 2_000, T + 4_310),
@@ -184,7 +184,7 @@ def _once(records: list[Record]) -> list[Record]:
 
 
 class _Verdict:
-    """Whether a part does what is declared of it, told from all answers together."""
+    """Whether a part works as declared, judged by all answers together."""
 
     def __init__(self, asked: Asked, part: str) -> None:
         self._asked, self._part = asked, part
@@ -195,10 +195,10 @@ class _Verdict:
     def note(
         self, path: Pathspec, query: Query, expected: list[Record], everything: list[Record]
     ) -> None:
-        """Ask, and compare with what is right and with what ignoring the part gives.
+        """Run a query, and compare with the right answer and with that of ignoring the part.
 
         Raises:
-            ClauseBroken: what came cannot be right, whatever others are.
+            ClauseBroken: the answer is wrong, whatever the others are.
         """
         __tracebackhide__ = True
         given = f"{shown_listing(path, query)}, {self._part} declared {self._support.value}"
@@ -210,7 +210,7 @@ class _Verdict:
         got, right, ignored = (paths(records) for records in (found, expected, everything))
 
         def same(one: list[Record]) -> bool:
-            # Ties may come in any order: that they always come in the same is another clause.
+            # Ties may come in any order; a stable order is another clause.
             in_time = [times.get(r.path) for r in found] == [times[r.path] for r in one]
             return in_time and (self._part == "limit" or set(got) == set(paths(one)))
 
@@ -229,10 +229,10 @@ class _Verdict:
                 self._odd = given, ignored, got
 
     def give(self) -> None:
-        """Say what is wrong with a part that is declared unsupported.
+        """Report an error in a part that is declared unsupported.
 
         Raises:
-            ClauseBroken: it is answered after all, or not ignored.
+            ClauseBroken: the part is answered after all, or not ignored.
         """
         if self._ignored or self._odd is None:
             return

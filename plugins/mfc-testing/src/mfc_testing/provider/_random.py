@@ -1,4 +1,4 @@
-"""The clause that no list of questions covers: any history, any question."""
+"""A clause beyond any list of queries: random histories, random queries."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from mfc_testing._contract import clause
 from mfc_testing.provider._asking import NewBackend, ProviderClauses
 from mfc_testing.stateful import machine_of
 
-#: Histories that are tried if the kit is to be quick.
+#: Histories that are tried with `--kit-quick`.
 _FEW = 2
 
 
 class RandomClauses(ProviderClauses):
     """Random histories, compared with `MemoryProvider`."""
 
-    #: Whether a history that fails is made as small as it can be, which may take minutes.
+    #: Whether a failing history is reduced to a minimal one, which may take minutes.
     shrink: ClassVar[bool] = False
 
     @clause("random-histories")
     def test_any_history_is_answered_as_the_model_does(self, new_backend: NewBackend) -> None:
-        """Whatever is recorded, changed and asked, the client's answers are those of the model."""
+        """For any records, changes and queries, the client's answers equal those of the model."""
         run_state_machine_as_test(
             machine_of(new_backend),
             settings=settings(

@@ -1,4 +1,4 @@
-"""Clauses about single records: their types and values, and who is found by which name."""
+"""Clauses about single records: their types and values, and lookup by name."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class RecordClauses(ProviderClauses):
 
     @clause("record-tags")
     def test_all_below_a_run_carry_its_tags(self, new_backend: NewBackend) -> None:
-        """Runs carry their user and system tags, and so does all below them; flows have none."""
+        """Runs and the objects below them carry the run's user and system tags; flows have none."""
         _, asked, model = self.given(new_backend)
         for record in [*asked.everything(), *asked.artifacts(NAMED), *asked.artifacts(RETRIED)]:
             owner = model.get(record.path.up(Level.RUN))
@@ -104,7 +104,7 @@ class RecordClauses(ProviderClauses):
 
     @clause("get-as-listed")
     def test_get_gives_what_the_listing_gives(self, new_backend: NewBackend) -> None:
-        """`get` gives the very record that `children` and `artifacts` give, of every level."""
+        """`get` gives the same record as `children` and `artifacts`, on every level."""
         _, asked, _ = self.given(new_backend)
         found: list[Record] = [*asked.everything(), *asked.artifacts(NAMED)]
         for record in found:
@@ -112,7 +112,7 @@ class RecordClauses(ProviderClauses):
 
     @clause("get-absent")
     def test_get_gives_none_for_what_is_not_there(self, new_backend: NewBackend) -> None:
-        """`get` gives None where there is no such object, whatever its name and its parents."""
+        """`get` gives None for a missing object, whatever its name and its parents."""
         _, asked, _ = self.given(new_backend)
         parents = (ROOT, FLOW, RUN, STEP, RETRIED)
         for name in ABSENT:
@@ -163,7 +163,7 @@ class RecordClauses(ProviderClauses):
 
     @clause("names-literal")
     def test_names_are_no_patterns(self, new_backend: NewBackend) -> None:
-        """A name with signs in it finds the object of that name, not those that it would match."""
+        """A name with special signs finds the object of that name, not those that match it."""
         literal = ["a*", "ab", "[ab]", "a", "a%", "a_", "a?", "%61", "a.", "a+"]
         flow = Record(FLOW, T)
         history = History([flow, *(run(name, n, "ada") for n, name in enumerate(literal))])
@@ -223,5 +223,5 @@ def _artifact(record: ArtifactRecord) -> tuple[object, ...]:
 
 
 def _noted(record: MetadataRecord) -> tuple[object, ...]:
-    # As text: values of several kinds have no order, and True is not 1.
+    # As text, because values of several kinds have no order, and True equals 1.
     return record.created, record.name, repr(record.value), str(record.type), str(record.attempt)

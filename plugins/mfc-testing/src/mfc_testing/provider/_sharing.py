@@ -36,7 +36,7 @@ from mfc_testing.provider._asking import (
 
 
 def _reading(asked: Asked) -> Any:
-    """Return something of every kind, in a form that can be compared."""
+    """Return answers of every kind in comparable form."""
     return (
         [sorted(paths(asked.children(parent))) for parent in (ROOT, FLOW, RUN, STEP)],
         [asked.get(path) for path in (FLOW, RUN, STEP, RETRIED, RETRIED.child("x"))],
@@ -47,7 +47,7 @@ def _reading(asked: Asked) -> Any:
 
 
 class SharingClauses(ProviderClauses):
-    """Nothing that others do at the same time, or did before, changes an answer."""
+    """Concurrent and earlier use changes no answer."""
 
     @clause("threads")
     def test_threads_get_the_same(self, new_backend: NewBackend) -> None:
@@ -81,7 +81,7 @@ class SharingClauses(ProviderClauses):
 
     @clause("places-apart")
     def test_two_places_share_nothing(self, new_backend: NewBackend) -> None:
-        """Providers of two addresses know nothing of each other: records, tags, what was read."""
+        """Providers of two addresses share nothing: records, tags, earlier reads."""
         _, one, _ = self.given(new_backend)
         flows = example().records[:2]
         moved = History([*flows, run("8", 8_000, "eve", ["blue"], ["user:eve"])])
@@ -121,7 +121,7 @@ class SharingClauses(ProviderClauses):
 
     @clause("errors")
     def test_only_errors_of_mfc_leave(self, new_backend: NewBackend) -> None:
-        """Whatever is asked for, only classes of `mfc.errors` are raised; a library's never."""
+        """For any query, only classes of `mfc.errors` are raised, never a library's."""
         _, asked, _ = self.given(new_backend)
         provider = asked.provider
         odd = [Query(names=ABSENT), Query(tags=ABSENT), Query(since=-1), Query(until=10**18)]
@@ -149,9 +149,9 @@ class SharingClauses(ProviderClauses):
 
     @clause("unreadable")
     def test_damage_is_told(self, new_backend: NewBackend) -> None:
-        """What is damaged: `get` raises UnreadableRecord, listings leave it out with an MfcWarning.
+        """For a damaged record `get` raises UnreadableRecord; listings omit it with an MfcWarning.
 
-        Asked only of a backend with a method `damage(path)`.
+        Only for a backend with a method `damage(path)`.
         """
         backend, asked, _ = self.given(new_backend)
         damage = getattr(backend, "damage", None)
@@ -176,7 +176,7 @@ class SharingClauses(ProviderClauses):
 
     @clause("nothing-left-open")
     def test_nothing_is_left_open(self, new_backend: NewBackend) -> None:
-        """What a provider opens it closes: with the call, or when the provider is gone."""
+        """A provider closes what it opens: with the call, or when the provider is gone."""
         backend, warm, _ = self.given(new_backend)
         _reading(warm)
         del warm

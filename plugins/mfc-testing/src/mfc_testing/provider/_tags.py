@@ -1,4 +1,4 @@
-"""Clauses about changes of tags: what changes, what stays, and who else writes."""
+"""Clauses about changes of tags: the change itself, everything else, and other writers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WRITERS, _EACH = 4, 5
 
 
 class TagClauses(ProviderClauses):
-    """What `retag` does, if tags can be changed."""
+    """Contract of `retag`, if tags can be changed."""
 
     @clause("retag-declared")
     def test_tags_change_if_so_declared(self, new_backend: NewBackend) -> None:
@@ -123,7 +123,7 @@ class TagClauses(ProviderClauses):
 
     @clause("retag-missing")
     def test_no_such_run(self, new_backend: NewBackend) -> None:
-        """`retag` of a run that does not exist raises MetaflowNotFound, and makes none."""
+        """`retag` of a run that does not exist raises MetaflowNotFound, and creates none."""
         _, asked, _ = self.given(new_backend)
         self.can_retag(asked)
         called: list[object] = []
@@ -140,7 +140,7 @@ class TagClauses(ProviderClauses):
 
     @clause("retag-refused")
     def test_a_refusal_leaves_all_as_it_was(self, new_backend: NewBackend) -> None:
-        """When `change` raises MetaflowTaggingError, that comes out, and nothing has changed."""
+        """When `change` raises MetaflowTaggingError, `retag` raises it, and nothing changes."""
         _, asked, _ = self.given(new_backend)
         self.can_retag(asked)
         before = asked.get(RUN)
@@ -159,7 +159,7 @@ class TagClauses(ProviderClauses):
 
     @clause("retag-threads")
     def test_no_change_of_a_thread_is_lost(self, new_backend: NewBackend) -> None:
-        """Changes from several threads on one provider: each that is told to be done is done."""
+        """Changes from several threads on one provider: each reported as done is kept."""
         backend, asked, _ = self.given(new_backend)
         self.can_retag(asked)
         self._interrupted(backend, asked, lambda change: asked.provider.retag(RUN, change))
@@ -167,7 +167,7 @@ class TagClauses(ProviderClauses):
 
     @clause("retag-writers")
     def test_no_change_of_another_provider_is_lost(self, new_backend: NewBackend) -> None:
-        """Changes through several providers of one place: each that is told to be done is done."""
+        """Changes through several providers of one place: each reported as done is kept."""
         backend, asked, _ = self.given(new_backend)
         self.can_retag(asked)
         other = self.asked(backend)
@@ -176,13 +176,13 @@ class TagClauses(ProviderClauses):
 
     @clause("retag-processes")
     def test_no_change_of_another_process_is_lost(self, new_backend: NewBackend) -> None:
-        """Changes from another process: each that is told to be done is done."""
+        """Changes from another process: each reported as done is kept."""
         backend, asked, _ = self.given(new_backend)
         self.can_retag(asked)
         if not self.shared_by_processes:
             pytest.skip("processes do not share this place (shared_by_processes = False)")
         _isolation.needs_fork()
-        # Forked before the change begins: else its transaction would be in two processes.
+        # Forked before the change begins, otherwise two processes would share its transaction.
         with _isolation.waiting_child(lambda: _adds(self.asked(backend), "theirs")) as theirs:
 
             def change(tags: _Tags, _: _Tags) -> _Tags:
@@ -197,7 +197,7 @@ class TagClauses(ProviderClauses):
     def _interrupted(
         self, backend: Backend, asked: Asked, retag: Callable[[TagChange], _Tags]
     ) -> None:
-        """Let somebody else change tags between reading and writing: the surest way to lose one."""
+        """Let another writer change tags between read and write, the best way to lose a change."""
         others: list[threading.Thread] = []
         done: set[str] = set()
 
@@ -209,7 +209,7 @@ class TagClauses(ProviderClauses):
             if not others:
                 others.append(threading.Thread(target=theirs))
                 others[0].start()
-                others[0].join(self.patience)  # it waits for us where there is a lock
+                others[0].join(self.patience)  # waits for the kit's change where the backend locks
             return tags | {"ours"}
 
         if _did(lambda: asked.provider.retag(RUN, change)):
@@ -257,7 +257,7 @@ def _adds(asked: Asked, tag: str) -> bool:
 
 
 def _did(retag: Callable[[], object]) -> bool:
-    """Tell whether a change was made; who loses every race may give up, and says so."""
+    """Tell whether a change was made; a writer that loses every race may give up with an error."""
     try:
         retag()
     except MetaflowException:

@@ -1,4 +1,4 @@
-"""Clauses about what tasks recorded: attempts, fields, artifacts, and many tasks at once."""
+"""Clauses about the records of tasks: attempts, fields, artifacts, and many tasks at once."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TaskClauses(ProviderClauses):
     def test_without_a_finished_attempt_there_are_no_artifacts(
         self, new_backend: NewBackend
     ) -> None:
-        """A task of which no attempt has finished has no artifacts, whatever is written already."""
+        """A task without a finished attempt has no artifacts, whatever is written already."""
         _, asked, _ = self.given(new_backend)
         equal(f"artifacts({str(RUNNING)!r})", [], paths(asked.artifacts(RUNNING)))
         equal("artifacts(…, ['x'])", [], paths(asked.artifacts(RUNNING, ("x",))))
@@ -65,7 +65,7 @@ class TaskClauses(ProviderClauses):
 
     @clause("attempt-asked")
     def test_an_attempt_can_be_asked_for(self, new_backend: NewBackend) -> None:
-        """With attempts, artifacts of the attempt that is asked for come, finished or not."""
+        """With attempts, artifacts of the requested attempt come, finished or not."""
         _, asked, model = self.given(new_backend)
         known = asked.capabilities.full("attempts")
         told = False
@@ -91,7 +91,7 @@ class TaskClauses(ProviderClauses):
 
     @clause("attempt-elsewhere")
     def test_attempts_change_nothing_else(self, new_backend: NewBackend) -> None:
-        """`get` of a task or what is above it does not depend on the attempt."""
+        """`get` of a task, or of its parents, does not depend on the attempt."""
         _, asked, _ = self.given(new_backend)
         for path in (FLOW, RUN, STEP, RETRIED, RUNNING):
             for attempt in (0, 5):
@@ -99,7 +99,7 @@ class TaskClauses(ProviderClauses):
 
     @clause("artifacts-complete")
     def test_artifacts_are_all_there_once(self, new_backend: NewBackend) -> None:
-        """`artifacts` of a task has each artifact of the attempt, once, and none of others."""
+        """`artifacts` of a task has exactly the artifacts of the attempt, each once."""
         _, asked, _ = self.given(new_backend)
         given = f"artifacts({str(NAMED)!r})"
         expected = sorted(["a.x", "name", "x", "x_x", "xy", "_success", "_task_ok"])
@@ -167,11 +167,11 @@ class TaskClauses(ProviderClauses):
 
     @clause("metadata-recent")
     def test_recent_metadata_of_a_run(self, new_backend: NewBackend) -> None:
-        """Where there is `recent`, it yields what a run registered since, once, newest first."""
+        """`recent`, where provided, yields a run's metadata since a time, once, newest first."""
         backend, asked, model = self.given(new_backend)
         if not isinstance(asked.provider, Recent):
             pytest.skip("the provider has no `recent`")
-        # A run whose name begins as that of another.
+        # A run whose name begins like another's.
         task = FLOW.child(f"{RUN.name}0").child("fit").child("1")
         records = [
             attrs.evolve(example().records[0], path=task.up(level))
@@ -227,7 +227,7 @@ class TaskClauses(ProviderClauses):
                     equal(f"{given}: of other tasks", set(), strangers)
 
     def _bulk(self, asked: Asked, what: str) -> None:
-        """Skip without bulk; but fail if it is there, only not declared."""
+        """Skip without bulk, but fail if it works undeclared."""
         if asked.capabilities.full("bulk"):
             return
         if asked.capabilities.useful("bulk"):
@@ -235,7 +235,7 @@ class TaskClauses(ProviderClauses):
         call = getattr(asked.provider, what)
         try:
             in_bulk = [Counter(map(_told, call(path) or ())) for path in (STEP, RUN)]
-        except Exception:  # noqa: BLE001 - what it does when it is asked nevertheless is open
+        except Exception:  # noqa: BLE001 - undeclared, it may do anything
             in_bulk = []
         single = [Counter(_told(r) for t in _below(p) for r in call(t)) for p in (STEP, RUN)]
         given = f"{what} of a step and of a run, bulk declared unsupported"

@@ -1,4 +1,4 @@
-"""Histories that make whole kinds of mistakes visible: alike names, odd values, odd times."""
+"""Histories that reveal whole classes of mistakes: similar names, odd values, odd times."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record
 from mfc_testing._example import FLOW, T, artifact, field, finished, sha
 from mfc_testing.history import History
 
-#: Names that begin alike, or that are alike to a pattern.
+#: Names that begin alike, or match each other as patterns.
 _FLOWS, _RUNS = ("Kit", "Kit2", "K_t"), ("1", "10", "11", "1_", "100")
 _STEPS, _TASKS = ("fit", "fit2", "f_t"), ("1", "10", "2")
 _FIELDS, _ARTIFACTS = ("kind", "kind2", "k_nd"), ("x", "x2", "x_")
 _USERS, _TAGS = ("ada", "ada2", "a_a"), ("blue", "blue2", "b_ue", "blu")
 
 NAMES = frozenset((*_FLOWS, *_RUNS, *_STEPS, *_TASKS))
-#: A run whose name is no time, and its only step.
+#: A run whose name is not a time, and its only step.
 RUN = FLOW.child("1")
 STEP = RUN.child("fit")
 
-#: Text that databases, parsers and protocols like to change.
+#: Text that databases, parsers and protocols tend to change.
 TEXTS = (
     " ", "  lead", "trail  ", "\ttab\t", "a\r\nb", "a\rb", "a\nb\n", "\n", "nul\0in", "007", "1e3",
     "1.0", "-0", "5", "05:00", "true", "True", "null", "None", "NULL", "NaN", '"quoted"',
@@ -33,7 +33,7 @@ TEXTS = (
     "\uff11\uff12", "x" * 100_000, "ü" * 5_000,
     "", "\ud800", "b'bytes'", "ADA", "ada", "=1+1", "#", "//", "-", "~",
 )  # fmt: skip
-#: Values of metadata that are no text.
+#: Values of metadata that are not text.
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2**53 + 1, 2**31, 1.5, 1.0, [], {}, [1, "1", None, [True]],
     {"b": {"a": [1]}, "a": None}, [[]], [" "], {"1": 1}, [0.1, 1e22],
@@ -48,21 +48,21 @@ USERS = (
     "ada@example.org", "o'brien", "größe", "Ada", "ada", "ada ", "a%", "NULL", "None", "null",
     "domain\\ada", "a b", "0", "e\u0301", "é",
 )  # fmt: skip
-#: Milliseconds at which clocks, calendars and number formats have their borders.
+#: Milliseconds at the limits of clocks, calendars and number formats.
 TIMES = (
     0, 1, 999, 1_000, 1_001, 86_399_999, 999_999_999_999, 1_000_000_000_000, T, T + 1, T + 2,
     T + 999, T + 1_000,
-    # Clocks of New York are set back and forward; the hour comes twice, or not at all.
+    # New York's clocks are set back and forward; the hour comes twice, or is skipped.
     1_699_162_200_000, 1_699_165_800_000, 1_699_165_800_001, 1_710_055_800_000,
     1_710_059_400_000, 2_147_483_647_999, 2_147_483_648_001, 4_294_967_296_123,
     4_102_444_800_001, 32_503_679_999_999,
 )  # fmt: skip
-#: Zones in the form that needs no table: with summer, half an hour off, far in the east.
+#: Zones in the form that needs no table: with summer time, half an hour off, far in the east.
 ZONES = ("EST5EDT,M3.2.0,M11.1.0", "IST-5:30", "LINT-14")
 
 
 def siblings() -> History:
-    """Return flows, runs, steps and tasks whose names begin alike, and are found in each other."""
+    """Return flows, runs, steps and tasks whose names begin alike, one within the other."""
     numbers = itertools.count(1)
     made = History()
     for flow in _FLOWS:
@@ -108,7 +108,7 @@ def _sibling_task(task: Pathspec, at: int) -> History:
 
 
 def in_a_task(task: Pathspec = STEP.child("1")) -> History:  # noqa: B008 - frozen
-    """Return a flow down to one task, in which nothing is recorded yet."""
+    """Return a flow down to one empty task."""
     levels = [task.up(level) for level in list(Level)[1:5]]
     return History(
         [Record(path, T + path.level, None if path.level == 1 else "ada") for path in levels]
@@ -172,7 +172,7 @@ def odd_runs() -> list[Record]:
         for n, tag in enumerate(TAGS)
     ]
     users = [Record(FLOW.child(f"o{n}"), T + 200 + n, user) for n, user in enumerate(USERS)]
-    # A system tag that names a user makes nobody the user.
+    # A system tag that names a user does not set the user.
     nobody = Record(FLOW.child("nobody"), T + 300, None, system_tags=frozenset({"user:eve"}))
     return [*tagged, *system, *users, nobody]
 

@@ -1,4 +1,4 @@
-"""Results that Metaflow recorded, and what Metaflow's own client says of them.
+"""Results that Metaflow recorded, with the answers of Metaflow's own client.
 
 Five runs of two small flows, with foreaches, joins, retries, a caught exception, a failure, an
 included file, parameters, tags and logs; `tests/sample` in the repository has the flows, and says
@@ -25,9 +25,9 @@ from mfc_testing.sample._questions import answers as _answers_of
 _HERE = os.path.dirname(__file__)
 #: The tree that Metaflow left, `.metaflow/…`, packed.
 ARCHIVE = os.path.join(_HERE, "sample.tgz")
-#: What Metaflow answered, by kind of question and question.
+#: Metaflow's answers, by kind of query and query.
 ANSWERS = os.path.join(_HERE, "answers.json")
-#: The datastore type under which the sample's values are looked for; nobody else serves it.
+#: The datastore type of the sample's values; no plugin serves it.
 DS_TYPE = "mfc-sample"
 _META = "_meta"
 
@@ -63,7 +63,7 @@ def datastore() -> dict[str, bytes]:
 
 
 def history(ds_type: str, root: str) -> History:
-    """Return the records, as if the datastore had been of another type, at another root."""
+    """Return the records with another datastore type and root."""
     records, artifacts, metadata = [], [], []
     for name, content in _files().items():
         directory, mark, file = name.rpartition(f"/{_META}/")
@@ -86,8 +86,8 @@ def client(root: str, filesystem: Filesystem) -> Client:
     """Return a client that reads the sample, its values and logs through a filesystem.
 
     Args:
-        root: where `datastore()` was put, as the filesystem's paths begin.
-        filesystem: what to read it through.
+        root: the root of the files of `datastore()`, in the filesystem's form.
+        filesystem: filesystem to read through.
     """
 
     class Plugin:
@@ -98,20 +98,20 @@ def client(root: str, filesystem: Filesystem) -> Client:
 
     recorded = history(DS_TYPE, root)
     provider = MemoryProvider(recorded.records, recorded.artifacts, recorded.metadata)
-    # What was cached of another filesystem would answer for this one.
+    # Cached values of another filesystem would answer for this one.
     return Client(provider, namespace=None, plugins=[Plugin], config={"MFC_CACHE": "0"})
 
 
 def asked(client: Client, kind: str) -> dict[str, Any]:
-    """Return what a client answers to all questions of one kind: `object`, `data` or `log`."""
-    import mfc  # its functions are Metaflow's; they ask the client around
+    """Return a client's answers to all queries of one kind: `object`, `data` or `log`."""
+    import mfc  # its functions are Metaflow's, and use the current client
 
     with client:
         return _answers_of(mfc, kind)
 
 
 def answers(kind: str) -> dict[str, Any]:
-    """Return what Metaflow answered to all questions of one kind."""
+    """Return Metaflow's answers to all queries of one kind."""
     with open(ANSWERS, encoding="utf-8") as file:
         found: dict[str, Any] = json.load(file)["answers"][kind]
     return found

@@ -1,4 +1,4 @@
-"""Questions about results, and their answers as JSON: to any client with Metaflow's names.
+"""Queries about results, and their answers as JSON, for any client with Metaflow's names.
 
 Standard library only, and no import of a client: this file runs beside Metaflow and beside mfc.
 """
@@ -16,15 +16,15 @@ _OF_TASK = (
     "successful", "finished", "exception", "index", "current_attempt", "runtime_name",
 )  # fmt: skip
 _LONG = 200
-#: An included file: its content is not behind its record, but at an address in its value.
+#: An included file: its content is at an address in its value, not at its record.
 _ELSEWHERE = "rentals"
 
 
 def answers(client: Any, kind: str) -> dict[str, Any]:
-    """Return what a client says of all its objects, by the text of the question.
+    """Return a client's answers about all its objects, by the text of the query.
 
     Args:
-        client: a module or object with `Metaflow`, looking at everything.
+        client: a module or object with `Metaflow`, in the global namespace.
         kind: `object`, `data` or `log`.
     """
     asked: dict[str, Any] = {}
@@ -32,7 +32,7 @@ def answers(client: Any, kind: str) -> dict[str, Any]:
         for key, question in _KINDS[kind](thing):
             try:
                 asked[f"{thing}{key}"] = canonical(question())
-            except Exception as error:  # noqa: BLE001, PERF203 - it is the answer
+            except Exception as error:  # noqa: BLE001, PERF203 - the error is the answer
                 asked[f"{thing}{key}"] = {"raises": type(error).__name__}
     return asked
 
@@ -77,14 +77,14 @@ def _data(thing: Any) -> _Questions:
 
 
 def _log(thing: Any) -> _Questions:
-    # The task of the parameters has no datastore in its metadata, and so no logs.
+    # The parameters' task has no datastore in its metadata, and so no logs.
     if type(thing).__name__ == "Task" and "/_parameters/" not in thing.pathspec:
         for name in ("stdout", "stderr", "stdout_size", "stderr_size"):
             yield f".{name}", partial(getattr, thing, name)
 
 
 def _kept(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return metadata without where the values are: they may be anywhere."""
+    """Return metadata without the locations of values, which may differ."""
     return {name: fields[name] for name in sorted(fields) if name not in ("ds-type", "ds-root")}
 
 
@@ -92,7 +92,7 @@ _KINDS: dict[str, Callable[[Any], _Questions]] = {"object": _object, "data": _da
 
 
 def canonical(value: Any) -> Any:  # noqa: PLR0911 - one form for each kind of value
-    """Return a value as JSON that two clients can be compared by.
+    """Return a value as JSON by which two clients can be compared.
 
     >>> canonical((1, {"a": 2.5}))
     {'tuple': [1, {'dict': [['a', {'float': '2.5'}]]}]}

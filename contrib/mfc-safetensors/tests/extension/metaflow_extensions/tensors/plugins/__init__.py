@@ -1,3 +1,3 @@
-"""What Metaflow reads of an extension: its serializers, by name and class."""
+"""The part of an extension that Metaflow reads: its serializers, by name and class."""
 
 ARTIFACT_SERIALIZERS_DESC = [("safetensors", ".serializer.TensorsSerializer")]

@@ -7,7 +7,7 @@ from metaflow.datastore.artifacts.serializer import (
     SerializedBlob,
 )
 
-#: Kinds of numpy types that safetensors knows: bool, integers, floats.
+#: Kinds of numpy types that safetensors supports: bool, integers, floats.
 KINDS = "biuf"
 
 
@@ -45,6 +45,6 @@ class TensorsSerializer(ArtifactSerializer):
     @classmethod
     def deserialize(cls, data, metadata=None, format=SerializationFormat.STORAGE):
         arrays = cls.tensors.load(data[0])
-        # A task's own store hands over the note; Metaflow's client (2.19) does not.
+        # A task's own store passes the note on; Metaflow's client (2.19) does not.
         names = metadata.serializer_info.get("names") or arrays
         return {name: arrays[name] for name in names}
