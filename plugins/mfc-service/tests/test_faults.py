@@ -12,6 +12,8 @@ import pytest
 from tests.servers.proxy import Cut, Drip, Fault, Hole, Running
 
 from mfc.errors import MetaflowException, MetaflowNotFound, UnreadableRecord
+from mfc_service import _connection
+from mfc_service._retries import Budget
 
 from . import asking
 from .asking import PAGE, QUESTIONS, SHORT, answers, clear, client, in_time, through
@@ -212,6 +214,21 @@ def test_a_deadline_holds_while_another_has_the_connection(proxy: Running, recor
         asked.flow("ForeachFlow")
     clear(caught.value)
     assert proxy.counts["connections"] == 1
+
+
+def test_an_answer_may_be_cut_at_any_byte(
+    proxy: Running, recorded: str, expected: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_connection, "pause", lambda *_: 0.0)
+    monkeypatch.setattr(Budget, "FULL", 1e6)
+    asked = client(through(proxy.port, recorded))
+    wrong = {}
+    for after in range(1, 420):
+        proxy.faults.append(Cut(after))
+        answer = asking.answer(lambda: QUESTIONS["newest runs"](asked))
+        if answer != expected["newest runs"]:
+            wrong[after] = answer
+    assert wrong == {}
 
 
 def test_faults_of_one_thread_leave_other_answers_right(

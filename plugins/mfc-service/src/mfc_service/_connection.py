@@ -65,7 +65,9 @@ class Answer:
     @property
     def cut_off(self) -> bool:
         """Whether it ended before its body, which http.client takes for an empty body."""
-        told = "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
+        length, coding = map(self.headers.get, ("Content-Length", "Transfer-Encoding"))
+        # The last header may be cut off in its value.
+        told = (length or "").strip().isdigit() or (coding or "").strip().lower() == "chunked"
         empty = self.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
         return not (self.body or told or empty)
 
