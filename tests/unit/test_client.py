@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import threading
 from pathlib import Path
 
@@ -337,3 +338,25 @@ def test_any_fsspec_protocol_stores_artifacts(tmp_path: Path, provider: MemoryPr
     client = Client(provider, namespace=None)
     assert client.task("Train/2/end/2").data.deep == {"deep": [1, 2]}
     assert client.stats.bytes > 0
+
+
+def test_a_client_offers_the_names_of_a_user_alone() -> None:
+    names = {name for name in dir(Client) if not name.startswith("_")}
+    assert names == {
+        "artifact",
+        "cache",
+        "filesystem",
+        "flow",
+        "flows",
+        "namespace",
+        "plugins",
+        "policy",
+        "provider",
+        "run",
+        "stats",
+        "step",
+        "task",
+        "trust",
+        "use",
+    }
+    assert [name for name in names if not inspect.getdoc(getattr(Client, name))] == []

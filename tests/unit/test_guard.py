@@ -189,7 +189,7 @@ def test_decoder_that_fails_is_named(error: BaseException) -> None:
 HOOKS = {
     "mfc_metadata_provider": (lambda address: object(), lambda c: c.use("odd@x")),
     "mfc_filesystem": (lambda ds_type: object(), lambda c: c.filesystem("odd")),
-    "mfc_namespace_policy": (lambda config: object(), lambda c: c._reader.policy),
+    "mfc_namespace_policy": (lambda config: object(), lambda c: c.policy),
     "mfc_artifact_decoder": (lambda encoding: object(), lambda c: c.task("F/1/fit/0")["x"].data),
     "mfc_trigger": (lambda metadata: [object()], lambda c: c.run("F/1").trigger),
 }

@@ -248,7 +248,7 @@ def test_a_default_policy_instead_of_a_broken_plugin_is_a_warning(site: Any) -> 
         """
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            Client()._reader.policy
+            Client().policy
         show([str(c.message) for c in caught])
         """
     )

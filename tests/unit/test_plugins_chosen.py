@@ -308,7 +308,7 @@ def test_a_trace_shows_every_call_with_its_answer_and_no_settings(site: Any) -> 
     code = (
         "import warnings; warnings.simplefilter('ignore'); from mfc import Client\n"
         "client = Client(config={'METAFLOW_SERVICE_AUTH_KEY': 'sesame'})\n"
-        "client.filesystem('files')\nclient._reader.policy\n"
+        "client.filesystem('files')\nclient.policy\n"
         "try:\n    client.filesystem('more')\nexcept Exception: pass"
     )
     lines = site.command("-c", code, MFC_TRACE_PLUGINS="1").stderr.splitlines()

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import requests
 
-import mfc
 from mfc_server.__main__ import main
 from mfc_server._redaction import reason, without_password
 from mfc_server.testing import running
+from mfc_testing import sample
 
-SAMPLE = Path(mfc.__file__).parent / "testing/sample/sample.tgz"
+SAMPLE = Path(sample.ARCHIVE)
 SECRET = "S3cr3t-of-ada"
 
 

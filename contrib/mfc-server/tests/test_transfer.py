@@ -14,8 +14,9 @@ from tests.servers.recordings import DATASET, normal
 import mfc
 from mfc_server._transfer import copy, import_results
 from mfc_server.testing import load_rows, running
+from mfc_testing import sample
 
-SAMPLE = Path(mfc.__file__).parent / "testing/sample/sample.tgz"
+SAMPLE = Path(sample.ARCHIVE)
 
 
 @pytest.fixture

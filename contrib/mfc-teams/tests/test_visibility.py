@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mfc import Client, MfcWarning
-from mfc.config import Config
+from mfc._reader.config import Config
 from mfc.errors import BadArgument, MetaflowNamespaceMismatch, MetaflowUnknownUser
 from mfc_testing import MemoryProvider
 
@@ -86,16 +86,16 @@ def test_an_unknown_team_is_reported(client):
     ],
 )
 def test_the_file_sets_the_default_namespace(client, text, user, namespace):
-    assert client(user, text=text).reset_namespace() == namespace
+    assert client(user, text=text).policy.default() == namespace
 
 
 def test_a_user_is_found_as_in_metaflow(client):
-    assert client("ada", METAFLOW_USER="bob").reset_namespace() == "user:bob"
-    assert client("ada", SUDO_USER="chair").reset_namespace() == "user:chair"
-    assert client("root", USER="ada").reset_namespace() == "user:ada"
-    assert client("ada", METAFLOW_PRODUCTION_TOKEN="t").reset_namespace() == "production:t"
+    assert client("ada", METAFLOW_USER="bob").policy.default() == "user:bob"
+    assert client("ada", SUDO_USER="chair").policy.default() == "user:chair"
+    assert client("root", USER="ada").policy.default() == "user:ada"
+    assert client("ada", METAFLOW_PRODUCTION_TOKEN="t").policy.default() == "production:t"
     with pytest.raises(MetaflowUnknownUser):
-        client("root").reset_namespace()
+        client("root").policy.default()
 
 
 def test_without_the_setting_namespaces_are_metaflows():
@@ -142,7 +142,7 @@ def test_required_tags_hold_for_all_visible_runs(client):
 
 def test_a_client_without_teams_loads_nothing():
     code = (
-        "import sys; from mfc.config import Config; import mfc_teams\n"
+        "import sys; from mfc._reader.config import Config; import mfc_teams\n"
         "assert mfc_teams.mfc_namespace_policy(Config({}, {'METAFLOW_HOME': '/nowhere'}, '/')) is None\n"
         "print({'tomllib', 'tomli', 'mfc_teams._policy'} & set(sys.modules))"
     )

@@ -113,7 +113,7 @@ class Slow:
 def test_a_fork_while_a_thread_holds_the_locks_does_not_lock_the_child(full: Tree) -> None:
     slow = Slow()
     client = Client(f"local@{full.home}", plugins=[slow])
-    thread = threading.Thread(target=lambda: client._reader.policy, daemon=True)
+    thread = threading.Thread(target=lambda: client.policy, daemon=True)
     thread.start()
     assert slow.inside.wait(20)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mfc._cache import Cache
     from mfc._plugins._discovery import PluginInfo
     from mfc.config import Config
-    from mfc.hookspecs import Filesystem, MetadataProvider
+    from mfc.hookspecs import Filesystem, MetadataProvider, NamespacePolicy
 
 Self = TypeVar("Self", bound="Client")
 
@@ -123,9 +123,9 @@ class Client(HasReader):
         return self._reader.trust
 
     @property
-    def config(self) -> Config:
-        """The settings."""
-        return self._reader.config
+    def policy(self) -> NamespacePolicy:
+        """The rules of namespaces."""
+        return self._reader.policy
 
     def plugins(self) -> list[PluginInfo]:
         """Return all plugins, in use or not, with what is known of each; loads them all."""
