@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mfc import Client, MfcWarning
-from mfc._reader.config import Config
+from mfc.config import Config
 from mfc.errors import BadArgument, MetaflowNamespaceMismatch, MetaflowUnknownUser
 from mfc_testing import MemoryProvider
 
@@ -119,7 +119,7 @@ def test_the_setting_may_be_in_the_environment_or_in_metaflows_file(client, tmp_
 
 def test_an_unknown_user_sees_all_with_a_warning_as_in_metaflow(client):
     unknown = client("root")
-    fresh = Client(MemoryProvider(runs()), config=unknown.config)
+    fresh = Client(MemoryProvider(runs()), config=unknown._reader.config)
     with pytest.warns(MfcWarning, match="seeing all runs"):
         assert fresh.namespace is None
 
@@ -142,7 +142,7 @@ def test_required_tags_hold_for_all_visible_runs(client):
 
 def test_a_client_without_teams_loads_nothing():
     code = (
-        "import sys; from mfc._reader.config import Config; import mfc_teams\n"
+        "import sys; from mfc.config import Config; import mfc_teams\n"
         "assert mfc_teams.mfc_namespace_policy(Config({}, {'METAFLOW_HOME': '/nowhere'}, '/')) is None\n"
         "print({'tomllib', 'tomli', 'mfc_teams._policy'} & set(sys.modules))"
     )
