@@ -49,6 +49,13 @@ SLOW = (
     "tests/test_wheels.py",
     "tests/test_writing_a_plugin.py",
 )
+#: Parts of the names of long tests that show the same with another server: `-m nightly`.
+NIGHTLY = (
+    ("contrib/mfc-server/tests/test_bounds.py::TestBodies", "postgresql"),
+    ("plugins/mfc-s3/tests/test_contract.py::TestMinistack", ""),
+    ("tests/differential/stores/", "[gs]"),
+    ("tests/differential/stores/", "[azure]"),
+)
 #: What CI has: where it is missing there, what is skipped for want of it fails.
 REQUIRED = ("MFC_METAFLOW_PYTHON", "PostgreSQL", "azurite")
 #: What decides about users and settings; nothing of the developer's own may reach an example.
@@ -120,11 +127,14 @@ def pytest_configure(config: pytest.Config) -> None:
         reaper.start()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the slow tier."""
+    """Mark the tests of the slow tier, and the nightly ones."""
     for item in items:
         if item.nodeid.startswith(SLOW):
             item.add_marker("slow")
+        if any(item.nodeid.startswith(file) and part in item.nodeid for file, part in NIGHTLY):
+            item.add_marker("nightly")
 
 
 @pytest.fixture(autouse=True)
