@@ -324,3 +324,6 @@ def _said(error: BaseException) -> str:
     # The text of a foreign exception is foreign code too.
     except Exception:  # noqa: BLE001
         return type(error).__name__
+
+
+Placeholder._loads = staticmethod(loads)  # noqa: SLF001 - see there

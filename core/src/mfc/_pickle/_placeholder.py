@@ -75,6 +75,9 @@ class Placeholder(metaclass=PlaceholderType):
     #: trust at which it was loaded.
     trust: ClassVar[Trust] = Trust.none()
 
+    #: `_loads.loads`, which that module sets, for it imports this one.
+    _loads: ClassVar[Callable[..., Any]]
+
     # Class-wide defaults: some constructions bypass `__new__`.
     #: positional arguments that the object was made with.
     args: tuple[Any, ...] = ()
@@ -103,9 +106,7 @@ class Placeholder(metaclass=PlaceholderType):
         Raises:
             UntrustedValue, UndecodableArtifact: it cannot be loaded.
         """
-        from mfc._pickle._loads import loads  # it knows placeholders
-
-        return loads(self.raw, self.trust, part=self.part)
+        return self._loads(self.raw, self.trust, part=self.part)
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say why the missing class's attributes are missing too.
