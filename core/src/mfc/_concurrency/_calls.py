@@ -104,19 +104,19 @@ class Call(Generic[T]):
 
 
 class SideBySide(Generic[T]):
-    """Calls under way, and answers that wait to be taken; those with equal keys are one.
+    """Calls in flight, and answers not yet consumed; calls with equal keys are made once.
 
-    Calls begin in the order in which they were wanted. A thread that has made one makes the next,
-    as long as there are some: to hand each over would cost more than a quick store needs for it.
+    Calls begin in the order of `want`. A thread that has finished a call makes the next one in the
+    queue: handing each over would cost more than a quick store needs for it.
 
-    One thread at a time uses it. In a forked child the calls that were under way begin anew.
+    Only one thread at a time may use it. In a forked child the calls in flight begin again.
 
     Args:
-        limits: how much may be under way.
-        cost: bytes that an answer may have, as far as is known before it is there.
-        size: bytes of an answer.
-        keep: bytes of answers that are kept when they were taken: some blobs are those of a
-            thousand artifacts.
+        limits: bounds of concurrent calls.
+        cost: estimated size of an answer before it arrives, in bytes.
+        size: returns the size of an answer in bytes.
+        keep: size of consumed answers that are kept, in bytes: a thousand artifacts may share one
+            blob.
     """
 
     def __init__(

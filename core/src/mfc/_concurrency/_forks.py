@@ -17,7 +17,7 @@ _held = threading.local()
 
 
 def fork_safe(lock: Lock) -> Lock:
-    """Return `lock`, made fork-safe: a child finds it open if another thread of its parent held it."""
+    """Return `lock`; a forked child finds it open if another thread of its parent held it."""
     _KNOWN.add(lock)
     return lock
 

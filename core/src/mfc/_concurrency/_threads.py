@@ -1,4 +1,4 @@
-"""Threads that wait for work: daemons, so that the interpreter ends whatever they wait for."""
+"""Worker threads: daemons, so that a blocked one cannot keep the interpreter from exiting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-#: Threads that stay when there is nothing to do.
+#: Maximum number of idle threads that are kept.
 _IDLE = 64
 
 

@@ -22,7 +22,7 @@ BUILDERS: dict[str, Builder] = {}
 builds = entering(BUILDERS, "pandas.")
 _MAJOR = int(pd.__version__.partition(".")[0])
 _TEXT_IS_A_TYPE = _MAJOR >= 3  # noqa: PLR2004
-#: Resolution of times as pandas numbers them.
+#: Resolution of times by pandas's number.
 _UNITS = {7: "s", 8: "ms", 9: "us", 10: "ns"}
 _FREQUENCY = re.compile(r"[A-Za-z0-9-]+")
 #: Names of frequencies before and since pandas 2.2.

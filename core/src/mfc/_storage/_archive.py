@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-#: Most that a package may expand to, in bytes; Metaflow itself is 6 MB of it.
+#: Limit of an expanded package, in bytes; Metaflow itself takes 6 MB.
 EXPANDED_LIMIT = 2**30
 
-#: Most members that a package may have; Metaflow itself is 430 of them.
+#: Limit of members of a package; Metaflow itself has 430.
 MEMBER_LIMIT = 100_000
 
 _TOO_LARGE = f"expands to more than {EXPANDED_LIMIT:,} bytes"

@@ -202,7 +202,7 @@ class Datastore:
         return self._spooled(wanted.key if remote else "", fill)
 
     def _spooled(self, key: str, fill: Callable[[Spool], bool]) -> Held:
-        """Return the content that `fill` writes; it is cached under `key` if that is set and valid."""
+        """Return the content that `fill` writes; valid content is cached under `key` if set."""
         entry = self._cache.new(key) if key else None
         spool = Spool(roomy(entry))
         try:

@@ -1,4 +1,4 @@
-"""Where in a datastore something is: the roots that records name."""
+"""Locations in a datastore: the roots that records name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from mfc.errors import DatastoreError, UntrustedValue
 from mfc.model import ArtifactRecord
 
-#: Records say `:root:<root>` since Metaflow 2.0; older ones give the path of the blob.
+#: Prefix of `:root:<root>`, in records since Metaflow 2.0; older ones have the path of the blob.
 ROOT_MARK = ":root:"
 
 

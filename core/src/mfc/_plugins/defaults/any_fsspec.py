@@ -15,7 +15,7 @@ from mfc.config import Config
 from mfc.errors import PluginError
 from mfc.hookspecs import Filesystem, hookimpl
 
-#: Protocols whose filesystems share one connection, one file, or one folder of copies between calls.
+#: Protocols whose filesystems share one connection, file, or folder of copies between calls.
 _SERIAL = frozenset(
     (
         "filecache",
