@@ -184,9 +184,9 @@ class Record:
             # Written out, as listings make thousands: `_moment` and `_optional_text`.
             created, user = int(fields["ts_epoch"]), fields.get("user_name")
             if not 0 <= created < _END:
-                raise ValueError("ts_epoch is no time")
+                raise ValueError("ts_epoch is not a time")
             if user is not None and not isinstance(user, str):
-                raise TypeError("user_name is no text")
+                raise TypeError("user_name is not text")
             beat = fields.get("last_heartbeat_ts")  # in seconds
             heartbeat = beat * 1000 if isinstance(beat, int) else None
             return cls(path, created, user, tags, system_tags, heartbeat=heartbeat)
@@ -362,7 +362,7 @@ def whole_number(value: object) -> int | None:
 def _moment(fields: Mapping[str, Any]) -> int:
     created = int(fields["ts_epoch"])
     if not 0 <= created < _END:
-        raise ValueError("ts_epoch is no time")
+        raise ValueError("ts_epoch is not a time")
     return created
 
 
@@ -371,7 +371,7 @@ def _tags(fields: Mapping[str, Any], name: str) -> frozenset[str]:
     if not tags:
         return _NO_TAGS
     if not isinstance(tags, list):
-        raise TypeError(f"{name} is no list")
+        raise TypeError(f"{name} is not a list")
     "".join(tags)  # the cheapest check that all are text
     return frozenset(tags)
 
@@ -379,14 +379,14 @@ def _tags(fields: Mapping[str, Any], name: str) -> frozenset[str]:
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields[name]
     if not isinstance(value, str):
-        raise TypeError(f"{name} is no text")
+        raise TypeError(f"{name} is not text")
     return value
 
 
 def _optional_text(fields: Mapping[str, Any], name: str) -> str | None:
     value = fields.get(name)
     if value is not None and not isinstance(value, str):
-        raise TypeError(f"{name} is no text")
+        raise TypeError(f"{name} is not text")
     return value
 
 

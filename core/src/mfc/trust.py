@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 #: `full` builds any object, `safe` classes with a builder, `plain` builtins and Metaflow's own
-#: records, `none` no object. Status and lineage are read at `plain`, whatever the client's trust.
+#: records, `none` no object. Reads of mfc itself (status, lineage, …) are at `plain` at any trust.
 Level = Literal["full", "safe", "plain", "none"]
 
 _WIDER: tuple[Level, ...] = ("none", "plain", "safe", "full")
@@ -81,7 +81,7 @@ class Trust:
 
     @classmethod
     def plain(cls) -> Trust:
-        """Build builtins and Metaflow's own records, as reading status and lineage does."""
+        """Build builtins and Metaflow's own records, as in mfc's own reads of status and lineage."""
         return cls("plain")
 
     @classmethod

@@ -52,7 +52,7 @@ def private(root: str) -> str:
     own = getattr(os, "geteuid", lambda: None)()
     status = os.lstat(directory)
     if not stat.S_ISDIR(status.st_mode):
-        raise OSError(f"{directory} is no directory")
+        raise OSError(f"{directory} is not a directory")
     if own is not None:
         if status.st_uid != own:
             raise OSError(f"{directory} belongs to another user")

@@ -184,7 +184,7 @@ class DataArtifact(MetaflowObject):
         size = noted.get("size", 0)
         if not isinstance(size, int):
             location = f"{self._record.path.parent}/{self._record.attempt}.data.json"
-            raise CorruptBlob(self.pathspec, location, "the writer's note of its size is no number")
+            raise CorruptBlob(self.pathspec, location, "its noted size is not a number")
         return size
 
     @property

@@ -304,7 +304,7 @@ def _reader(blob: bytes | BinaryIO) -> BinaryIO:
 
 
 def _refusal(refused: Refused) -> str:
-    full = "Client(trust='full') if you trust whoever wrote it"
+    full = "Client(trust='full') if you trust its author"
     if isinstance(refused, NotAllowed):
         name = str(refused)
         allow = f"Client(trust=Trust.safe(allow=[{name!r}])) if that is harmless with any content"

@@ -121,7 +121,7 @@ def _plain(dtype: Any) -> Any:
 
 def _shape(shape: Any) -> tuple[int, ...]:
     if type(shape) is not tuple or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
-        raise Refused("a shape that is none")
+        raise Refused("an invalid shape")
     return shape
 
 

@@ -282,7 +282,7 @@ def _categorical(parts: Parts, state: dict[str, Any]) -> Any:
         _charge(parts, state["_dtype"].categories)
     codes = state["_codes" if "_codes" in state else "_ndarray"]
     if not isinstance(state["_dtype"], pd.CategoricalDtype) or codes.dtype.kind != "i":
-        raise Refused("categories that are none")
+        raise Refused("invalid categories")
     return pd.Categorical.from_codes(codes, dtype=state["_dtype"])
 
 

@@ -247,7 +247,7 @@ def _unknown(code: int, at: int) -> NoReturn:
         raise UnpicklingError("it refers to an object outside of the pickle")
     if code in _SHORT or code in b"hKqMJjG":
         raise IndexError(at)
-    raise UnpicklingError(f"byte {at} is no opcode: {code:#04x}")
+    raise UnpicklingError(f"byte {at} is not an opcode: {code:#04x}")
 
 
 def _lines_end(blob: bytes, at: int, code: int) -> int:

@@ -100,7 +100,7 @@ def attributes(state: Any) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for part in state if type(state) is tuple else (state,):
         if part is not None and type(part) is not dict:
-            raise Refused("a state that is no dict")
+            raise Refused("a state that is not a dict")
         named |= part or {}
     for name in named:
         if type(name) is not str or (name.startswith("__") and name.endswith("__")):

@@ -39,7 +39,7 @@ class Entry(NamedTuple):
         """Return the module or the object; raises any exception of the import."""
         match = _VALUE.match(self.value)
         if match is None:
-            raise ImportError(f"its entry point {self.value!r} is no module or module:object")
+            raise ImportError(f"its entry point {self.value!r} is not a module or module:object")
         found: Any = import_module(match["module"])
         for name in filter(None, (match["attr"] or "").split(".")):
             found = getattr(found, name)

@@ -280,7 +280,7 @@ class Registry:
             return info
         published = [name for name in vars(self._manager.hook) if self.publishes(name)]
         problems = [
-            f"implements {hook}, which nobody publishes{_meant(hook, published)}"
+            f"implements {hook}, which no plugin publishes{_meant(hook, published)}"
             for hook in info.hooks
             if not self.publishes(hook) and not self._optional(hook, info.name)
         ]

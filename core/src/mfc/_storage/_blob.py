@@ -36,7 +36,7 @@ class Wanted(NamedTuple):
         """
         # The key becomes part of a path: other characters could lead out of the datastore.
         if len(self.key) != 40 or not self.key.isalnum():  # noqa: PLR2004 - hex digits of a SHA-1
-            reason = f"its key {reprlib.repr(self.key)} is no SHA-1"
+            reason = f"its key {reprlib.repr(self.key)} is not a SHA-1"
             raise CorruptBlob(self.subject, "", reason)
         return f"{self.where.flow}/data/{self.key[:2]}/{self.key}"
 
@@ -104,7 +104,7 @@ def verified(stored: bytes, wanted: Wanted, path: str) -> bytes:
             if hashlib.sha1(content, usedforsecurity=False).hexdigest() == wanted.key:
                 return content
     except MemoryError as cause:
-        reason = "there is not enough memory to decompress it"
+        reason = "not enough memory to decompress it"
         raise UnreadableBlob(wanted.subject, path, reason) from cause
     raise CorruptBlob(wanted.subject, path, "its bytes do not match their SHA-1")
 
