@@ -81,7 +81,7 @@ class Trust:
 
     @classmethod
     def plain(cls) -> Trust:
-        """Build builtins and Metaflow's own records, as in mfc's own reads of status and lineage."""
+        """Build builtins and Metaflow's own records, as mfc's own reads of status do."""
         return cls("plain")
 
     @classmethod
