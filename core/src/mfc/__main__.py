@@ -1,4 +1,4 @@
-"""`python -m mfc plugins`: which plugins there are, and what is wrong with them."""
+"""`python -m mfc plugins`: the installed plugins, and their problems."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ hookimpl = pluggy.HookimplMarker("mfc")
 
 
 class Meter(Protocol):
-    """Where a plugin reports what it cost; `client.stats` shows it."""
+    """Receiver of a plugin's reading costs; `client.stats` shows them."""
 
     def add(self, *, reads: int = 0, size: int = 0, cache_hits: int = 0) -> None:
         """Count files opened or requests sent, bytes received, answers from a cache.
@@ -103,7 +103,7 @@ class Capabilities:
     user: Support = Support.UNSUPPORTED
     names: Support = Support.UNSUPPORTED
     metadata: Support = Support.UNSUPPORTED
-    #: Withheld unless every other part of the query is fully supported.
+    #: The client passes it only if every other part of the query is fully supported.
     limit: Support = Support.UNSUPPORTED
 
     #: Children come newest first. Otherwise the client reads a whole listing before the first.

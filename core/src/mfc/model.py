@@ -20,7 +20,7 @@ from mfc.errors import (
 
 #: Attempts of a task are numbered 0 to 5, in Metaflow and here.
 MAX_ATTEMPTS = 6
-#: The end of time, in ms since 1970: the year 3000, up to which every system can show a time.
+#: The latest time, in ms since 1970: the year 3000, up to which every system can show a time.
 _END = 32_503_680_000_000
 #: Digits of the largest number in metadata, such as an attempt or an index.
 _DIGITS = 9
@@ -96,12 +96,12 @@ class Pathspec:
 
     @property
     def level(self) -> Level:
-        """Which kind of object this is the path of."""
+        """The kind of object that the path names."""
         return Level(len(self.components))
 
     @property
     def name(self) -> str:
-        """The last name; the root has none (IndexError)."""
+        """The last name; the root raises IndexError."""
         return self.components[-1]
 
     @property
@@ -167,7 +167,7 @@ class Record:
 
         Args:
             path: where the object was found.
-            fields: the object as Metaflow's local files and its service spell it.
+            fields: the object in the form of Metaflow's local files and its service.
             run: the run's record, whose tags count for everything below the run.
 
         Raises:
@@ -181,7 +181,7 @@ class Record:
                 tags, system_tags = _tags(fields, "tags"), _tags(fields, "system_tags")
             else:
                 tags, system_tags = run.tags, run.system_tags
-            # Written out, as listings make thousands: `_moment` and `_optional_text`.
+            # `_moment` and `_optional_text` inlined, as listings make thousands of records.
             created, user = int(fields["ts_epoch"]), fields.get("user_name")
             if not 0 <= created < _END:
                 raise ValueError("ts_epoch is not a time")

@@ -83,7 +83,7 @@ class Query:
 
     #: Has all of these user or system tags.
     tags: frozenset[str] = attrs.field(default=frozenset(), converter=_tags)
-    #: Created at or after, in ms since 1970 UTC; a datetime, date, timedelta or text becomes that.
+    #: Created at or after, in ms since 1970 UTC; datetime, date, timedelta and text are converted.
     since: int | None = attrs.field(default=None, converter=_since)
     #: Created before.
     until: int | None = attrs.field(default=None, converter=_until)
@@ -91,7 +91,7 @@ class Query:
     status: str | None = attrs.field(default=None, converter=_status)
     #: Made by this user.
     user: str | None = attrs.field(default=None, converter=_user)
-    #: Of these names: run ids, step names, task ids.
+    #: Has one of these names: run ids, step names, task ids.
     names: frozenset[str] | None = attrs.field(default=None, converter=_names)
     #: Tasks with a value of a metadata field, of any attempt, that matches as a whole: (field,
     #: Python regular expression). Values that are not text do not match.

@@ -1,8 +1,8 @@
 """Prefetch of the values of one artifact, task after task.
 
-`[task.data.x for task in step]` reads the same artifact of task after task. Where every read
-waits for a network, the blobs of the next tasks are prefetched: first none, then a growing number,
-and only those of the artifact being read.
+`[task.data.x for task in step]` reads the same artifact of task after task. Where every read waits
+for a network, the first value is read alone; then a growing number of the next tasks' blobs is
+prefetched, for this artifact only.
 """
 
 from __future__ import annotations

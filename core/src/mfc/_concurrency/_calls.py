@@ -195,7 +195,7 @@ class SideBySide(Generic[T]):
         return call
 
     def wait(self, call: Call[T]) -> None:
-        """Wait a little until a call ends or is overdue, or more calls can be made."""
+        """Wait briefly until a call ends or is overdue, or more calls can be added."""
         self._see_fork()
         with self._lock:
             if call.outcome is not None:

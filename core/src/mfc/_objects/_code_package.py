@@ -53,7 +53,7 @@ class MetaflowCode:
 
     @property
     def path(self) -> str:
-        """Where the package is in its datastore."""
+        """Location of the package in its datastore."""
         return self._path
 
     @property

@@ -20,7 +20,7 @@ Fill = Callable[[Any, Parts], object]
 
 @frozen
 class Builder:
-    """Makes the objects of one class."""
+    """The builder of the objects of one class."""
 
     make: Make
     #: adds state and items to the object that `make` made from its arguments; it may hold itself.

@@ -241,7 +241,7 @@ class Reader:
         return found
 
     def place(self, record: ArtifactRecord, provider: MetadataProvider) -> Place:
-        """Return where the value of an artifact is."""
+        """Return the place of an artifact's value."""
         # Consecutive artifacts mostly share a place.
         known, found = self._last_place
         flow, level = record.path.components[0], self.trust.level
@@ -274,7 +274,7 @@ class Reader:
             raise PluginError(reason) from cause
 
     def wanted(self, record: ArtifactRecord, provider: MetadataProvider) -> Wanted:
-        """Return what to read for the value of an artifact."""
+        """Return the blob to read for the value of an artifact."""
         from mfc._storage._blob import Wanted  # listings need no values, so not at start-up
 
         return Wanted(self.place(record, provider), record.sha, str(record.path))

@@ -35,7 +35,7 @@ class Scope:
         return cls(reader, reader.provider, namespace, namespace is not None)
 
     def unchecked(self) -> Scope:
-        """Return this scope with the namespace not applied."""
+        """Return this scope without applying the namespace."""
         return attrs.evolve(self, checked=False) if self.checked else self
 
     @property
