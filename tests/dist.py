@@ -75,7 +75,7 @@ def main() -> None:
             path for path in (place / "src").iterdir() if (path / "__init__.py").exists()
         )
         name = place.name.replace("-", "_") if place.name != "core" else "mfc_core"
-        wheel = DIST / f"{name}-{version()}-py3-none-any.whl"
+        (wheel,) = DIST.glob(f"{name}-*.whl")
         alone(wheel, package.name)
         print(f"{wheel.name}: {wheel.stat().st_size // 1000} kB, imports alone", flush=True)
 

@@ -29,7 +29,7 @@ DISTRIBUTIONS = {
 #: The least for reading results of this machine.
 BASIC = ("core", "plugins/mfc-local")
 #: Distributions without an entry point.
-WITHOUT_ENTRY = ("plugins/mfc-objectstore",)
+WITHOUT_ENTRY = ("core", "plugins/mfc-objectstore")
 #: Most bytes of the distributions and their dependencies, without compiled files.
 SIZE = 8_000_000
 

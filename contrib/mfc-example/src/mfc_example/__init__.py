@@ -12,6 +12,8 @@ from mfc.hookspecs import Capabilities, Meter, TagChange, hookimpl
 from mfc.model import ArtifactRecord, Level, MetadataRecord, Pathspec, Record
 from mfc.query import Query
 
+__version__ = "0.1.0"
+
 #: Version of the plugin contract that this plugin implements.
 MFC_CONTRACT = 1
 _NAMES = ("flow_id", "run_number", "step_name", "task_id", "name")
