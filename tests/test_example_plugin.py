@@ -97,7 +97,15 @@ def test_it_is_at_most_a_hundred_lines_with_its_tests():
 def test_copied_and_renamed_it_passes_its_own_tests(copy, python):
     # Built here, with the build backend, so that the environment stays empty.
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    run(*build, "--wheel-dir", "wheels", str(ROOT / "core"), str(copy), cwd=copy.parent)
+    run(
+        *build,
+        "--wheel-dir",
+        "wheels",
+        str(ROOT / "core"),
+        str(ROOT / "plugins/mfc-testing"),
+        str(copy),
+        cwd=copy.parent,
+    )
     wheels = [str(wheel) for wheel in copy.parent.glob("wheels/*.whl")]
     shutil.rmtree(copy / "src")  # so that the installed package is tested
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
