@@ -55,6 +55,7 @@ OF_METAFLOW = [
 OF_OURS = [
     "CacheInfo",
     "Client",
+    "Failure",
     "MfcWarning",
     "Placeholder",
     "Stats",

@@ -45,6 +45,7 @@ from mfc.model import CacheInfo, Stats, Status
 from mfc.trust import Trust
 
 if TYPE_CHECKING:
+    from mfc._facts._failure import Failure
     from mfc._pickle import Placeholder
 
 #: Metaflow's name for the class in its annotations.
@@ -56,6 +57,7 @@ __all__ = [
     "CacheInfo",
     "Client",
     "DataArtifact",
+    "Failure",
     "Flow",
     "Metadata",
     "Metaflow",
@@ -102,10 +104,14 @@ for _public in (
 if not TYPE_CHECKING:  # else every misspelt name would be fine to a type checker
 
     def __getattr__(name: str) -> Any:
-        """Load what values alone have, and all that pickles need, when it is asked for.
+        """Load classes of facts and values when they are asked for.
 
-        That is `Placeholder`, and Metaflow's classes that stand in values, which pickles name.
+        Those are facts, `Placeholder`, and Metaflow's classes in values, which pickles name.
         """
+        if name == "Failure":
+            from mfc._facts._failure import Failure  # few readers see one
+
+            return Failure
         if name[:1].isupper():  # modules are asked for, too
             from mfc import _pickle  # 8 ms, and most readers never see one
 

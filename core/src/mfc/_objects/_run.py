@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from mfc._arguments import texts
+from mfc._arguments import texts, whole
 from mfc._concurrency._prefetch import Question
 from mfc._objects._artifact import AT_END, DataArtifact, MetaflowData, artifacts_below
 from mfc._objects._code_package import UNCLEAR, MetaflowCode, noted_package
@@ -25,6 +25,7 @@ from mfc.query import Query
 from mfc.tags import TagEdit
 
 if TYPE_CHECKING:
+    from mfc._facts._failure import Failure
     from mfc._objects._flow import Flow
 
 
@@ -160,6 +161,36 @@ class Run(MetaflowObject):
         from mfc._recorded._status import run_status  # few ask for it
 
         return run_status(self._recorded)
+
+    def failures(self, limit: int | None = None) -> list[Failure]:
+        """Return the tasks that failed and the steps that were due and never started.
+
+        Root causes come first, then the failures that they led to, which are `collateral`: tasks
+        of later steps that lacked a result, tasks that were cut off, steps that never started.
+        Among each, earlier steps come first, and of one step the tasks created first. A retry
+        that went well is not a failure, nor is an exception that `@catch` took.
+
+        A task without an end is `killed` once it gave no sign of life for 24 hours, or for ten
+        minutes in a run in which another task failed. In a run that stopped without a failure,
+        the tasks that were running then are `killed`, and the steps due then `never started`.
+
+        On a service a step of any number of tasks costs two requests, three if it is retried,
+        and the run two; the datastore has the rest of tasks that failed with an exception (two or
+        three reads each). Each task that was killed costs up to four requests more. While no task
+        has failed, and the run has not ended, the cost is that of `status`. Elsewhere the tasks
+        of steps that have not passed are read one by one.
+
+        Args:
+            limit: at most so many, the first ones; the rest is not read.
+
+        Raises:
+            BadArgument: an argument is not of its kind; a ValueError.
+            Unanswered: the metadata's backend does not answer.
+        """
+        from mfc._facts._failures import failures_of  # few ask for it
+
+        most = None if limit is None else whole("limit", limit, "a number of failures, 0 or more")
+        return failures_of(self._recorded, most)
 
     # What led to it
 

@@ -19,6 +19,7 @@ from mfc.model import Level, Pathspec, Record, Status, whole_number
 from mfc.query import Query
 
 if TYPE_CHECKING:
+    from mfc._facts._failure import Failure
     from mfc._logs._selection import Selection
     from mfc._logs._task_logs import TaskLogs
     from mfc._objects._step import Step
@@ -119,6 +120,22 @@ class Task(MetaflowObject):
         from mfc._recorded._status import task_status  # few ask for it
 
         return task_status(self._recorded)
+
+    @property
+    def failure(self) -> Failure | None:
+        """How the chosen attempt failed, else the last one; None if it has not failed.
+
+        It is the entry of `Run.failures`, but for `collateral`, which is False: the task is looked
+        at by itself. So a task without an end is `killed` once it gave no sign of life for 24
+        hours. It costs as much as `status`, and the artifacts of a task that failed.
+
+        Raises:
+            UnreadableRecord: what it recorded cannot be read.
+            Unanswered: the metadata's backend does not answer.
+        """
+        from mfc._facts._failures import failure_of  # few ask for it
+
+        return failure_of(self._recorded)
 
     @property
     def index(self) -> int | None:
