@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -13,12 +13,13 @@ from mfc._concurrency._prefetch import Question
 from mfc._objects._artifact import AT_END, DataArtifact, MetaflowData, artifacts_below
 from mfc._objects._code_package import UNCLEAR, MetaflowCode, noted_package
 from mfc._objects._listing import Listing
-from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._object import MetaflowObject
 from mfc._objects._step import Step
 from mfc._objects._task import Task
 from mfc._objects._trigger import Trigger
 from mfc._recorded._metadata import ORIGIN_RUN, newest, origin_name
 from mfc._recorded._run import RecordedRun
+from mfc._recorded._times import local_time
 from mfc.errors import MetaflowTaggingError
 from mfc.model import ArtifactRecord, Level, PendingRecord, Record, Status
 from mfc.query import Query
@@ -156,6 +157,18 @@ class Run(MetaflowObject):
         return None if record is None else local_time(record.created)
 
     @property
+    def duration(self) -> timedelta | None:
+        """The time from the creation of the run to the end of its end task, well or not.
+
+        None while the end task has not ended, and for runs that never came so far. It costs as
+        much as `finished_at`; a loop over runs reads ahead.
+        """
+        record = self._at_end("_task_ok")
+        if record is None:
+            return None
+        return timedelta(milliseconds=record.created - self._record.created)
+
+    @property
     def status(self) -> Status:
         """`running`, `completed`, `failed` or `unknown`; `.reason` says why."""
         from mfc._recorded._status import run_status  # few ask for it
@@ -193,6 +206,28 @@ class Run(MetaflowObject):
         return failures_of(self._recorded, most)
 
     # What led to it
+
+    @property
+    def user(self) -> str | None:
+        """Who started it, as the run recorded it; None if it did not. Nothing is read."""
+        return self._record.user
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The values of the parameters by name, in the order of the flow.
+
+        Nothing is read before it is used: then the names, by one question and one value of the
+        datastore, and each value when it is asked for, at the trust of the client. A loop over
+        runs reads the records ahead. Constants of the flow are left out; Metaflow before 2.4 did
+        not tell them from parameters, so there they are in it. Empty if the run recorded none.
+
+        Raises:
+            KeyError: of `parameters[name]`, for a name that is missing.
+            DatastoreError: of a value, as `DataArtifact.data` documents.
+        """
+        from mfc._facts._parameters import Parameters  # few ask for it
+
+        return Parameters(self._recorded)
 
     @property
     def code(self) -> MetaflowCode | None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 from mfc._arguments import flag, one_of
 from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
 from mfc._objects._code_package import MetaflowCode, environment_of
-from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._object import MetaflowObject
 from mfc._recorded._lineage import PATH_FIELD, children_of, parents_of
 from mfc._recorded._metadata import newest
 from mfc._recorded._task import RecordedTask
+from mfc._recorded._times import ENDED, STARTED, Span, last_ended, local_time, spans_of
 from mfc.errors import BadArgument
 from mfc.model import Level, Pathspec, Record, Status, whole_number
 from mfc.query import Query
@@ -113,6 +114,20 @@ class Task(MetaflowObject):
         """When the last attempt to end did, well or not: naive, local time; None if none has."""
         record = self._recorded.artifact("_task_ok")
         return None if record is None else local_time(record.created)
+
+    @property
+    def duration(self) -> timedelta | None:
+        """The time from start to end of the chosen attempt, else of the one that ended last.
+
+        Both as the task noted them: neither the wait before its start nor earlier attempts count.
+        None if no attempt has ended. Of a clone it is the time that cloning took, or None where its
+        start was not noted. It costs one question; a loop over tasks asks for all of a step at once
+        where questions wait for a network.
+        """
+        spans = spans_of(self._recorded.own_metadata((STARTED, ENDED)))
+        if self._attempt is not None:
+            return spans.get(self._attempt, Span()).duration
+        return last_ended(spans).duration
 
     @property
     def status(self) -> Status:
