@@ -60,6 +60,8 @@ OF_OURS = [
     "Placeholder",
     "Stats",
     "Status",
+    "Timeline",
+    "TimelineRow",
     "Trust",
     "load",
     "plugins",

@@ -46,6 +46,7 @@ from mfc.trust import Trust
 
 if TYPE_CHECKING:
     from mfc._facts._failure import Failure
+    from mfc._facts._timeline import Timeline, TimelineRow
     from mfc._pickle import Placeholder
 
 #: Metaflow's name for the class in its annotations.
@@ -79,6 +80,8 @@ __all__ = [
     "Status",
     "Step",
     "Task",
+    "Timeline",
+    "TimelineRow",
     "Trigger",
     "Trust",
     "default_metadata",
@@ -112,6 +115,10 @@ if not TYPE_CHECKING:  # else every misspelt name would be fine to a type checke
             from mfc._facts._failure import Failure  # few readers see one
 
             return Failure
+        if name in ("Timeline", "TimelineRow"):
+            from mfc._facts import _timeline  # likewise
+
+            return getattr(_timeline, name)
         if name[:1].isupper():  # modules are asked for, too
             from mfc import _pickle  # 8 ms, and most readers never see one
 

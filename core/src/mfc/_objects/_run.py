@@ -27,6 +27,7 @@ from mfc.tags import TagEdit
 
 if TYPE_CHECKING:
     from mfc._facts._failure import Failure
+    from mfc._facts._timeline import Timeline
     from mfc._objects._flow import Flow
 
 
@@ -204,6 +205,26 @@ class Run(MetaflowObject):
 
         most = None if limit is None else whole("limit", limit, "a number of failures, 0 or more")
         return failures_of(self._recorded, most)
+
+    def timeline(self) -> Timeline:
+        """Return when each attempt of each task started and ended, a row for each.
+
+        Steps come in the order in which they began, of a step the tasks in the order in which they
+        were created, then attempts. A task of which no attempt has started has one row. The status
+        of an attempt is as of `Task(…, attempt=n).status`, told by the marks of the attempt where
+        it has ended.
+
+        It costs a question for the steps, one for the tasks of each step, one for the metadata of
+        the run, which a service gives in pages of 500 entries, and the graph; and the status of
+        each task that has not ended. Positions in a foreach are read from the datastore, one value
+        for each task, where metadata lacks them: before Metaflow 2.15, and for clones.
+
+        Raises:
+            Unanswered: the metadata's backend does not answer.
+        """
+        from mfc._facts._timeline import timeline_of  # few ask for it
+
+        return timeline_of(self._recorded)
 
     # What led to it
 
