@@ -32,8 +32,8 @@ demo: .venv-demo/installed
 
 ## test: everything that can fail, from nothing
 test: $(VENV)/installed $(METAFLOW)/installed $(AZURITE)/installed
-	@echo "Running all tests, two at a time (about 40 minutes on two cores); Ctrl-C ends them and their servers …"
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@echo "Running all tests, three at a time (about 20 minutes on two cores); Ctrl-C ends them and their servers …"
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 ## test-fast: the tests without servers and without Metaflow, in under a minute
 test-fast: $(VENV)/installed

@@ -21,14 +21,14 @@ def expanded() -> str:
     """Return the contracts with the names of all packages in place of patterns."""
     packages = sorted(path.parent.name for path in ROOT.glob("*/*/src/*/__init__.py"))
     rooms = sorted(f"mfc.{path.parent.name}" for path in ROOT.glob("core/src/mfc/_*/__init__.py"))
-    patterns = {"mfc_*": packages, "mfc._*": rooms}
+
+    def names(found: re.Match[str]) -> str:
+        every, but = packages if found[1] == "mfc_*" else rooms, found[2]
+        return ", ".join(f'"{name}"' for name in every if name != but)
+
     text = (ROOT / "pyproject.toml").read_text()
     contracts = text[text.index("[tool.importlinter]") :]
-    return re.sub(
-        r'"(mfc_\*|mfc\._\*)"',
-        lambda found: ", ".join(f'"{name}"' for name in patterns[found[1]]),
-        contracts,
-    )
+    return re.sub(r'"(mfc_\*|mfc\._\*)(?: but (\w+))?"', names, contracts)
 
 
 if __name__ == "__main__":

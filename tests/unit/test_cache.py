@@ -205,7 +205,7 @@ def test_nothing_is_written_through_links(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     key, content = entry(b"content")
     (tmp_path / "root" / "mfc-blobs-1").symlink_to(tmp_path / "theirs")
-    with pytest.warns(MfcWarning, match="is no directory"):
+    with pytest.warns(MfcWarning, match="is not a directory"):
         cache_in(tmp_path / "root").put(key, content)
     assert list((tmp_path / "theirs").iterdir()) == []
     cache = cache_in(tmp_path)

@@ -125,5 +125,5 @@ def test_an_entry_is_loaded(value: str, expected: str) -> None:
 def test_an_invalid_entry_point_is_reported(value: str) -> None:
     entry = _installed.Entry("x", value)
     assert entry.module is None
-    with pytest.raises(ImportError, match="is no module"):
+    with pytest.raises(ImportError, match="is not a module"):
         entry.load()

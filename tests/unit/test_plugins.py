@@ -154,7 +154,7 @@ def test_an_invalid_entry_point_is_a_broken_plugin(site: Any) -> None:
     site.install("mfc-files", {"files": "no module!"})
     error, text, _ = site.run(WHO)
     assert error == "BrokenPlugin"
-    assert "'no module!' is no module or module:object" in text
+    assert "'no module!' is not a module or module:object" in text
 
 
 def test_a_hook_that_raises_names_distribution_version_and_cause(site: Any) -> None:
@@ -290,7 +290,7 @@ def test_a_misspelt_hook_is_listed_with_the_intended_name(site: Any) -> None:
     site.plugin("files", f"{files('files')}@hookimpl\ndef mfc_triger(metadata): ...")
     assert site.run(WHO) == "mfc_files"
     listed = site.run("show(infos(Client())['mfc-files 1.0 (mfc_files)'].error)")
-    assert listed == "implements mfc_triger, which nobody publishes; is mfc_trigger meant?"
+    assert listed == "implements mfc_triger, which no plugin publishes; is mfc_trigger meant?"
 
 
 @pytest.mark.parametrize("kind", ["after", "zzz"])

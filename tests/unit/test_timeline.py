@@ -93,27 +93,12 @@ def test_a_timeline_takes_a_call_for_each_step(tmp_path: pathlib.Path, kind: Any
     assert (spent.calls, spent.reads) == (5, 1)
 
 
-def test_a_repr_is_a_table(tmp_path: pathlib.Path) -> None:
+def test_a_repr_counts(tmp_path: pathlib.Path) -> None:
     run = WrittenRun(tmp_path, FAN)
     run.task("start", WELL)
-    for index in range(30):
-        run.task("work", WELL, index=index)
-    lines = repr(run_of(run, MemoryProvider)[1].timeline()).splitlines()
-    assert lines[0] == "<Timeline of F/1, attempts: 31>"
-    assert lines[1].split() == [
-        "start/2",
-        "attempt",
-        "0",
-        "completed",
-        "at",
-        "1.000",
-        "s",
-        "for",
-        "2.001",
-        "s",
-    ]
-    assert lines[-1] == "  … and 11 more"
-    assert len(lines) == 22
+    run.task("work", BOOM, WELL, index=0)
+    shown = repr(run_of(run, MemoryProvider)[1].timeline())
+    assert shown == "<Timeline of F/1, attempts: 3, tasks: 2, completed: 2, failed: 1>"
 
 
 def test_a_run_without_tasks_has_an_empty_timeline(tmp_path: pathlib.Path, kind: Any) -> None:

@@ -1,4 +1,4 @@
-"""Read what Netflix Metaflow recorded: its Client API, without Metaflow.
+"""Read results of Netflix Metaflow: its Client API, without Metaflow installed.
 
 >>> from mfc import Flow, Run, Task, namespace
 """
@@ -96,7 +96,7 @@ __all__ = [
     "unpickle",
 ]
 
-# Pickles, tracebacks and documentation name these by where users import them from.
+# Pickles, tracebacks and documentation show the module that users import these from.
 for _public in (
     Client, DataArtifact, Flow, Metadata, Metaflow, MetaflowCode, MetaflowData, MetaflowEvent,
     Run, Step, Task, Trigger,
@@ -104,23 +104,20 @@ for _public in (
     _public.__module__ = "mfc"
 
 
-if not TYPE_CHECKING:  # else every misspelt name would be fine to a type checker
+if not TYPE_CHECKING:  # with it, type checkers would accept every misspelt name
 
     def __getattr__(name: str) -> Any:
-        """Load classes of facts and values when they are asked for.
-
-        Those are facts, `Placeholder`, and Metaflow's classes in values, which pickles name.
-        """
+        """Load facts, `Placeholder`, and classes that pickles of Metaflow name, on first use."""
         if name == "Failure":
-            from mfc._facts._failure import Failure  # few readers see one
+            from mfc._facts._failure import Failure  # few programs need it
 
             return Failure
         if name in ("Timeline", "TimelineRow"):
             from mfc._facts import _timeline  # likewise
 
             return getattr(_timeline, name)
-        if name[:1].isupper():  # modules are asked for, too
-            from mfc import _pickle  # 8 ms, and most readers never see one
+        if name[:1].isupper():  # `__getattr__` is also called for submodules
+            from mfc import _pickle  # 8 ms, and most programs never need it
 
             if name == "Placeholder":
                 return _pickle.Placeholder

@@ -1,4 +1,4 @@
-"""`python -m mfc plugins`: which plugins there are, and what is wrong with them."""
+"""`python -m mfc plugins`: the installed plugins, and their problems."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _WIDTH, _INDENT = 100, 16
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status.
 
-    0 is fine; 1 a problem that `--check` found, or rules about plugins that cannot be read; 2 a
-    command line that is none.
+    0 means success; 1 a problem found by `--check`, or unreadable rules about plugins; 2 an
+    invalid command line.
 
     Args:
-        arguments: without the program's name; by default those of the process.
+        arguments: the command line without the program's name; by default that of the process.
     """
     parser = argparse.ArgumentParser(prog="python -m mfc", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plugins.add_argument("--check", action="store_true", help="exit with 1 if one has a problem")
     plugins.add_argument("--trace", action="store_true", help="show every hook that is called")
     chosen = parser.parse_args(arguments)
-    settings = {"MFC_STRICT_PLUGINS": False}  # a listing shows what is broken, whoever minds
+    settings = {"MFC_STRICT_PLUGINS": False}  # a listing shows broken plugins, also in strict mode
     try:
         client = Reader(config=settings | ({"MFC_TRACE_PLUGINS": True} if chosen.trace else {}))
         if chosen.check:
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _foreign() -> str | None:
-    """Return a sentence on another project's distribution that has the same import name."""
+    """Return a warning about another project's distribution with the same import name."""
     from importlib.metadata import PackageNotFoundError, version  # slow, and only this needs it
 
     try:
@@ -70,7 +70,7 @@ def _foreign() -> str | None:
 
 
 def _ask(client: Reader) -> None:
-    """Ask for what every client needs, so that there is something to trace."""
+    """Load everything that a client needs, so that the trace has calls to show."""
     datastore = client.config.text("DEFAULT_DATASTORE") or "local"
     _try(lambda: client.use(None))
     _try(lambda: client.policy)
@@ -99,7 +99,7 @@ def _text(found: list[PluginInfo]) -> str:
 
 
 def _block(plugin: PluginInfo) -> Iterator[str]:
-    """Yield the lines on a plugin, none longer than 100 characters but for a long path."""
+    """Yield the lines on a plugin, at most 100 characters each, except for a long path."""
     state = "off" if plugin.off else "broken" if plugin.error else "ok"
     title = f"{plugin.distribution} {plugin.version}".strip() or plugin.name
     yield from _line(", ".join(plugin.kinds) or "(every kind)", f"{title}: {state}")
@@ -130,7 +130,7 @@ def _run() -> int:
     try:
         status = main()
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read has seen enough, as `head` has
+    except BrokenPipeError:  # the reading process has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status

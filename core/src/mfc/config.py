@@ -1,4 +1,4 @@
-"""Settings, from where Metaflow's users already have them."""
+"""Settings, read from the places where Metaflow reads them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 
 from mfc.errors import BadSetting, BadSettingsFile
 
-#: Metaflow's directory, which holds results and, if somebody wants, a `config.json`.
+#: Metaflow's directory, which holds results and optionally a `config.json`.
 DIRECTORY = ".metaflow"
 _USER_VARIABLES = ("SUDO_USER", "USERNAME", "USER")
 
@@ -22,19 +22,19 @@ def _full(name: str) -> str:
 def _working_directory() -> str:
     try:
         return os.getcwd()
-    except FileNotFoundError:  # it was removed under our feet; nothing can be found above it
+    except FileNotFoundError:  # the directory was removed, so the search stops at the root
         return os.path.abspath(os.sep)
 
 
 @attrs.frozen
 class Config:
-    """Settings as they were when the client was made; files are read when first needed.
+    """Settings as they were when the client was made; files are read on first use.
 
-    A setting `X` is looked up as `METAFLOW_X`, first hit wins: what was given to the client,
+    A setting `X` is looked up as `METAFLOW_X`, and the first hit wins: the client's arguments,
     the environment (empty counts as set), `config.json` in the nearest `.metaflow` directory
     above the working directory, `$METAFLOW_HOME/config.json` (`config_<P>.json` when
-    `METAFLOW_PROFILE=P`). A setting that nobody asks for is never read, so a bad one hurts
-    nobody.
+    `METAFLOW_PROFILE=P`). Settings are read on use, so a bad value of an unused setting is
+    harmless.
 
     Source:
         Metaflow 2.19, `metaflow_config_funcs`.
@@ -52,10 +52,10 @@ class Config:
         """Return the value of setting `name` and where it was found, or None.
 
         Args:
-            name: name without `METAFLOW_`; or one of ours, `MFC_…`.
+            name: name without `METAFLOW_`; or one of mfc's own, `MFC_…`.
 
         Raises:
-            BadSettingsFile: a file that must be read is missing (a profile's) or is not JSON.
+            BadSettingsFile: a required file (a profile's) is missing, or a file is not JSON.
         """
         full = _full(name)
         for key in (full, name):
@@ -73,7 +73,7 @@ class Config:
         """Return a setting as text; numbers from a file become their digits.
 
         Raises:
-            BadSetting: it is a list or a mapping.
+            BadSetting: the value is a list or a mapping.
         """
         found = self.find(name)
         if found is None or found[0] is None:
@@ -90,7 +90,7 @@ class Config:
         """Return a setting as a number.
 
         Raises:
-            BadSetting: it is none.
+            BadSetting: the value is not a number.
         """
         found = self.find(name)
         if found is None:
@@ -101,7 +101,7 @@ class Config:
             raise BadSetting(_full(name), *found, "a number") from None
 
     def flag(self, name: str, *, default: bool = False) -> bool:
-        """Return a setting as true or false: `0`, `false` and nothing are false, all else true."""
+        """Return a setting as a bool: `0`, `false` and empty text are false, all else is true."""
         found = self.find(name)
         return default if found is None else str(found[0]).lower() not in ("0", "false", "")
 
@@ -109,7 +109,7 @@ class Config:
         """Return a setting as a mapping, from JSON text or as it stands in a file.
 
         Raises:
-            BadSetting: it is none.
+            BadSetting: the value is not a mapping.
         """
         import json  # only needed for settings in JSON, so not at start-up
 
@@ -122,12 +122,12 @@ class Config:
         except ValueError:
             decoded = None
         if not isinstance(decoded, dict):
-            # It is not shown: keys and tokens stand in such settings.
+            # The error hides the value: such settings hold keys and tokens.
             raise BadSetting(_full(name), "…", source, "a JSON object")
         return decoded
 
     def user(self) -> str | None:
-        """Return who the user is, None if nothing tells; `root` is nobody.
+        """Return the name of the user, or None if it is unknown; `root` does not count.
 
         Source:
             Metaflow 2.19, `util.get_username`: METAFLOW_USER, then the system's variables.
@@ -159,7 +159,7 @@ class Config:
         profile = self.environment.get("METAFLOW_PROFILE")
         name = f"config_{profile}.json" if profile else "config.json"
         path = os.path.expanduser(os.path.join(home, name))
-        if path.startswith("~"):  # there is no home
+        if path.startswith("~"):  # no home directory
             path = ""
         return path, bool(profile and path)
 

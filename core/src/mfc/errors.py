@@ -1,16 +1,16 @@
 """Every exception that mfc raises, drawn as a tree.
 
-Names that Metaflow has are Metaflow's. A class that replaces a builtin exception in
-Metaflow's client is that builtin too, so code that catches either keeps working::
+Classes that Metaflow has keep Metaflow's names. Where Metaflow's client raises a builtin
+exception, the class here is also that builtin, so code that catches either keeps working::
 
     MetaflowException
     ├── BadArgument                    an argument of a function (also ValueError)
     │   ├── MetaflowInvalidPathspec    not a pathspec
     │   │   └── EmptyPathspec          nothing was given (also TypeError)
-    │   └── BadAddress                 metadata("…") leads nowhere
+    │   └── BadAddress                 metadata("…") cannot be used
     ├── MetaflowNotFound               no such object
     │   ├── BadAttempt                 not the number of an attempt (also BadArgument)
-    │   ├── NoTasks                    a step has none (also ValueError)
+    │   ├── NoTasks                    a step without tasks (also ValueError)
     │   ├── ChildNotFound              parent["name"] (also KeyError)
     │   │   └── BadChildName           it could not exist (also MetaflowInvalidPathspec)
     │   └── ArtifactNotFound           task.data.name (also AttributeError)
@@ -22,20 +22,20 @@ Metaflow's client is that builtin too, so code that catches either keeps working
     ├── BadSetting                     a configuration value (also ValueError)
     │   └── BadSettingsFile            a whole file of them
     ├── UnreadableRecord               metadata that cannot be read or understood
-    │   └── Unanswered                 nothing is known of it: the backend does not answer
+    │   └── Unanswered                 the backend does not answer
     ├── DatastoreError                 the value behind a record
     │   ├── MetaflowDataMissing        its bytes are gone
     │   ├── CorruptBlob                its bytes hash to something else
-    │   ├── UnreadableBlob             its bytes may not be read, or no filesystem can
+    │   ├── UnreadableBlob             its bytes cannot be read
     │   ├── UnknownEncoding            no decoder for how it was written
     │   ├── UndecodableArtifact        the decoder failed
     │   └── UntrustedValue             loading it would run code that the client does not trust
-    ├── BadCodePackage                 an archive that is no code package
+    ├── BadCodePackage                 not a code package, or an unsafe one
     └── PluginError                    a plugin is missing, broken or in conflict
         ├── BrokenPlugin               it does not load, is for another contract, or failed
-        ├── PluginNotFound             nobody serves that kind
+        ├── PluginNotFound             no installed plugin serves that kind
         │   └── UnservedAddress        of metadata (also BadAddress)
-        └── PluginConflict             several do
+        └── PluginConflict             several plugins serve that kind
 
 Warnings are `MfcWarning`.
 """
@@ -50,7 +50,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeVar
 
-#: Modules whose lines are not those of whoever asked: mfc, its plugins, and what runs threads.
+#: Modules skipped when a warning looks for the caller's line: mfc, its plugins, thread pools.
 _OURS = re.compile(r"mfc(_\w+)?|threading|concurrent|functools")
 Argument = TypeVar("Argument", bound="BadArgument")
 
@@ -61,7 +61,7 @@ _SHORT.maxstring = _SHORT.maxother = _LONGEST
 
 
 def visible(text: str) -> str:
-    r"""Return text of a store or a user in a form that is safe to show, on one line.
+    r"""Return text from a store or a user on one line, safe to show.
 
     Control characters, line breaks, marks that reorder text, and lone surrogates are spelled as
     in a string literal.
@@ -76,7 +76,7 @@ def visible(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """Return any value as errors show it: its repr on one line, cut at 200 characters.
+    """Return the repr of any value for an error message, on one line and cut at 200 characters.
 
     >>> print(shown("a"), shown([1, None]))
     'a' [1, None]
@@ -89,23 +89,23 @@ def shown(value: object) -> str:
 
 
 class MfcWarning(UserWarning):
-    """Something was left out or assumed; the text says what, and what to do."""
+    """Something was left out or assumed; the text says what it was and how to react."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(visible(message))
 
 
 def warn(text: str) -> None:
-    """Give an `MfcWarning` that points at the line of the program that asked; for plugins, too.
+    """Emit an `MfcWarning` that points at the caller's line outside mfc; plugins may use it.
 
     Args:
-        text: what was left out or assumed, and what to do.
+        text: the thing left out or assumed, and how to react.
     """
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
     level, plugin = 2, _package(sys._getframe(1))  # noqa: SLF001
     while frame is not None and (_OURS.fullmatch(_package(frame)) or _package(frame) == plugin):
         frame, level = frame.f_back, level + 1
-    # A thread of ours has no such line.
+    # A thread started by mfc has no line of the caller on its stack.
     warnings.warn(text, MfcWarning, stacklevel=2 if frame is None else level)
 
 
@@ -114,9 +114,9 @@ def _package(frame: FrameType) -> str:
 
 
 class MetaflowException(Exception):
-    """Root of every error of mfc; `message` is the sentence that `str()` gives.
+    """Base class of every mfc error; `message` is the sentence that `str()` gives.
 
-    Text of a store or a user is spelled in it as `visible` does.
+    Text from a store or a user is spelled as by `visible`.
     """
 
     #: Metaflow's title for the class of error.
@@ -139,18 +139,18 @@ class MetaflowException(Exception):
 
 
 class BadArgument(MetaflowException, ValueError):
-    """An argument is not one of the values that are possible."""
+    """An argument is outside the possible values."""
 
     headline = "Invalid argument"
 
     @classmethod
     def of(cls: type[Argument], name: str, value: object, expected: str) -> Argument:
-        """Return the error for a value that was given.
+        """Return the error for a bad value of a parameter.
 
         Args:
             name: the parameter.
-            value: what was given for it.
-            expected: what is possible, and where it helps an example.
+            value: the bad value.
+            expected: the possible values, with an example where it helps.
 
         >>> print(BadArgument.of("limit", -1, "a whole number, 0 or more"))
         limit is -1; expected a whole number, 0 or more
@@ -159,13 +159,13 @@ class BadArgument(MetaflowException, ValueError):
 
 
 class MetaflowInvalidPathspec(BadArgument):
-    """What was given is not a pathspec of the wanted kind."""
+    """The argument is not a pathspec of the expected kind."""
 
     headline = "Invalid pathspec"
 
 
 class EmptyPathspec(MetaflowInvalidPathspec, TypeError):
-    """No pathspec was given at all."""
+    """The pathspec is missing or empty."""
 
 
 class MetaflowNotFound(MetaflowException):
@@ -173,9 +173,9 @@ class MetaflowNotFound(MetaflowException):
 
     Args:
         message: the sentence.
-        hint: gives a sentence on where to look instead. It may read, so it is called when the
-            message is shown, not when the error is raised: many callers only ask whether
-            something is there.
+        hint: returns a sentence on where to look instead. It may read metadata, so it is called
+            when the message is shown, not when the error is raised: many callers only test
+            whether an object exists.
     """
 
     headline = "Object not found"
@@ -186,7 +186,7 @@ class MetaflowNotFound(MetaflowException):
 
     @property
     def message(self) -> str:
-        """The sentence, and the hint."""
+        """The sentence, followed by the hint."""
         if self.hint is not None:
             hint, self.hint = self.hint, None
             self._message = visible(f"{self._message}. {hint()}")
@@ -202,16 +202,16 @@ class MetaflowNotFound(MetaflowException):
 
 
 class BadAttempt(MetaflowNotFound, BadArgument):
-    """The number of an attempt is expected; Metaflow raises MetaflowNotFound for anything else."""
+    """Not an attempt number; Metaflow raises MetaflowNotFound for it."""
 
 
 class ChildNotFound(MetaflowNotFound, KeyError):
     """`parent[name]` does not exist.
 
     Args:
-        parent: how the parent shows itself, `Run('F/1')`.
-        name: the child that was asked for.
-        hint: as of `MetaflowNotFound`.
+        parent: repr of the parent, `Run('F/1')`.
+        name: the requested child.
+        hint: see `MetaflowNotFound`.
     """
 
     def __init__(self, parent: str, name: object, hint: Callable[[], str] | None = None) -> None:
@@ -221,7 +221,7 @@ class ChildNotFound(MetaflowNotFound, KeyError):
 
 
 class BadChildName(ChildNotFound, MetaflowInvalidPathspec):
-    """`parent[name]` with a name that nothing can have: empty, `.`, `..`, or with `/`."""
+    """`parent[name]` with an impossible name: empty, `.`, `..`, or with `/`."""
 
     def __init__(self, parent: str, name: object) -> None:
         super().__init__(parent, name)
@@ -229,16 +229,16 @@ class BadChildName(ChildNotFound, MetaflowInvalidPathspec):
 
 
 class NoTasks(MetaflowNotFound, ValueError):
-    """A step without tasks was asked for something of its tasks."""
+    """The step has no tasks, and the operation needs one."""
 
 
 class ArtifactNotFound(MetaflowNotFound, AttributeError):
     """`task.data.name` does not exist.
 
     Args:
-        parent: how the task shows itself.
-        name: the artifact that was asked for.
-        hint: as of `MetaflowNotFound`.
+        parent: repr of the task.
+        name: the requested artifact.
+        hint: see `MetaflowNotFound`.
     """
 
     def __init__(self, parent: str, name: str, hint: Callable[[], str] | None = None) -> None:
@@ -251,7 +251,7 @@ class MetaflowNamespaceMismatch(MetaflowException):
     """The object exists, but is not in the namespace.
 
     Args:
-        namespace: the namespace that was asked for.
+        namespace: the namespace in effect.
         subject: the object, as text; empty when not known.
     """
 
@@ -266,7 +266,7 @@ class MetaflowNamespaceMismatch(MetaflowException):
 
 
 class MetaflowUnknownUser(MetaflowException):
-    """No environment variable tells who the user is."""
+    """No environment variable names the user."""
 
     headline = "Unknown user"
 
@@ -284,23 +284,23 @@ class MetaflowTaggingError(MetaflowException):
 
 
 class BadTag(MetaflowTaggingError, BadArgument):
-    """What was given is not a tag, or not a collection of tags."""
+    """The argument is not a tag, or not a collection of tags."""
 
 
 class MetaflowInternalError(MetaflowException):
-    """What was recorded contradicts itself or is newer than this client."""
+    """A record contradicts itself or is newer than this client."""
 
     headline = "Internal error"
 
 
 class BadSetting(MetaflowException, ValueError):
-    """A configuration value is not of its kind.
+    """A configuration value has the wrong type or form.
 
     Args:
         name: full name, `METAFLOW_…`.
-        value: what was found.
-        source: where it was found: `environment` or a file.
-        expected: what it should have been.
+        value: the value found.
+        source: where it was found: the environment or a file.
+        expected: the possible values.
     """
 
     headline = "Invalid configuration"
@@ -311,11 +311,11 @@ class BadSetting(MetaflowException, ValueError):
 
 
 class BadSettingsFile(BadSetting):
-    """A file with settings is missing, unreadable or no JSON object.
+    """A settings file is missing, unreadable or not a JSON object.
 
     Args:
         path: the file.
-        reason: what is wrong with it.
+        reason: the problem with it.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -324,7 +324,7 @@ class BadSettingsFile(BadSetting):
 
 
 class BadAddress(BadArgument):
-    """A metadata address leads nowhere."""
+    """A metadata address cannot be used."""
 
     headline = "Invalid metadata address"
 
@@ -334,7 +334,7 @@ class UnreadableRecord(MetaflowException):
 
     Args:
         source: file or URL.
-        reason: why.
+        reason: the cause.
     """
 
     headline = "Unreadable metadata"
@@ -345,18 +345,18 @@ class UnreadableRecord(MetaflowException):
 
 
 class Unanswered(UnreadableRecord):
-    """The backend as a whole gave no answer: not one record is at fault, and none is left out."""
+    """The backend as a whole did not answer; no single record is at fault or left out."""
 
     headline = "Metadata not available"
 
 
 class DatastoreError(MetaflowException):
-    """The value behind a record cannot be had.
+    """The value behind a record cannot be read.
 
     Args:
-        subject: what was wanted: an artifact's pathspec, a log, a code package.
+        subject: an artifact's pathspec, a log, or a code package.
         location: where it was looked for.
-        reason: why it cannot be had, and what to do.
+        reason: why it cannot be read, and what to do.
     """
 
     headline = "Datastore error"
@@ -368,7 +368,7 @@ class DatastoreError(MetaflowException):
 
 
 class MetaflowDataMissing(DatastoreError):
-    """The record is there, its bytes are not."""
+    """The record exists, but its bytes are missing."""
 
     headline = "Data missing"
 
@@ -378,15 +378,15 @@ class CorruptBlob(DatastoreError):
 
 
 class UnreadableBlob(DatastoreError):
-    """The bytes may not be read, or the store did not answer."""
+    """The bytes cannot be read: permission denied, no filesystem for them, or no answer."""
 
 
 class UnknownEncoding(DatastoreError):
-    """No decoder for the encoding that the artifact was written with."""
+    """No decoder reads the encoding that the artifact was written with."""
 
 
 class UndecodableArtifact(DatastoreError):
-    """The decoder failed on bytes that are right."""
+    """The decoder failed on verified bytes."""
 
 
 class UntrustedValue(DatastoreError):
@@ -394,11 +394,11 @@ class UntrustedValue(DatastoreError):
 
 
 class BadCodePackage(MetaflowException):
-    """An archive that is no code package of Metaflow, or an unsafe one.
+    """The archive is not a Metaflow code package, or an unsafe one.
 
     Args:
         location: where the package is.
-        reason: what is wrong with it.
+        reason: the problem with it.
     """
 
     headline = "Invalid code package"
@@ -418,10 +418,10 @@ class BrokenPlugin(PluginError):
     """A plugin does not load, is written for another contract, or one of its hooks failed.
 
     Args:
-        plugin: what listings and traces call it.
-        reason: what is wrong with it; a library's exception is the cause of this one.
-        distribution: what it was installed with; empty if it was not.
-        version: of the distribution.
+        plugin: its name in listings and traces.
+        reason: the problem with it; a library's exception is chained as the cause.
+        distribution: the installed distribution it belongs to; empty without one.
+        version: version of the distribution.
     """
 
     def __init__(self, plugin: str, reason: str, distribution: str = "", version: str = "") -> None:
@@ -431,11 +431,11 @@ class BrokenPlugin(PluginError):
 
 
 class PluginNotFound(PluginError):
-    """No installed plugin serves what was asked for.
+    """No installed plugin serves the kind.
 
     Args:
-        kind: what was wanted, such as `metadata provider 'service'`.
-        advice: what to install, and what is installed.
+        kind: the missing service, such as `metadata provider 'service'`.
+        advice: which plugin to install, and which are installed.
     """
 
     def __init__(self, kind: str, advice: str) -> None:
@@ -451,8 +451,8 @@ class PluginConflict(PluginError):
     """Several plugins claim the same thing.
 
     Args:
-        kind: what was wanted.
-        claims: who claims it.
+        kind: the contested service.
+        claims: the plugins that claim it.
         advice: how to choose one.
     """
 

@@ -20,14 +20,14 @@ from mfc.errors import (
 
 #: Attempts of a task are numbered 0 to 5, in Metaflow and here.
 MAX_ATTEMPTS = 6
-#: The end of time, in ms since 1970: the year 3000, up to which every system can show a time.
+#: The latest time, in ms since 1970: the year 3000, up to which every system can show a time.
 _END = 32_503_680_000_000
-#: Digits of the largest number that metadata can mean, as an attempt or an index.
+#: Digits of the largest number in metadata, such as an attempt or an index.
 _DIGITS = 9
-#: Lists in lists in a value of metadata; Metaflow's own have one.
+#: Deepest nesting of lists in a metadata value; Metaflow's own have one level.
 _MAX_DEPTH = 50
 _NO_TAGS: frozenset[str] = frozenset()
-#: What a constructor meets in JSON that is no record.
+#: Exceptions from building a record out of unrelated JSON.
 _FOREIGN = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
@@ -57,7 +57,7 @@ _EXPECTED = {
 
 @attrs.frozen
 class Pathspec:
-    """Where an object is: the names from its flow down to itself.
+    """The path of an object: the names from its flow down to itself.
 
     >>> Pathspec.parse("F/1/start", Level.STEP).parent
     Pathspec('F/1')
@@ -72,7 +72,7 @@ class Pathspec:
 
         Args:
             text: names joined by `/`.
-            level: which object is meant; decides how many names there must be.
+            level: the kind of object, which decides the number of names.
 
         Raises:
             EmptyPathspec: `text` is empty or None.
@@ -96,12 +96,12 @@ class Pathspec:
 
     @property
     def level(self) -> Level:
-        """Which kind of object this is the path of."""
+        """The kind of object that the path names."""
         return Level(len(self.components))
 
     @property
     def name(self) -> str:
-        """The last name; the root has none (IndexError)."""
+        """The last name; the root raises IndexError."""
         return self.components[-1]
 
     @property
@@ -118,7 +118,7 @@ class Pathspec:
         return Pathspec(self.components[:level])
 
     def child(self, name: str) -> Pathspec:
-        """Return the path one level down. `name` is taken as it is: see `is_name`."""
+        """Return the path one level down. `name` is not checked: see `is_name`."""
         return Pathspec((*self.components, name))
 
     def __str__(self) -> str:
@@ -141,22 +141,22 @@ def is_name(name: object) -> bool:
 
 @attrs.frozen
 class Record:
-    """What a metadata provider knows of a flow, run, step or task.
+    """The metadata of a flow, run, step or task.
 
-    Steps, tasks and artifacts carry the tags of their run; flows have none.
+    Steps, tasks and artifacts carry the tags of their run; flows have no tags.
     """
 
     path: Pathspec
     #: Milliseconds since 1970-01-01 UTC.
     created: int
-    #: Who made it; None for flows and where nothing was recorded.
+    #: The user who made it; None for flows and where no user was recorded.
     user: str | None = None
     #: The tags that users may change.
     tags: frozenset[str] = frozenset()
     #: The tags that Metaflow set.
     system_tags: frozenset[str] = frozenset()
-    #: The last sign of life that it gave while it ran, in milliseconds since 1970-01-01 UTC; None
-    #: where none is recorded. Records that differ in nothing else are equal.
+    #: The last heartbeat while it ran, in milliseconds since 1970-01-01 UTC; None if not recorded.
+    #: It is ignored when records are compared.
     heartbeat: int | None = attrs.field(default=None, kw_only=True, eq=False)
 
     @classmethod
@@ -167,7 +167,7 @@ class Record:
 
         Args:
             path: where the object was found.
-            fields: the object as Metaflow's local files and its service spell it.
+            fields: the object in the form of Metaflow's local files and its service.
             run: the run's record, whose tags count for everything below the run.
 
         Raises:
@@ -181,12 +181,12 @@ class Record:
                 tags, system_tags = _tags(fields, "tags"), _tags(fields, "system_tags")
             else:
                 tags, system_tags = run.tags, run.system_tags
-            # Written out, as listings make thousands: `_moment` and `_optional_text`.
+            # `_moment` and `_optional_text` inlined, as listings make thousands of records.
             created, user = int(fields["ts_epoch"]), fields.get("user_name")
             if not 0 <= created < _END:
-                raise ValueError("ts_epoch is no time")
+                raise ValueError("ts_epoch is not a time")
             if user is not None and not isinstance(user, str):
-                raise TypeError("user_name is no text")
+                raise TypeError("user_name is not text")
             beat = fields.get("last_heartbeat_ts")  # in seconds
             heartbeat = beat * 1000 if isinstance(beat, int) else None
             return cls(path, created, user, tags, system_tags, heartbeat=heartbeat)
@@ -195,13 +195,13 @@ class Record:
 
 
 class PendingRecord(Record):
-    """A record of which only the path is known; the rest is found when it is first asked for.
+    """A record with a known path; the other fields are read on first use.
 
-    For backends that sometimes answer with names alone.
+    For backends that sometimes return only names.
 
     Args:
         path: where the object is.
-        find: returns the record; None if it is gone by then, which raises UnreadableRecord.
+        find: returns the record, or None if it is gone by then; that raises UnreadableRecord.
     """
 
     __slots__ = ("_find", "_found")
@@ -218,7 +218,7 @@ class PendingRecord(Record):
         """Return the record.
 
         Raises:
-            UnreadableRecord: it is gone, or cannot be read.
+            UnreadableRecord: the record is gone, or cannot be read.
         """
         known = self._found
         if known is None:
@@ -264,7 +264,7 @@ class PendingRecord(Record):
 
 @attrs.frozen
 class ArtifactRecord(Record):
-    """What a metadata provider knows of an artifact: where its value is, not the value."""
+    """The metadata of an artifact: the location of its value, not the value."""
 
     #: The attempt of the task that wrote it, from 0.
     attempt: int = 0
@@ -274,12 +274,12 @@ class ArtifactRecord(Record):
     ds_type: str = ""
     #: `:root:` and the datastore's root, or (old records) the full path of the blob.
     location: str = ""
-    #: How the value became bytes, such as `pickle-v4`; None in the oldest records.
+    #: Encoding of the value, such as `pickle-v4`; None in the oldest records.
     encoding: str | None = None
 
     @property
     def store(self) -> str:
-        """The location as a person reads it, without Metaflow's mark."""
+        """The location without Metaflow's prefix `:root:`."""
         return self.location.removeprefix(":root:")
 
     @classmethod
@@ -312,10 +312,10 @@ class ArtifactRecord(Record):
 class MetadataRecord:
     """One registration of a metadata field of a task."""
 
-    #: The task that it is about.
+    #: The task that it describes.
     task: Pathspec
     name: str
-    #: Text, but for the few fields that Metaflow fills with a list, a number or a bool.
+    #: Text, except for the few fields that Metaflow fills with a list, a number or a bool.
     value: Any
     type: str | None
     #: Milliseconds since 1970-01-01 UTC.
@@ -347,7 +347,7 @@ class MetadataRecord:
 
 
 def whole_number(value: object) -> int | None:
-    """Return the number, from 0, that a value of metadata spells; None if it spells none.
+    """Return the number, from 0, in a value of metadata; None if the value is not a number.
 
     >>> whole_number("2"), whole_number(0), whole_number("soon"), whole_number([1])
     (2, 0, None, None)
@@ -362,7 +362,7 @@ def whole_number(value: object) -> int | None:
 def _moment(fields: Mapping[str, Any]) -> int:
     created = int(fields["ts_epoch"])
     if not 0 <= created < _END:
-        raise ValueError("ts_epoch is no time")
+        raise ValueError("ts_epoch is not a time")
     return created
 
 
@@ -371,27 +371,27 @@ def _tags(fields: Mapping[str, Any], name: str) -> frozenset[str]:
     if not tags:
         return _NO_TAGS
     if not isinstance(tags, list):
-        raise TypeError(f"{name} is no list")
-    "".join(tags)  # the cheapest test of all being text
+        raise TypeError(f"{name} is not a list")
+    "".join(tags)  # the cheapest check that all are text
     return frozenset(tags)
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields[name]
     if not isinstance(value, str):
-        raise TypeError(f"{name} is no text")
+        raise TypeError(f"{name} is not text")
     return value
 
 
 def _optional_text(fields: Mapping[str, Any], name: str) -> str | None:
     value = fields.get(name)
     if value is not None and not isinstance(value, str):
-        raise TypeError(f"{name} is no text")
+        raise TypeError(f"{name} is not text")
     return value
 
 
 def _shallow(value: Any) -> Any:
-    """Return a value as it is, unless it is nested so deeply that showing it could fail."""
+    """Return the value; raise ValueError if it is nested so deeply that its repr could fail."""
     if isinstance(value, str):
         return value
     level, depth = [value], 0
@@ -414,9 +414,9 @@ def _attempt_of(tags: Any) -> int | None:
 
 
 class Status(str):
-    """Where a run or task stands: `running`, `completed`, `failed` or `unknown`.
+    """The status of a run or task: `running`, `completed`, `failed` or `unknown`.
 
-    It is that word, compares and hashes as it, and knows why.
+    It is a string with that word, plus the reason.
 
     >>> Status("failed", "attempt 0 raised ValueError") == "failed"
     True
@@ -427,14 +427,14 @@ class Status(str):
     _why: str | Callable[[], str]
 
     def __new__(cls, word: str, reason: str | Callable[[], str] = "") -> Status:
-        """Make a status of its word and the reason for it, or of what gives that when asked."""
+        """Make a status of its word and the reason, or of a function that returns the reason."""
         status = super().__new__(cls, word)
         status._why = reason
         return status
 
     @property
     def reason(self) -> str:
-        """Why, in a sentence."""
+        """The reason, in a sentence."""
         if not isinstance(self._why, str):
             try:
                 self._why = self._why()
@@ -451,19 +451,19 @@ class Status(str):
 
 @attrs.frozen
 class Stats:
-    """What reading has cost so far: a snapshot, as `client.stats` gives it."""
+    """The cost of reading so far: a snapshot, from `client.stats`."""
 
-    #: Questions put to the metadata provider.
+    #: Calls of the metadata provider.
     calls: int = 0
     #: Files opened or requests sent, directories listed included.
     reads: int = 0
     #: Bytes that those reads returned.
     bytes: int = 0
-    #: Answers that came from a cache instead.
+    #: Answers that came from a cache.
     cache_hits: int = 0
 
     def __sub__(self, earlier: Stats) -> Stats:
-        """Return what was spent since `earlier`."""
+        """Return the difference from `earlier`."""
         return Stats(
             self.calls - earlier.calls,
             self.reads - earlier.reads,
@@ -474,15 +474,15 @@ class Stats:
 
 @attrs.frozen
 class CacheInfo:
-    """What the cache of blobs holds, as `client.cache.info()` gives it."""
+    """The content of the blob cache, from `client.cache.info()`."""
 
-    #: The directory; None where nothing is cached.
+    #: The directory; None where the cache is off.
     directory: str | None
-    #: Why nothing is cached; empty if something is.
+    #: The reason why the cache is off; empty if it is on.
     off: str
-    #: Blobs in it.
+    #: Number of blobs.
     blobs: int
-    #: Bytes that they take, uncompressed as they are.
+    #: Their size in bytes; they are stored uncompressed.
     bytes: int
-    #: Bytes that they may take; when there are more, those not used for longest go.
+    #: Limit of that size; beyond it the least recently used blobs are evicted.
     limit: int

@@ -1,4 +1,4 @@
-"""What to select from a listing: one language for the client and every provider."""
+"""Selection from a listing: one query type for the client and every provider."""
 
 from __future__ import annotations
 
@@ -75,15 +75,15 @@ def _has_tag(tag: str) -> Callable[[Record], bool]:
 
 @attrs.frozen
 class Query:
-    """Which children of an object are wanted. Every part must hold; None asks for nothing.
+    """A selection of an object's children. Every part must hold; None does not restrict.
 
     Raises:
-        BadArgument: a part is not what it should be; the text says which.
+        BadArgument: a part is invalid; the text says which.
     """
 
-    #: All of these are among the user and system tags.
+    #: Has all of these user or system tags.
     tags: frozenset[str] = attrs.field(default=frozenset(), converter=_tags)
-    #: Created at or after, in ms since 1970 UTC; a datetime, date, timedelta or text becomes that.
+    #: Created at or after, in ms since 1970 UTC; datetime, date, timedelta and text are converted.
     since: int | None = attrs.field(default=None, converter=_since)
     #: Created before.
     until: int | None = attrs.field(default=None, converter=_until)
@@ -91,16 +91,16 @@ class Query:
     status: str | None = attrs.field(default=None, converter=_status)
     #: Made by this user.
     user: str | None = attrs.field(default=None, converter=_user)
-    #: Of these names: run ids, step names, task ids.
+    #: Has one of these names: run ids, step names, task ids.
     names: frozenset[str] | None = attrs.field(default=None, converter=_names)
-    #: Tasks for which a value of a metadata field, of whatever attempt, matches wholly: (field,
-    #: regular expression of Python). Values that are not text do not match.
+    #: Tasks with a value of a metadata field, of any attempt, that matches as a whole: (field,
+    #: Python regular expression). Values that are not text do not match.
     metadata: tuple[str, str] | None = attrs.field(default=None, converter=_match)
-    #: At most so many, newest first, after all other parts.
+    #: At most this many, newest first, applied after all other parts.
     limit: int | None = attrs.field(default=None, converter=_limit)
 
     def parts(self) -> frozenset[str]:
-        """Return the names of the parts that ask for something.
+        """Return the names of the parts that are set.
 
         >>> sorted(Query(user="ada", limit=3).parts())
         ['limit', 'user']
@@ -113,7 +113,7 @@ class Query:
         )
 
     def only(self, parts: Collection[str]) -> Query:
-        """Return this query with nothing but `parts`.
+        """Return this query reduced to `parts`.
 
         >>> Query(user="ada", limit=3).only({"limit"}).parts()
         frozenset({'limit'})
@@ -132,7 +132,7 @@ class Query:
     def tests(self) -> list[Callable[[Record], bool]]:
         """Return a test for each part that a record alone can answer.
 
-        Those are all but status and metadata, which need more, and limit, which counts.
+        Status and metadata need more than a record, and limit counts, so they have no test here.
         """
         made = [_has_tag(tag) for tag in self.tags]
         if (since := self.since) is not None:

@@ -1,4 +1,4 @@
-"""Changes of tags, and the rules that they obey."""
+"""Changes of tags, and the rules for them."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import attrs
 from mfc._arguments import members
 from mfc.errors import BadArgument, BadTag, MetaflowTaggingError
 
-#: User tags of a run; a set that is larger already may shrink or stay.
+#: Limit of user tags of a run; a set that is already larger may shrink or stay.
 MAX_TAGS = 50
-#: Characters of a tag.
+#: Limit of characters of a tag.
 MAX_LENGTH = 500
 
 
 @attrs.frozen
 class TagEdit:
-    """A change of a run's user tags: what goes, then what comes.
+    """A change of a run's user tags: removals first, then additions.
 
-    Called with the tags that a run has, it returns those that it shall have.
+    Called with the current tags of a run, it returns the new ones.
     """
 
-    #: User tags to go; missing ones are ignored.
+    #: User tags to remove; missing tags are ignored.
     remove: frozenset[str]
-    #: User tags to come; system tags are left out.
+    #: User tags to add; system tags are left out.
     add: frozenset[str]
 
     @classmethod
     def of(cls, remove: Iterable[str] | None, add: Iterable[str] | None) -> TagEdit:
-        """Return the edit that is asked for.
+        """Return the edit for two collections of tags.
 
         Raises:
-            BadTag: something is not a tag, or not a collection of them.
-            MetaflowTaggingError: nothing is asked for.
+            BadTag: a value is not a tag, or not a collection of tags.
+            MetaflowTaggingError: both collections are empty.
         """
         edit = cls(_tags("tags_to_remove", remove), _tags("tags_to_add", add))
         if not edit.remove and not edit.add:
@@ -41,14 +41,15 @@ class TagEdit:
         return edit
 
     def __call__(self, user: frozenset[str], system: frozenset[str]) -> frozenset[str]:
-        """Return the user tags afterwards.
+        """Return the new user tags.
 
         Args:
-            user: the user tags now.
+            user: the current user tags.
             system: the system tags.
 
         Raises:
-            MetaflowTaggingError: a system tag is to go, or there would be too many tags.
+            MetaflowTaggingError: a system tag would be removed, or the run would have too many
+                tags.
 
         >>> sorted(TagEdit.of(["a"], ["b", "sys"])(frozenset("ac"), frozenset(["sys"])))
         ['b', 'c']

@@ -1,4 +1,4 @@
-"""How far a client trusts what a store holds."""
+"""How far a client trusts the content of a store."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mfc.errors import BadArgument, UntrustedValue
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-#: `full` builds any object, `safe` what has a builder, `plain` builtins and Metaflow's own records,
-#: `none` nothing. Looking at results is at `plain`, whatever the client's trust.
+#: `full` builds any object, `safe` classes with a builder, `plain` builtins and Metaflow's own
+#: records, `none` no object. Reads of mfc itself (status, lineage, …) are at `plain` at any trust.
 Level = Literal["full", "safe", "plain", "none"]
 
 _WIDER: tuple[Level, ...] = ("none", "plain", "safe", "full")
@@ -42,7 +42,7 @@ def _bytes(memory: Any) -> int | None:
 
 @frozen
 class Trust:
-    """What may be built from a pickled value.
+    """The objects that a pickled value may build.
 
     >>> Trust.of("safe").level
     'safe'
@@ -52,27 +52,27 @@ class Trust:
 
     #: `full`, `safe`, `plain` or `none`.
     level: Level = field(converter=_level)
-    #: full names, `package.module.Name`, whose own code `safe` runs.
+    #: full names, `package.module.Name`, of classes whose own code may run at `safe`.
     allow: frozenset[str] = field(default=frozenset(), converter=_allowed)
-    #: bytes of memory that a value may take at `safe`; None is 64 MB and 8 times its pickle.
+    #: limit of memory for a value at `safe`, in bytes; None is 64 MB plus 8 times its pickle.
     memory: int | None = field(default=None, converter=_bytes)
-    #: builders of plugins by full name, which `safe` uses besides its own.
+    #: plugins' builders by full name, which `safe` uses besides its own.
     builders: Mapping[str, Callable[[Any], object]] = field(factory=dict, eq=False, repr=False)
 
     @classmethod
     def full(cls) -> Trust:
-        """Trust whoever wrote the store to run code here, as Metaflow does."""
+        """Let values from the store run any code here, as Metaflow does."""
         return cls("full")
 
     @classmethod
     def safe(cls, allow: Iterable[str] = (), memory: int | None = None) -> Trust:
-        """Build values of known classes, and run no code that the store names.
+        """Build values of known classes, without running code that the store names.
 
         Args:
-            allow: full names of further classes. Their own methods then run on what the
-                store holds, so name only what may be fed with anything.
-            memory: bytes of memory that a value may take; by default 64 MB, and 8 times the
-                size of its pickle.
+            allow: full names of further classes. Their own methods then run on data from the
+                store, so name only classes that are safe with any input.
+            memory: limit of memory for a value, in bytes; by default 64 MB plus 8 times the size
+                of its pickle.
 
         Raises:
             BadArgument: `allow` is not a collection of full names, or `memory` not a number.
@@ -81,16 +81,16 @@ class Trust:
 
     @classmethod
     def plain(cls) -> Trust:
-        """Build builtins and Metaflow's own records, as looking at results does."""
+        """Build builtins and Metaflow's own records, as mfc's own reads of status do."""
         return cls("plain")
 
     @classmethod
     def none(cls) -> Trust:
-        """Build nothing; only the raw bytes of a value can be had."""
+        """Refuse to build values; only their raw bytes can be read."""
         return cls("none")
 
     def within(self, other: Trust) -> Trust:
-        """Return the trust that builds only what this one and `other` both do.
+        """Return the trust that builds only objects that this one and `other` both build.
 
         >>> Trust.full().within(Trust.safe(["a.B"]))
         Trust(level='safe', allow=frozenset({'a.B'}), memory=None)
@@ -102,10 +102,10 @@ class Trust:
         return min(self, other, key=lambda trust: _WIDER.index(trust.level))
 
     def require_any(self, subject: str, location: str) -> None:
-        """Do nothing if some values may be built.
+        """Raise an error unless this trust allows some values.
 
         Args:
-            subject: the value wanted, for the error.
+            subject: the requested value, for the error.
             location: where it is, for the error.
 
         Raises:
@@ -116,13 +116,13 @@ class Trust:
 
     @classmethod
     def of(cls, value: object) -> Trust:
-        """Return the trust that a setting stands for.
+        """Return the trust for the value of a setting.
 
         Args:
             value: a level or a `Trust`.
 
         Raises:
-            BadArgument: it is neither.
+            BadArgument: the value is neither.
         """
         if isinstance(value, Trust):
             return value

@@ -37,7 +37,7 @@ class Service:
         self.url, self._database = url, database
         self._serials: Iterator[int] = itertools.count(FIRST_SERIAL)
         # Below zero, so that numeric names differ from serials, and growing.
-        self._tasks: Iterator[int] = itertools.count(-(10**15))
+        self._tasks: Iterator[int] = itertools.count()
         self._spoiled = itertools.cycle(["ts_epoch", "user_name", "tags"])
 
     def provider(self, meter: Meter) -> MetadataProvider:
@@ -107,7 +107,9 @@ class Service:
                 return
             ids["task_name"] = path.name
             found = self._task(connection, ids)
-            row = {**ids, **own, "task_id": next(self._tasks) if found is None else found}
+            # A service stamps tasks as they come, so serials grow with time.
+            serial = record.created * 10**5 + next(self._tasks) - 9 * 10**18
+            row = {**ids, **own, "task_id": serial if found is None else found}
             _replace(connection, tasks, row, ("task_id",))
 
     def _ids(self, connection: Connection, path: Pathspec, *, new: bool = False) -> dict[str, Any]:

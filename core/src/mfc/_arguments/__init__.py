@@ -1,4 +1,4 @@
-"""Arguments of public functions: one way to check them, and one meaning of each."""
+"""Checks of the arguments of public functions."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Arguments of public functions: one way to check them, and one meaning of each.
+"""Checks of the arguments of public functions.
 
-Scalars of numpy and pandas stand for the builtins that they are equal to.
+Scalars of numpy and pandas stand for the builtins that they equal.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ def text(name: str, value: object, expected: str = "text") -> str:
     """Return an argument that is text.
 
     Raises:
-        BadArgument: it is anything else.
+        BadArgument: it is not.
     """
     if not isinstance(value, str):
         raise BadArgument.of(name, value, expected)
-    return str.__str__(value)  # a class of its own could do anything when it is compared
+    return str.__str__(value)  # a subclass of str could run any code on comparison
 
 
 def texts(name: str, values: Iterable[Any], expected: str = "text") -> list[str]:
@@ -41,7 +41,7 @@ def members(name: str, values: object, expected: str) -> Iterator[Any]:
     """Return an iterator over an argument that is a collection; text and mappings are refused.
 
     Raises:
-        BadArgument: it is anything else.
+        BadArgument: it is not.
     """
     try:
         if isinstance(values, Iterable) and not isinstance(values, (str, bytes, Mapping)):
@@ -55,7 +55,7 @@ def one_of(name: str, value: object, words: Collection[str]) -> str:
     """Return an argument that is one of some words.
 
     Raises:
-        BadArgument: it is anything else.
+        BadArgument: it is not.
     """
     if not isinstance(value, str) or (found := str.__str__(value)) not in words:
         raise BadArgument.of(name, value, " or ".join(map(repr, words)))
@@ -66,7 +66,7 @@ def whole(name: str, value: object, expected: str) -> int:
     """Return an argument that is a whole number, 0 or more.
 
     Raises:
-        BadArgument: it is anything else; `True` is no number here.
+        BadArgument: it is not; `True` and `False` do not count as numbers.
     """
     try:
         number = -1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ def flag(name: str, value: object) -> bool:
     """Return an argument that is True or False.
 
     Raises:
-        BadArgument: it is anything else; a text such as "no" would count as true.
+        BadArgument: it is not; text such as "no" would otherwise count as true.
     """
     given = plain(value)
     if isinstance(given, int) and given in (0, 1):
@@ -90,10 +90,10 @@ def flag(name: str, value: object) -> bool:
 
 
 def path_of(name: str, value: object, expected: str) -> str:
-    """Return an argument that is a path of this machine's files, as text.
+    """Return an argument that is a local path, as text.
 
     Raises:
-        BadArgument: it is anything else, empty, or nothing that the system can encode.
+        BadArgument: it is not a path, is empty, or cannot be encoded by the system.
     """
     try:
         found = os.fspath(value) if isinstance(value, (str, os.PathLike)) else ""
@@ -106,7 +106,7 @@ def path_of(name: str, value: object, expected: str) -> str:
 
 
 def plain(value: object) -> object:
-    """Return the builtin that a scalar of numpy stands for; anything else as it is."""
+    """Return the builtin that a scalar of numpy stands for, and any other value unchanged."""
     kind: Any = type(value)
     if kind.__module__ != "numpy" or getattr(value, "shape", None) != ():
         return value
@@ -115,9 +115,9 @@ def plain(value: object) -> object:
         unit = sys.modules["numpy"].datetime_data(scalar.dtype)[0]
         if unit in _NO_DURATION and kind.__name__ == "timedelta64":
             return value  # months have no fixed length
-        found = scalar.astype(f"{kind.__name__}[us]")  # beyond microseconds there is no builtin
+        found = scalar.astype(f"{kind.__name__}[us]")  # builtins end at microseconds
         if unit not in _FINER and found.astype(scalar.dtype) != scalar and scalar == scalar:  # noqa: PLR0124
-            return value  # it is beyond what microseconds can count
+            return value  # out of range in microseconds
         scalar = found
     builtin: object = scalar.item()
     return builtin

@@ -26,13 +26,13 @@ def moment(name: str, value: object) -> datetime:
     `7d`, `1h30m`.
 
     Raises:
-        BadArgument: it is anything else. A number is refused: it could be seconds or milliseconds.
+        BadArgument: it is not. A number is refused: it could be seconds or milliseconds.
     """
     found = plain(value)
     if isinstance(found, str):
         found = _parsed(str.__str__(found).strip())
     try:
-        # Those of pandas calculate otherwise, so they are made anew.
+        # Subclasses in pandas have other arithmetic, so they are converted.
         if isinstance(found, timedelta) and found == found:  # noqa: PLR0124 - NaT is not
             ago = timedelta(found.days, found.seconds, found.microseconds)
             return datetime.now(timezone.utc) - ago
@@ -50,7 +50,7 @@ def moment(name: str, value: object) -> datetime:
 def milliseconds(name: str, value: object) -> int:
     """Return an argument that is a time in whole milliseconds since 1970 UTC, rounded up.
 
-    Records have such times, so that not before 0.3 ms means not before 1 ms.
+    Records have whole milliseconds, so not before 0.3 ms means not before 1 ms.
 
     Raises:
         BadArgument: as `moment`.
@@ -59,7 +59,7 @@ def milliseconds(name: str, value: object) -> int:
 
 
 def _parsed(given: str) -> object:
-    """Return the time or timedelta that text spells; None if it spells neither."""
+    """Return the time or timedelta in a text; None if it is neither."""
     try:
         if _ISO.match(given):
             # Python 3.10 does not know the Z of UTC.

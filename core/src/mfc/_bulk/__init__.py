@@ -1,1 +1,1 @@
-"""Many values at once, and values read before they are asked for."""
+"""Bulk loading and prefetch of values."""

@@ -1,8 +1,8 @@
-"""The values of one artifact after the other, read before they are asked for.
+"""Prefetch of the values of one artifact, task after task.
 
-`[task.data.x for task in step]` asks for the same artifact of task after task. Where every read
-waits for a network, the blobs of those that follow are read meanwhile: the first alone, then a
-growing number of the next ones, and never other artifacts than the one that is asked for.
+`[task.data.x for task in step]` reads the same artifact of task after task. Where every read waits
+for a network, the first value is read alone; then a growing number of the next tasks' blobs is
+prefetched, for this artifact only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mfc.model import ArtifactRecord, Pathspec
 
 Made = TypeVar("Made")
 
-#: Seconds for which a record that was read ahead is as good as one that is read now.
+#: How long a prefetched record is considered current, in seconds.
 _JUST_NOW = 1.0
 
 
@@ -32,9 +32,9 @@ class Row:
     """Artifacts of one name, task after task.
 
     Args:
-        scope: where they are.
-        following: gives the artifact at a position, None if there is none; raises LookupError if
-            it is not known (yet).
+        scope: their scope.
+        following: returns the artifact at a position, or None if it does not exist; raises
+            LookupError if it is not known (yet).
     """
 
     def __init__(self, scope: Scope, following: Callable[[int], ArtifactRecord | None]) -> None:
@@ -45,21 +45,21 @@ class Row:
             limits, BEGINNING, size_of, keep=limits.memory / 4
         )
         self._width = limits.width
-        #: What was begun and not taken, by position.
+        #: Prefetches not yet consumed, by position.
         self._begun: dict[int, _Begun] = {}
         self._turns = 0
         self._last: int | None = None
-        #: The last position that was thought of.
+        #: The last position considered for prefetch.
         self._furthest = -1
 
     def held(self, position: int, record: ArtifactRecord) -> Held:
-        """Return the content of the artifact at `position`, reading others on the way.
+        """Return the content of the artifact at `position`, and prefetch others.
 
         Raises:
-            DatastoreError: it cannot be read.
+            DatastoreError: the content cannot be read.
         """
         datastore = self._scope.reader.datastore
-        if not self._lock.acquire(blocking=False):  # another thread walks here
+        if not self._lock.acquire(blocking=False):  # another thread uses this row
             return datastore.held(self._scope.reader.wanted(record, self._scope.provider))
         try:
             self._take_turn(position)
@@ -79,17 +79,17 @@ class Row:
         return datastore.received(begun.planned.wanted, outcome)
 
     def recent(self, position: int) -> ArtifactRecord | None:
-        """Return the record of the artifact at `position`, if it was read ahead just now."""
+        """Return the record of the artifact at `position`, if it was prefetched just now."""
         begun = self._begun.get(position)
         return begun.record if begun and time.monotonic() - begun.at < _JUST_NOW else None
 
     def _take_turn(self, position: int) -> None:
-        """Note that an artifact is asked for; forget what was passed over."""
+        """Record the position of a read; drop prefetches that were skipped."""
         in_turn = self._last is not None and position > self._last
         self._turns = self._turns + 1 if in_turn else 0
         self._furthest = max(self._furthest, position) if in_turn else position
         self._last = position
-        # What is far ahead was begun on another way, which may not come here again.
+        # Prefetches far ahead belong to another loop, which may never return here.
         beyond = position + self._width
         for passed in [at for at in self._begun if not position <= at < beyond]:
             call = self._begun.pop(passed).call
@@ -97,7 +97,7 @@ class Row:
                 self._reads.drop(call)
 
     def _read_ahead(self, position: int, first: Call[Fetched | None] | None) -> None:
-        """Begin to read what follows, some together: 1, 2, 4 and so on."""
+        """Start prefetching the next artifacts, in growing numbers: 1, 2, 4 and so on."""
         number = min(2**self._turns, self._width)
         if self._furthest - position > number // 2 or not self._reads.is_low(first):
             return
@@ -125,7 +125,7 @@ class Row:
 
 class _Begun(NamedTuple):
     record: ArtifactRecord
-    #: When the record was known, by the monotonic clock.
+    #: Time at which the record was read, by the monotonic clock.
     at: float
     planned: Planned
     call: Call[Fetched | None] | None
@@ -136,16 +136,16 @@ class TableTask(NamedTuple, Generic[Made]):
 
     scope: Scope
     path: Pathspec
-    #: Makes the object of an artifact, given its record, and its row and the position there.
+    #: Makes the object of an artifact from its record, its row and the position there.
     make: Callable[[ArtifactRecord, tuple[Row, int] | None], Made]
 
 
 class Table(Iterator[Made]):
-    """The artifacts of tasks, task after task, those of one name reading each other ahead.
+    """The artifacts of tasks, task after task, with prefetch among those of one name.
 
     Args:
-        tasks: whose.
-        records: gives the wanted artifacts of a task, in order.
+        tasks: the tasks.
+        records: returns the selected artifacts of a task, in order.
     """
 
     def __init__(
@@ -155,9 +155,9 @@ class Table(Iterator[Made]):
     ) -> None:
         self._tasks, self._wanted = tasks, records
         self._lock = fork_safe(threading.RLock())
-        #: What was read of the listing and not given out.
+        #: Objects read from the listing and not yet yielded.
         self._order: deque[Made] = deque()
-        #: What ended the listing: whoever looked ahead heard it first, and once.
+        #: The exception that ended the listing; the source raises it once, perhaps in a prefetch.
         self._error: Exception | None = None
         self._records: dict[str, list[ArtifactRecord]] = {}
         self._rows: dict[str, Row] = {}
@@ -171,7 +171,7 @@ class Table(Iterator[Made]):
             return self._order.popleft()
 
     def _reach(self) -> bool:
-        """Read one more task; tell whether there is one."""
+        """Read one more task; tell whether one was left."""
         try:
             task = None if self._error else next(self._tasks, None)
             records = [] if task is None else self._wanted(task)
@@ -207,10 +207,11 @@ def table(
     """Yield the artifacts of all tasks of a step or run.
 
     Args:
-        scope: where they are.
-        path: of the step or run.
-        tasks: its tasks, in the order wanted.
-        names: of the artifacts, in the order wanted; none means all but those that begin with `_`.
+        scope: their scope.
+        path: path of the step or run.
+        tasks: its tasks, in the order of the result.
+        names: names of the artifacts, in the order of the result; an empty list means all that do
+            not begin with `_`.
     """
     wide: dict[Pathspec, list[ArtifactRecord]] | None = None
     asked = names or None
@@ -232,5 +233,5 @@ def table(
 
 
 def pays(scope: Scope, record: ArtifactRecord) -> bool:
-    """Tell whether reading ahead saves time: not where values are files of this machine."""
+    """Tell whether prefetch saves time, which it does not for local files."""
     return not scope.reader.datastore.is_local(record.ds_type)

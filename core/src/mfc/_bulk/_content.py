@@ -1,4 +1,4 @@
-"""The bytes of an artifact as a file: opened, or on the reader's own disk."""
+"""The bytes of an artifact as an open file, or downloaded to a path."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mfc._storage._files import Progress
 from mfc._storage._spool import Held, Spool
 from mfc.model import ArtifactRecord
 
-#: Bytes that the note of an included file has at most, and of what each has something.
+#: Maximum size of the note of an included file, in bytes, and marks of which it has at least one.
 _NOTE, _MARKS = 1 << 16, (b"IncludedFile", TEXT_MARK)
 
 
 def opened(scope: Scope, record: ArtifactRecord) -> BinaryIO:
-    """Return the bytes of an artifact as a file; of an IncludeFile those of the file.
+    """Return the bytes of an artifact as a file; for an IncludeFile those of the file.
 
     Raises:
-        DatastoreError: they cannot be had, or are not those that were written.
+        DatastoreError: the bytes cannot be read, or are not those that were written.
     """
     held = scope.reader.datastore.held(scope.reader.wanted(record, scope.provider), in_file=True)
     if held.file is None and (included := _included(scope, record, held.read())) is not None:
@@ -34,16 +34,16 @@ def opened(scope: Scope, record: ArtifactRecord) -> BinaryIO:
 
 
 def downloaded(scope: Scope, record: ArtifactRecord, path: str, tell: Progress) -> None:
-    """Write the bytes of an artifact to a file, all or nothing; of an IncludeFile its own.
+    """Write the bytes of an artifact to a file, atomically; for an IncludeFile those of the file.
 
     Args:
-        scope: where the artifact is.
+        scope: scope of the artifact.
         record: the artifact.
-        path: the file, replaced if there is one.
-        tell: told of the bytes as they come.
+        path: the file; an existing one is replaced.
+        tell: called with the number of bytes as they arrive.
 
     Raises:
-        DatastoreError: they cannot be had, or are not those that were written.
+        DatastoreError: the bytes cannot be read, or are not those that were written.
         OSError: the file cannot be written.
     """
     if os.path.isdir(path):
@@ -67,7 +67,7 @@ def downloaded(scope: Scope, record: ArtifactRecord, path: str, tell: Progress) 
 
 
 def _small(file: BinaryIO) -> bytes | None:
-    """Return what is in a file, None if it is more than a note."""
+    """Return the content of a file; None if it is larger than a note."""
     if file.tell() > _NOTE:
         return None
     file.seek(0)
@@ -77,7 +77,7 @@ def _small(file: BinaryIO) -> bytes | None:
 def _included(
     scope: Scope, record: ArtifactRecord, content: bytes, tell: Progress | None = None
 ) -> Held | None:
-    """Return the content of the included file that an artifact is the note of, if it is one."""
+    """Return the included file's content if an artifact is the note of an included file."""
     if len(content) > _NOTE or not any(mark in content for mark in _MARKS):
         return None
     value = scope.reader.plain(record, scope.provider, lambda: Held(content))

@@ -1,4 +1,4 @@
-"""Many values at once: of artifacts, or of the named artifacts of tasks, in order."""
+"""Bulk loading of values: of artifacts, or of the named artifacts of tasks, in order."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from mfc.model import ArtifactRecord, Pathspec
 
 T = TypeVar("T")
 
-#: Tasks of a step that are asked for their artifacts one by one before all of the step are.
+#: Tasks of a step whose artifacts are read singly before those of the whole step are.
 _ALONE = 2
-#: Tasks that are thought of at once, at most.
+#: Maximum size of a batch of items.
 _MOST = 256
 
 
 class ArtifactAt(NamedTuple):
-    """An artifact whose value is wanted."""
+    """An artifact to load."""
 
     scope: Scope
     record: ArtifactRecord
 
 
 class TaskAt(NamedTuple):
-    """A task of which artifacts are wanted by name."""
+    """A task whose artifacts are loaded by name."""
 
     scope: Scope
     path: Pathspec
@@ -50,7 +50,7 @@ class TaskAt(NamedTuple):
 
     @property
     def where(self) -> _Where:
-        """What the provider is asked for the artifacts of this task."""
+        """The arguments of the provider for the artifacts of this task."""
         return _Where(self.scope.provider, self.path, self.attempt)
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class TaskAt(NamedTuple):
 
 
 class TasksBelow(NamedTuple):
-    """A step or run whose tasks come next: their artifacts may be asked for at once."""
+    """A step or run whose tasks come next: one call may return all their artifacts."""
 
     scope: Scope
     path: Pathspec
@@ -81,10 +81,10 @@ def values(
 
     Args:
         items: artifacts, or tasks where there are names.
-        names: of the artifacts of each task; several give tuples.
-        limits: gives the bounds on reading where no item has a client.
+        names: names of the artifacts of each task; several give tuples.
+        limits: returns the bounds on reading where items have no client.
         tell: called with the number of items done, after each.
-        returned: whether the error of a value takes its place; else it is raised.
+        returned: whether an error is yielded in place of the value; else it is raised.
     """
     width = max(len(names), 1)
     with _Values(_slots(items, names), limits, returned=returned) as found:
@@ -97,7 +97,7 @@ def values(
 
 
 class _Where(NamedTuple):
-    """The arguments of a question for artifacts: of a task, or of all tasks of a step or run."""
+    """The arguments of a call for artifacts: of a task, or of all tasks of a step or run."""
 
     provider: MetadataProvider
     path: Pathspec
@@ -108,7 +108,7 @@ class _Where(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """Where a value will stand: an artifact, or its error."""
+    """The place of a value in the result: an artifact, or its error."""
 
     artifact: ArtifactAt | None
     error: MetaflowException | None = None
@@ -131,7 +131,7 @@ def _slots(items: Iterator[Item], names: tuple[str, ...]) -> Iterator[list[Slot]
 
 
 def _growing(items: Iterator[T]) -> Iterator[list[T]]:
-    """Yield lists of 1, 2, 4 … items; an error of their source comes after the last."""
+    """Yield batches of 1, 2, 4 … items; an error of their source is raised after the last."""
     number = 1
     while True:
         some: list[T] = []
@@ -148,23 +148,23 @@ def _growing(items: Iterator[T]) -> Iterator[list[T]]:
 
 
 class _Finder:
-    """Finds artifacts of tasks, with few questions where each waits for a network.
+    """Finds artifacts of tasks, with few calls where each waits for a network.
 
     Args:
-        names: of the artifacts.
+        names: names of the artifacts.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
         self._tasks: Counter[_Where] = Counter()
-        #: Steps and runs that were asked as a whole; why they could not be, if so.
+        #: Tasks, steps and runs whose artifacts were asked for, with the error of the call, if any.
         self._learned: dict[_Where, Exception | None] = {}
         self._found: dict[_Where, dict[str, ArtifactRecord]] = {}
-        #: Tasks whose artifacts were given out.
+        #: Tasks whose artifacts were used.
         self._given: set[_Where] = set()
 
     def learned(self, items: Iterator[Item]) -> Iterator[ArtifactAt | TaskAt | MetaflowException]:
-        """Yield artifacts, tasks and errors; ask for the artifacts of all tasks below others."""
+        """Yield artifacts, tasks and errors; for steps and runs, read all artifacts in bulk."""
         for item in items:
             if not isinstance(item, TasksBelow):
                 yield item
@@ -172,7 +172,7 @@ class _Finder:
                 self._ask([(item.scope, _Where(item.scope.provider, item.path))])
 
     def find(self, tasks: list[TaskAt]) -> None:
-        """Ask for the artifacts of some tasks; those of one step together if they are many."""
+        """Find the artifacts of some tasks, with one call for many tasks of a step."""
         questions: dict[_Where, Scope] = {}
         unknown = [t for t in tasks if t.scope.remote and not self._knows(t.where)]
         self._tasks.update(task.where.up() for task in unknown)
@@ -224,14 +224,14 @@ class _Finder:
     def _alone(
         self, scope: Scope, where: _Where
     ) -> tuple[dict[str, ArtifactRecord], Exception | None]:
-        """Ask for the artifacts of one task, where that waits for nothing."""
+        """Find the artifacts of one task at a local provider."""
         try:
             return self._answer(scope, where).get(where.path, {}), None
         except Exception as error:  # noqa: BLE001 - raised where it belongs
             return {}, error
 
     def _known(self, task: TaskAt) -> tuple[dict[str, ArtifactRecord], Exception | None]:
-        """Return the artifacts of a task that were found, and the error that hid them."""
+        """Return the artifacts found for a task, or the error of the call."""
         where = task.where
         if not self._knows(where):
             self._ask([(task.scope, where)])
@@ -243,7 +243,7 @@ class _Finder:
 def _asked_alone(
     scope: Scope, where: _Where, name: str
 ) -> tuple[ArtifactRecord | None, MetaflowException | None]:
-    """Ask for an artifact that is not among those of its task: it may be unreadable."""
+    """Look up an artifact that its task's listing lacks: its record may be unreadable."""
     try:
         record = scope.provider.get(where.path.child(name), where.attempt)
     except MetaflowException as unreadable:
@@ -252,17 +252,17 @@ def _asked_alone(
 
 
 def _wide(scope: Scope) -> bool:
-    """Tell whether a step is better asked as a whole than its tasks."""
+    """Tell whether one call for a step is better than one for each task."""
     return scope.remote and scope.provider.capabilities.full("bulk")
 
 
 class _Values(Iterator[Any]):
-    """The values of slots, those that follow read meanwhile.
+    """The values of slots, with prefetch.
 
     Args:
-        some: where they stand, in batches.
-        limits: gives the bounds on reading where no item has a client.
-        returned: whether the error of a value takes its place.
+        some: the slots, in batches.
+        limits: returns the bounds on reading where items have no client.
+        returned: whether an error is yielded in place of the value.
     """
 
     def __init__(
@@ -277,7 +277,7 @@ class _Values(Iterator[Any]):
         planned = (plan for slots in itertools.chain((first,), some) for plan in _planned(slots))
         self._read = in_order(planned, _call_of, calls)
         self._returned = returned
-        #: The last large content, and what it is: the next one may be the same.
+        #: The identity of the last large content, and the content: the next one may be the same.
         self._large: tuple[Any, Held] | None = None
 
     def __enter__(self) -> _Values:
@@ -310,7 +310,7 @@ class _Values(Iterator[Any]):
             return Held(planned.content)
         datastore = scope.reader.datastore
         wanted = planned.wanted if planned else scope.reader.wanted(record, scope.provider)
-        # A forked child has the file's position in common with its parent.
+        # A forked child shares the file's position with its parent.
         which = (os.getpid(), datastore, wanted.where, wanted.key)
         if self._large is not None and self._large[0] == which:
             return self._large[1].lent()
@@ -327,7 +327,7 @@ class _Values(Iterator[Any]):
 
 
 def _planned(slots: list[Slot]) -> Iterator[tuple[Slot, Planned | None]]:
-    """Yield slots, each with the reads that can start ahead."""
+    """Yield slots, each with its prefetch plan."""
     for reader, some in itertools.groupby(slots, _reader_of):
         these = list(some)
         if reader is None:

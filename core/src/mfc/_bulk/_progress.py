@@ -1,4 +1,4 @@
-"""How far something long has come: told to a function, or shown as a bar."""
+"""Progress of long operations, reported to a function or shown as a bar."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any, Literal
 
 from mfc.errors import BadArgument
 
-#: Told how much is done, and of how much, if that is known.
+#: Called with the amount done, and the total, if that is known.
 Told = Callable[[int, int | None], object]
-#: What users may give: None shows a bar on a terminal if tqdm is installed, True wants it.
+#: Argument of users: None shows a bar on a terminal if tqdm is installed, True requires it.
 Progress = bool | Told | None
 
 
 def reporter(
     progress: Progress, unit: Literal["values", "bytes"]
 ) -> Callable[[], contextlib.AbstractContextManager[Told]]:
-    """Return what makes a function to be told of progress, for the time that something takes.
+    """Return a factory of context managers that yield the function to report progress to.
 
     Args:
-        progress: as users gave it.
-        unit: what is counted.
+        progress: the user's argument.
+        unit: unit of the count.
 
     Raises:
-        BadArgument: it is nothing that may be given, or tqdm is missing.
+        BadArgument: the argument is invalid, or tqdm is missing.
     """
     if progress is None:
         terminal = sys.stderr is not None and sys.stderr.isatty()

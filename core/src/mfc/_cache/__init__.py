@@ -1,6 +1,6 @@
 """Blobs of remote datastores on the local disk, by their SHA-1: private, bounded, never trusted.
 
-`Cache` is the way in. What is small is together in a database, everything else has a file.
+`Cache` is the entry point. Small blobs are rows of a database, all others are files.
 """
 
 from __future__ import annotations

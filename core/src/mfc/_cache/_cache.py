@@ -1,4 +1,4 @@
-"""The cache as a client sees it: where it is, whether there is one, and how large it may be."""
+"""The cache of a client: its directory, its limit, and whether it is on."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _is_key = re.compile("[0-9a-f]{40}").fullmatch
 
 
 class Cache:
-    """The blobs of remote datastores that were read before, by this and by other processes.
+    """Blobs of remote datastores, read before by this or by other processes.
 
-    An entry is read as if a stranger had written it: what does not hash to its name is thrown
-    away. Nothing here raises: where the disk cannot be used, there is no cache.
+    Entries are not trusted: one that does not hash to its name is removed. The cache never raises:
+    it is off where the disk cannot be used.
 
     Args:
-        config: says where it is, how large it may be, and whether there is one.
+        config: settings of its directory and limit, and whether it is on.
     """
 
     def __init__(self, config: Config) -> None:
@@ -50,7 +50,7 @@ class Cache:
     # For users
 
     def info(self) -> CacheInfo:
-        """Return where the cache is and what it holds; the files are counted, one by one."""
+        """Return the directory and the content of the cache; counts the files one by one."""
         holdings, off = self._place()
         if holdings is None:
             return CacheInfo(None, off, 0, 0, self._limit)
@@ -59,7 +59,7 @@ class Cache:
         return CacheInfo(holdings.directory, off, number, size, self._limit)
 
     def clear(self) -> None:
-        """Remove all entries, also those of other processes; what is being read stays readable."""
+        """Remove all entries, also those of other processes; open files stay readable."""
         holdings, _ = self._place()
         if holdings is not None:
             holdings.clear()
@@ -67,48 +67,48 @@ class Cache:
     # For the datastore
 
     def has(self, key: str) -> bool:
-        """Tell whether there is an entry that is a file, right or not."""
+        """Tell whether an entry exists as a file, valid or not."""
         holdings = self._holdings_for(key)
         return holdings is not None and holdings.files.has(key)
 
     def find(self, keys: Collection[str]) -> dict[str, bytes]:
-        """Return the content of those entries that there are and that are small."""
+        """Return the content of the small entries among `keys`."""
         holdings, _ = self._place()
         return {} if holdings is None else holdings.small.find(filter(_is_key, keys))
 
     def get(self, key: str) -> bytes | BinaryIO | None:
-        """Return the content of an entry, or an open file if it is large; None if there is none."""
+        """Return the content of an entry, or an open file if it is large; None on a miss."""
         holdings = self._holdings_for(key)
         return None if holdings is None else holdings.get(key)
 
     @property
     def largest(self) -> float:
-        """Bytes that one entry may have: it shall not drive out all others."""
+        """Limit of one entry, in bytes, so that it cannot evict all others."""
         return self._limit / 2
 
     def put(self, key: str, content: bytes) -> None:
-        """Keep content that hashes to `key`."""
+        """Store content that hashes to `key`."""
         holdings = self._holdings_for(key)
         if holdings is not None and len(content) <= self.largest:
             holdings.put(key, content, self._limit)
 
     def new(self, key: str) -> NewEntry | None:
-        """Return a file to write the content of `key` to; None if there is no cache."""
+        """Return a file to write the content of `key` to; None if the cache is off."""
         holdings = self._holdings_for(key)
         return None if holdings is None else holdings.new(key, self._limit, self.largest)
 
     def _holdings_for(self, key: str) -> Holdings | None:
-        """Return what there is; None if there is nothing, or the key can be none of an entry.
+        """Return the holdings; None if the cache is off, or `key` is not a valid key.
 
-        Keys are what somebody wrote into a record. They become names of files.
+        Keys come from records, which are not trusted, and become names of files.
         """
         holdings, _ = self._place()
         return holdings if _is_key(key) else None
 
-    # Where it is
+    # Directory
 
     def _place(self) -> tuple[Holdings | None, str]:
-        """Return what there is, or None and the reason why there is nothing."""
+        """Return the holdings, or None and the reason why the cache is off."""
         if self._found is None:
             with self._lock:
                 if self._found is None:

@@ -1,4 +1,4 @@
-"""Entries of the cache that are files, each with its SHA-1 as name."""
+"""Cache entries that are files, named by their SHA-1."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
-#: Bytes from which an entry is given as a file.
+#: Size from which an entry is returned as a file, in bytes.
 LARGE = 8 << 20
-#: Bytes that are read at once.
+#: Size of one read, in bytes.
 PIECE = 1 << 20
-#: Seconds after which the use of an entry is noted again.
+#: Interval between updates of an entry's time of use, in seconds.
 NOTED = 600
-#: Seconds after which an unfinished entry is nobody's: its writer was killed.
+#: Age from which an unfinished entry is abandoned, in seconds: its writer was killed.
 _ABANDONED = 3600
 _BLOCK = 4096
 _ENTRY = re.compile(r"[0-9a-f]{40}(\.[0-9a-f]{16})?")
@@ -34,25 +34,25 @@ class FileEntries:
     """The entries that are files.
 
     Args:
-        directory: of the cache.
+        directory: directory of the cache.
     """
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        #: Directories of entries that were there when they were looked at.
+        #: Directories of entries that are known to exist.
         self._shards: set[str] = set()
 
     def has(self, key: str) -> bool:
-        """Tell whether there is an entry, right or not."""
+        """Tell whether an entry exists, valid or not."""
         return os.path.lexists(self._path(key))
 
     def get(self, key: str) -> bytes | BinaryIO | None:
-        """Return the content of an entry, or an open file if it is large; None if there is none."""
+        """Return the content of an entry, or an open file if it is large; None on a miss."""
         path = self._path(key)
         try:
             found = _verified(path, key)
         except OSError as error:
-            if error.errno != errno.ELOOP:  # which says that it is a link
+            if error.errno != errno.ELOOP:  # the code for a link
                 return None
             found = None
         if found is None:
@@ -60,7 +60,7 @@ class FileEntries:
         return found
 
     def put(self, key: str, content: bytes) -> int:
-        """Keep content that hashes to `key`; return the bytes of disk that it takes, 0 if none."""
+        """Store content that hashes to `key`; return the disk space used in bytes, or 0."""
         path = self._path(key)
         try:
             unfinished, descriptor = self._begun(path)
@@ -80,12 +80,12 @@ class FileEntries:
         return on_disk(len(content))
 
     def new(self, key: str, largest: float, grown: Callable[[int], None]) -> NewEntry | None:
-        """Return a file to write the content of `key` to; None if there can be none.
+        """Return a file to write the content of `key` to; None if it cannot be made.
 
         Args:
-            key: what it will hash to.
-            largest: bytes that it may have to be kept.
-            grown: told how many bytes of disk it takes when it is kept.
+            key: the SHA-1 of the content.
+            largest: limit of its size, in bytes.
+            grown: called with the disk space in bytes when the entry is kept.
         """
         path = self._path(key)
         try:
@@ -99,7 +99,7 @@ class FileEntries:
         """Return the name and the descriptor of a new file that may become an entry.
 
         Raises:
-            OSError: there can be none.
+            OSError: the file cannot be made.
         """
         shard = os.path.dirname(path)
         if shard not in self._shards:
@@ -108,11 +108,11 @@ class FileEntries:
             if not stat.S_ISDIR(os.lstat(shard).st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), shard)
             self._shards.add(shard)
-        # Of two who write an entry in the same nanosecond, one is refused.
+        # Of two writers of an entry in the same nanosecond, one is refused.
         unfinished = f"{path}.{time.time_ns():016x}"
         try:
             return unfinished, os.open(unfinished, _NEW, 0o600)
-        except FileNotFoundError:  # somebody removed the directories
+        except FileNotFoundError:  # another process removed the directories
             self._shards.discard(shard)
             raise
 
@@ -122,19 +122,19 @@ class FileEntries:
     # All of them
 
     def count(self) -> tuple[int, int]:
-        """Return how many there are, and the bytes of their content."""
+        """Return the number of entries, and the size of their content in bytes."""
         sizes = [entry.size for entry in self._entries()]
         return len(sizes), sum(sizes)
 
     def clear(self) -> None:
-        """Remove all; what is being read stays readable."""
+        """Remove all entries; open files stay readable."""
         for entry in self._entries(unfinished=True):
             remove(entry.path)
 
     def used(self) -> Counter[int]:
-        """Return the bytes of disk by when they were last used, in minutes since 1970.
+        """Return the disk space in bytes by time of last use, in minutes since 1970.
 
-        What killed writers left is removed.
+        Files that killed writers left are removed.
         """
         abandoned = time.time() // 60 - _ABANDONED // 60
         used: Counter[int] = Counter()
@@ -146,10 +146,10 @@ class FileEntries:
         return used
 
     def forget(self, minute: int, excess: float) -> int:
-        """Remove what was not used since `minute`, and of that minute until `excess` is gone.
+        """Evict entries last used before `minute`, and of that minute until `excess` is gone.
 
         Returns:
-            The bytes of disk that were removed.
+            The disk space that was freed, in bytes.
         """
         gone, late = 0, []
         for entry in self._entries():
@@ -166,7 +166,7 @@ class FileEntries:
         return gone
 
     def _entries(self, *, unfinished: bool = False) -> Iterator[_Entry]:
-        """Yield the entries in no order; what has another name is not ours, and left alone."""
+        """Yield the entries in any order; files with other names are ignored."""
         for number in range(256):
             try:
                 with os.scandir(f"{self._directory}/{number:02x}") as found:
@@ -183,14 +183,14 @@ class FileEntries:
 
 
 class NewEntry:
-    """An entry that is being written; nobody sees it before `keep`.
+    """An entry that is being written; it is invisible to other readers until `keep`.
 
     Args:
-        path: its name then.
-        unfinished: its name until then.
+        path: its final name.
+        unfinished: its name until `keep`.
         file: open for writing and reading, unbuffered.
-        largest: bytes that it may have.
-        grown: told how many bytes of disk it takes when it is kept.
+        largest: limit of its size, in bytes.
+        grown: called with the disk space in bytes when the entry is kept.
     """
 
     def __init__(
@@ -205,11 +205,11 @@ class NewEntry:
         self._largest, self._grown = largest, grown
 
     def keep(self) -> None:
-        """Make it an entry, if that is possible; the file stays open."""
+        """Turn the file into an entry, if possible; the file stays open."""
         size = self.file.tell()
         if size > self._largest:
             return
-        renamed = os.name == "nt"  # a file that is open cannot be renamed there
+        renamed = os.name == "nt"  # Windows cannot rename an open file
         if renamed:
             self.file.close()
         try:
@@ -223,7 +223,7 @@ class NewEntry:
         self._grown(on_disk(size))
 
     def leave(self) -> None:
-        """Remove it if it was not kept; the file stays open."""
+        """Remove the file's name if it was not kept; the file stays open."""
         if self._unfinished:
             remove(self._unfinished)
 
@@ -238,18 +238,18 @@ class _Entry(NamedTuple):
     path: str
     is_finished: bool
     size: int
-    #: When it was last used, in minutes since 1970.
+    #: Time of last use, in minutes since 1970.
     minute: int
 
 
 def remove(path: str) -> None:
-    """Remove a file if that is possible."""
+    """Remove a file, if possible."""
     with contextlib.suppress(OSError):
         os.unlink(path)
 
 
 def on_disk(size: int) -> int:
-    """Return the bytes of disk that a file takes."""
+    """Return the disk space of a file, in bytes."""
     return -(-size // _BLOCK) * _BLOCK
 
 
@@ -257,7 +257,7 @@ def _verified(path: str, key: str) -> bytes | BinaryIO | None:
     """Return the content of an entry if it hashes to `key`, else None.
 
     Raises:
-        OSError: it is no file, or cannot be read.
+        OSError: the entry is not a file, or cannot be read.
     """
     raw = open(os.open(path, _READ), "rb", buffering=0)  # noqa: SIM115 - handed out if large
     handed_out = False
@@ -279,7 +279,7 @@ def _verified(path: str, key: str) -> bytes | BinaryIO | None:
 
 
 def _hash_of(file: io.FileIO) -> str:
-    """Return the SHA-1 of a file, which stands at its start then."""
+    """Return the SHA-1 of a file, and rewind it."""
     digest = hashlib.sha1(usedforsecurity=False)
     while piece := file.read(PIECE):
         digest.update(piece)

@@ -1,4 +1,4 @@
-"""What is in the directory of the cache, and that it does not become too much."""
+"""The entries in the cache's directory, and eviction beyond its limit."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from mfc._cache._small import SMALL, SmallEntries
 from mfc._cache._total import length, note_count, note_nothing, noted
 from mfc._concurrency._forks import fork_safe
 
-#: Part of the limit that a sweep leaves.
+#: Share of the limit that remains after eviction.
 _KEPT = 0.9
-#: Part of it that a process writes before it tells the others.
+#: Share of the limit that a process writes before it updates the shared total.
 _UNTOLD = 0.001
-#: Times the limit from which a writer waits for another that sweeps; seconds that it does.
+#: Multiple of the limit from which writers wait for an eviction in progress; timeout in seconds.
 _TOO_MUCH, _PATIENCE = 1.01, 5.0
-#: Seconds after which the whole is counted again.
+#: Interval between full recounts, in seconds.
 _RECOUNT = 86_400
 
 
 class Holdings:
-    """The entries in a directory, for all caches of this process that are there.
+    """The entries in a directory, shared by all caches of this process that use it.
 
     Args:
-        directory: a directory of the user's own.
+        directory: a private directory of the user.
     """
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self.files, self.small = FileEntries(directory), SmallEntries(directory)
-        # A cache may be collected, and leave, where its own thread has it.
+        # Reentrant: garbage collection may call `leave` in a thread that holds the lock.
         self._lock = fork_safe(threading.RLock())
         self._untold, self._told = 0, False
 
     def get(self, key: str) -> bytes | BinaryIO | None:
-        """Return the content of an entry, or an open file if it is large; None if there is none."""
+        """Return the content of an entry, or an open file if it is large; None on a miss."""
         found = self.files.get(key)
         return self.small.find((key,)).get(key) if found is None else found
 
     def put(self, key: str, content: bytes, limit: int) -> None:
-        """Keep content that hashes to `key`, if that is possible.
+        """Store content that hashes to `key`, if possible.
 
         Args:
             key: its SHA-1.
             content: the bytes.
-            limit: bytes of disk that all entries may take.
+            limit: limit of disk space for all entries, in bytes.
         """
         written = self.small.put(key, content) if len(content) <= SMALL else None
         if written is None:
@@ -57,17 +57,17 @@ class Holdings:
             self._grow(limit, written)
 
     def new(self, key: str, limit: int, largest: float) -> NewEntry | None:
-        """Return a file to write the content of `key` to; None if there can be none.
+        """Return a file to write the content of `key` to; None if it cannot be made.
 
         Args:
-            key: the SHA-1 that it will have.
+            key: the SHA-1 of the content.
             limit: as for `put`.
-            largest: bytes that it may have to be kept.
+            largest: limit of its size, in bytes.
         """
         return self.files.new(key, largest, partial(self._grow, limit))
 
     def count(self) -> tuple[int, int]:
-        """Return how many entries there are, and the bytes of their content."""
+        """Return the number of entries, and the size of their content in bytes."""
         (files, bytes_of_files), (rows, bytes_of_rows) = self.files.count(), self.small.count()
         return files + rows, bytes_of_files + bytes_of_rows
 
@@ -78,7 +78,7 @@ class Holdings:
         note_nothing(self.directory)
 
     def settle(self, limit: int) -> None:
-        """Write what waits to be written, and tell others of it; `limit` is as for `put`."""
+        """Write pending entries, and update the shared total; `limit` is as for `put`."""
         written = self.small.write() or 0
         with self._lock:
             self._untold += written
@@ -87,16 +87,19 @@ class Holdings:
             self._tell(limit)
 
     def leave(self, limit: int) -> None:
-        """Settle all; it may go on later, and does if it is collected amid a question."""
+        """Settle and close the database; the next use opens it again.
+
+        Does nothing if garbage collection calls it inside a database call.
+        """
         if self.small.is_amid:
             return
         self.settle(limit)
         self.small.close()
 
-    # How large it is
+    # Size
 
     def _grow(self, limit: int, size: int) -> None:
-        """Note that something was added: the first at once, then as it comes to something."""
+        """Count an addition: the first is reported at once, later ones in batches."""
         with self._lock:
             self._untold += size
             if self._told and self._untold <= limit * _UNTOLD:
@@ -105,7 +108,7 @@ class Holdings:
         self._tell(limit)
 
     def _tell(self, limit: int) -> None:
-        """Add what was written to what all processes wrote; see to it if that is too much."""
+        """Add the bytes written here to the shared total; evict entries beyond the limit."""
         with self._lock:
             untold, self._untold = self._untold, 0
         try:
@@ -116,23 +119,23 @@ class Holdings:
             self._sweep(limit, _PATIENCE if total > limit * _TOO_MUCH else 0)
 
     def _sweep(self, limit: int, patience: float) -> None:
-        """Count anew what there is, and remove the oldest if that is too much.
+        """Recount all entries, and evict the least recently used beyond the limit.
 
-        Who waits for another that does so keeps what all write within bounds.
+        Waiting for an eviction in progress keeps the writes of all processes within bounds.
         """
-        from filelock import FileLock, Timeout  # 10 ms, and few processes find too much
+        from filelock import FileLock, Timeout  # 10 ms, and few processes reach the limit
 
         try:
             with FileLock(f"{self.directory}/lock", timeout=patience, mode=0o600):
                 if not _is_much(*noted(self.directory, 0), limit):
-                    return  # another has done it
+                    return  # another process has done it
                 before = length(self.directory)
                 note_count(self.directory, self._swept(limit), before)
-        except (OSError, Timeout):  # another process is at it, or the directory is gone
+        except (OSError, Timeout):  # another process is evicting, or the directory is gone
             return
 
     def _swept(self, limit: int) -> int:
-        """Remove what was not used for longest if there is too much; return what is left."""
+        """Evict the least recently used entries beyond the limit; return the remaining size."""
         used = self.files.used() + self.small.used()
         left = used.total()
         if left <= limit:
@@ -158,5 +161,5 @@ _shared: weakref.WeakValueDictionary[str, Holdings] = weakref.WeakValueDictionar
 
 
 def holdings_in(directory: str) -> Holdings:
-    """Return what is in a directory; who asks again gets the same, as long as anybody has it."""
+    """Return the holdings of a directory; one object is shared as long as it is in use."""
     return _shared.setdefault(directory, Holdings(directory))

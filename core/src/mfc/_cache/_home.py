@@ -1,4 +1,4 @@
-"""Where the cache is: a directory at which nobody but the user can get."""
+"""The directory of the cache, private to the user."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import stat
 
 from mfc._cache._total import note_nothing
 
-#: Why nothing is cached where the user has no home directory.
+#: The reason why the cache is off for a user without a home directory.
 NO_HOME = "the user has no home: set HOME"
 
 
 def usual_root() -> str:
-    """Return the directory for caches that the platform gives the user.
+    """Return the platform's directory for caches of the user.
 
     Raises:
         OSError: the user has no home.
     """
-    from platformdirs import user_cache_dir  # only who reads from afar needs it
+    from platformdirs import user_cache_dir  # only remote reads need it
 
     try:
         return at_home(user_cache_dir("mfc", appauthor=False))
@@ -27,7 +27,7 @@ def usual_root() -> str:
 
 
 def at_home(path: str) -> str:
-    """Return a path with the home in place of a `~` at its start.
+    """Return a path with a leading `~` replaced by the home directory.
 
     Raises:
         OSError: the user has no home.
@@ -39,10 +39,10 @@ def at_home(path: str) -> str:
 
 
 def private(root: str) -> str:
-    """Return the cache's directory below `root`, made if need be; nobody else can get at it.
+    """Return the cache's private directory below `root`, made if needed.
 
     Raises:
-        OSError: it cannot be made, or it is not the user's own; says why.
+        OSError: it cannot be made, or it is not private; the text has the reason.
     """
     os.makedirs(root, mode=0o700, exist_ok=True)
     directory = os.path.join(os.path.realpath(root), "mfc-blobs-1")
@@ -52,7 +52,7 @@ def private(root: str) -> str:
     own = getattr(os, "geteuid", lambda: None)()
     status = os.lstat(directory)
     if not stat.S_ISDIR(status.st_mode):
-        raise OSError(f"{directory} is no directory")
+        raise OSError(f"{directory} is not a directory")
     if own is not None:
         if status.st_uid != own:
             raise OSError(f"{directory} belongs to another user")
@@ -66,10 +66,10 @@ def private(root: str) -> str:
 
 
 def _refuse_others(directory: str, own: int) -> None:
-    """Do nothing if nobody but the user and root can exchange what is in `directory`.
+    """Check that only the user and root can replace entries of `directory`.
 
     Raises:
-        OSError: somebody can.
+        OSError: other users can.
     """
     status = os.lstat(directory)
     if status.st_uid not in (0, own):

@@ -1,6 +1,6 @@
-"""Entries of the cache that are small: rows of one SQLite database.
+"""Small cache entries: rows of one SQLite database.
 
-Where thousands are read at once, a file for each takes longer than reading it from the store.
+Where thousands are read in bulk, a file for each takes longer than reading it from the store.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Bytes of the largest entry that is here.
+#: Maximum size of an entry in the database, in bytes.
 SMALL = 16 << 10
-#: Entries, their bytes and the seconds that wait to be written together, at most.
+#: Limits of a batch of writes: entries, their bytes, and seconds of delay.
 _ENTRIES, _BYTES, _SECONDS = 256, 1 << 20, 0.5
-#: Entries that are looked for together.
+#: Entries per lookup.
 _LOOKED_FOR = 64
-#: Bytes that an entry takes beside its content, where pages are full.
+#: Overhead of an entry beside its content, in bytes, where pages are full.
 _ROW = 96
-#: Seconds to wait for another process that writes.
+#: How long to wait for another process that writes, in seconds.
 _PATIENCE = 1.0
-#: Failures in a row after which the database is left alone: its disk may know no locks.
+#: Consecutive failures after which the database is not used: its disk may not support locks.
 _FAILURES = 3
-# Losing power loses the database, at worst; a process that is killed loses nothing.
+# A power failure may lose the database; a killed process does not.
 _SETTINGS = """
 PRAGMA synchronous = OFF;
 PRAGMA trusted_schema = OFF;
@@ -62,32 +62,32 @@ _FORGET_SOME = "DELETE FROM small WHERE rowid IN (SELECT rowid FROM small WHERE 
 
 
 class _Unusable(Exception):
-    """What stands where the database should be is none, or not ours."""
+    """The file is not a database, or has another schema."""
 
 
 class SmallEntries:
-    """The entries that are rows; many threads may use it, and a forked child.
+    """The entries that are rows; safe for threads and forked children.
 
     Args:
-        directory: of the cache.
+        directory: directory of the cache.
     """
 
     def __init__(self, directory: str) -> None:
         self._path = f"{directory}/small"
-        # A child could not use the database if another thread was amid a question at the fork.
+        # A forked child could not use the database if another thread was using it at the fork.
         self._lock = fork_waits(threading.RLock())
         self._is_asking = False
         self._pending: dict[str, bytes] = {}
         self._pending_bytes = 0
-        #: When the last one was put, and since when some wait, by the monotonic clock.
+        #: Times of the last `put` and of the oldest pending entry, by the monotonic clock.
         self._put = self._waiting = -_SECONDS
         self._failures = 0
-        #: By process: one must not use, nor close, what it inherits.
+        #: By process: a child must neither use nor close an inherited connection.
         self._connections: dict[int, tuple[sqlite3.Connection, tuple[int, int]]] = {}
         self._process = os.getpid()
 
     def find(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Return the content of those entries that there are; wrong ones are removed."""
+        """Return the content of existing entries; invalid ones are removed."""
         with self._lock:
             self._see_fork()
             wanted = list(keys)
@@ -99,12 +99,12 @@ class SmallEntries:
             return found
 
     def put(self, key: str, content: bytes) -> int | None:
-        """Keep content that hashes to `key`, soon.
+        """Queue content that hashes to `key` for the next batch.
 
-        One that comes alone is better a file: to begin with a database takes longer.
+        An isolated entry goes to a file: opening a database takes longer.
 
         Returns:
-            The bytes of disk that were written now, for this and others; None if it is not kept.
+            The disk space written now in bytes, for this and others; None if it was not accepted.
         """
         with self._lock:
             self._see_fork()
@@ -120,7 +120,7 @@ class SmallEntries:
             return self.write() if many or now - self._waiting >= _SECONDS else 0
 
     def write(self) -> int | None:
-        """Write what waits for it; return how many bytes of disk it takes, None if it is lost."""
+        """Write pending entries; return their disk space in bytes, or None if they are lost."""
         with self._lock:
             self._see_fork()
             pending, self._pending, self._pending_bytes = self._pending, {}, 0
@@ -131,7 +131,7 @@ class SmallEntries:
             return self._ask(_grown, rows, made=True)
 
     def close(self) -> None:
-        """Close the database; it is opened again when it is needed."""
+        """Close the database; the next use opens it again."""
         with self._lock:
             self._see_fork()
             connection = self._connections.pop(self._process, None)
@@ -140,36 +140,36 @@ class SmallEntries:
 
     @property
     def is_amid(self) -> bool:
-        """Whether this very thread is amid a question, and collects garbage."""
+        """Whether this thread is inside a database call that garbage collection interrupted."""
         with self._lock:
             return self._is_asking
 
     # All of them
 
     def count(self) -> tuple[int, int]:
-        """Return how many there are, and the bytes of their content."""
+        """Return the number of entries, and the size of their content in bytes."""
         rows = self._ask(_all, _USED) or []
         return sum(number for _, number, _ in rows), sum(size for _, _, size in rows)
 
     def clear(self) -> None:
-        """Remove all."""
+        """Remove all entries."""
         with self._lock:
             self._pending, self._pending_bytes = {}, 0
             self._ask(_change, "DELETE FROM small")
 
     def used(self) -> Counter[int]:
-        """Return the bytes of disk by when they were last used, in minutes since 1970."""
+        """Return the disk space in bytes by time of last use, in minutes since 1970."""
         rows = self._ask(_all, _USED) or []
         used = Counter({minute: size + number * _ROW for minute, number, size in rows})
-        # What does not fit into a page leaves part of it empty, up to a half.
+        # A row that does not fit leaves part of a page empty, up to a half.
         taken, full = self._ask(_taken) or 0, max(used.total(), 1)
         return Counter({minute: size * taken // full for minute, size in used.items()})
 
     def forget(self, minute: int, excess: float) -> int:
-        """Remove what was not used since `minute`, and of that minute until `excess` is gone.
+        """Evict entries last used before `minute`, and of that minute until `excess` is gone.
 
         Returns:
-            The bytes of disk that were removed.
+            The disk space that was freed, in bytes.
         """
         used = self.used()
         gone = sum(size for at, size in used.items() if at < minute)
@@ -201,12 +201,12 @@ class SmallEntries:
         return found
 
     def _ask(self, question: Callable[..., T], *given: object, made: bool = False) -> T | None:
-        """Return what the database answers; None if it does not.
+        """Return the answer of the database; None if that fails.
 
         Args:
-            question: takes the connection, and what is given.
-            given: to the question.
-            made: whether it is made if there is none.
+            question: called with the connection and `given`.
+            given: further arguments.
+            made: whether to make a missing database.
         """
         with self._lock:
             self._see_fork()
@@ -229,7 +229,7 @@ class SmallEntries:
             self._is_asking = False
 
     def _begun_anew(self, error: Exception) -> bool:
-        """Note a failure; remove what is no database of ours, and tell whether that was it."""
+        """Record a failure; remove an unusable file, and tell whether to try again."""
         self._failures += 1
         self.close()
         if isinstance(error, (OSError, ImportError)):
@@ -245,10 +245,10 @@ class SmallEntries:
         raise error
 
     def _opened(self, *, made: bool) -> sqlite3.Connection | None:
-        """Return the connection; None if there is no database and none is made.
+        """Return the connection; None if the database is missing and not to be made.
 
         Raises:
-            OSError, sqlite3.Error: there can be none.
+            OSError, sqlite3.Error: the database cannot be opened.
         """
         found = self._connections.get(self._process)
         try:
@@ -265,7 +265,7 @@ class SmallEntries:
         if found is not None and found[1] == here:
             return found[0]
         self.close()
-        import sqlite3  # 2 ms, and a process may read no small blob from afar
+        import sqlite3  # 2 ms, and only small remote blobs need it
 
         connection = sqlite3.connect(
             self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
@@ -277,14 +277,14 @@ class SmallEntries:
         except sqlite3.OperationalError as error:
             if "no such column" in str(error):
                 raise _Unusable from error
-            if "no such table" in str(error):  # who makes it does so now, or was killed
+            if "no such table" in str(error):  # its maker is at work, or was killed
                 self.close()
                 return None
             raise
         return connection
 
     def _see_fork(self) -> None:
-        """In a forked child, leave to the parent what is its own."""
+        """Leave the parent's connection and pending entries to it, in a forked child."""
         if self._process != os.getpid():
             self._process = os.getpid()
             self._pending, self._pending_bytes = {}, 0
@@ -315,7 +315,7 @@ def _taken(connection: sqlite3.Connection) -> int:
 
 
 def _grown(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
-    """Put rows; return how many bytes more are taken."""
+    """Write rows; return the growth of the database in bytes."""
     with _transaction(connection):
         before = _taken(connection)
         connection.executemany(_PUT, rows)

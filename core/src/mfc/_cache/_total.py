@@ -1,4 +1,4 @@
-"""How large the cache is: what all processes wrote to it, added up in a file."""
+"""Size of the cache: the bytes that all processes wrote, added up in a file."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ import contextlib
 import os
 import time
 
-#: Bytes of what they tell each other before all is counted anew.
+#: Log size that forces a recount, in bytes.
 _NOTE = 1 << 16
 
 
 def note_nothing(directory: str) -> None:
-    """Note that there are no entries, if that can be noted."""
+    """Reset the total to zero, if possible."""
     path = os.path.join(directory, "size")
     with contextlib.suppress(OSError), open(path, "w", encoding="ascii", opener=_own) as file:
         file.write(f"0 {time.time():.0f}\n")
 
 
 def noted(directory: str, more: int) -> tuple[int, int]:
-    """Add a number of bytes to those that were noted; return all of them.
+    """Add a number of bytes to the total; return the total.
 
-    Each writer adds a line, and needs no lock: the system puts it at the end.
+    Each writer appends a line, without a lock: the system puts it at the end.
 
     Args:
-        directory: of the cache.
+        directory: directory of the cache.
         more: the bytes to add.
 
     Returns:
-        The bytes, and when all were last counted, in seconds since 1970: never, if that is unclear.
+        The total in bytes, and the time of the last recount, in seconds since 1970; both are 0 if
+        unclear.
 
     Raises:
-        OSError: it cannot be noted.
+        OSError: the file cannot be written.
     """
     with open(_note(directory), "ab+", buffering=0, opener=_own) as file:
         file.write(b"%d\n" % more)
@@ -38,7 +39,7 @@ def noted(directory: str, more: int) -> tuple[int, int]:
         first, *others = file.read(_NOTE).split(b"\n")
     try:
         total, counted = map(int, first.split())
-        if others.pop():  # it is longer than what was read
+        if others.pop():  # the log is longer than the part that was read
             return 0, 0
         return total + sum(map(int, others)), counted
     except ValueError:
@@ -46,21 +47,21 @@ def noted(directory: str, more: int) -> tuple[int, int]:
 
 
 def length(directory: str) -> int:
-    """Return how long the note is, for `note_count`."""
+    """Return the length of the log, for `note_count`."""
     return os.path.getsize(_note(directory))
 
 
 def note_count(directory: str, total: int, before: int) -> None:
-    """Note what a count gave, under the lock of those who count.
+    """Write the result of a recount; the caller holds the lock for recounts.
 
     Args:
-        directory: of the cache.
-        total: the bytes.
-        before: length of the note when the count began: what came later is counted twice, perhaps,
-            but never left out.
+        directory: directory of the cache.
+        total: the total in bytes.
+        before: length of the log when the recount began: later additions may be counted twice,
+            but are never left out.
 
     Raises:
-        OSError: it cannot be noted.
+        OSError: the file cannot be written.
     """
     with open(_note(directory), "rb+") as file:
         file.seek(before)
@@ -75,5 +76,5 @@ def _note(directory: str) -> str:
 
 
 def _own(path: str, flags: int) -> int:
-    """Open a file that is the user's alone."""
+    """Open a file with permissions for the user only."""
     return os.open(path, flags, 0o600)

@@ -1,1 +1,1 @@
-"""Threads, calls in flight, prefetching, and what a fork does to them."""
+"""Threads, calls in flight, prefetch, and their behaviour at a fork."""

@@ -1,7 +1,7 @@
-"""Calls that wait for a network, side by side: bounded, in order, and never waited for for ever.
+"""Blocking calls run concurrently: bounded, ordered, with a timeout.
 
-A call that hangs in a library cannot be ended, but it can be left behind: whoever waits for it goes
-on, and so does the interpreter at its end.
+A call that hangs in a library cannot be cancelled, but it can be abandoned: the consumer continues,
+and the interpreter can exit.
 """
 
 from __future__ import annotations
@@ -21,55 +21,55 @@ from mfc._concurrency._threads import start
 Item = TypeVar("Item")
 T = TypeVar("T")
 
-#: Calls that begin together before any has come back: what a slow line bears is not known yet.
+#: Calls in flight before the first answer: the capacity of a slow connection is not known yet.
 _FIRST = 4
-#: Calls that wait to begin, for each that is under way: threads that find no work have to be woken.
+#: Queued calls per call in flight: waking an idle thread takes time.
 _QUEUED = 4
-#: Seconds of work for which another thread is not worth its waking; of a call that is quick.
+#: Work in seconds that is too short to wake another thread for; also the limit of a quick call.
 _LITTLE = 0.002
-#: Threads that make quick calls, at least; seconds of each for which the interpreter is needed.
+#: Least number of threads for quick calls; time that each call needs the interpreter, in seconds.
 _FEW, _BUSY = 8, 60e-6
-#: Bytes of an answer that is worth being used while others are on their way.
+#: Size of an answer, in bytes, that is worth processing while other calls are in flight.
 _MUCH = 1 << 16
-#: Seconds for which who waits for a quick call waits for others, too.
+#: How long to batch fast calls, in seconds.
 _BURST = 0.02
-#: Part by which the shortest time of a call is thought to grow with each one that took longer.
+#: Factor by which the estimate of the shortest call grows with each call that took longer.
 _FORGET = 1.1
-#: Seconds after which who waits looks up: on some systems, an interrupt is not heard before.
+#: Interval at which a waiting consumer wakes, in seconds: some systems delay interrupts until then.
 _GLANCE = 1.0
-#: Seconds that may pass with items that are taken ahead while there is an answer to give.
+#: Limit of the time spent on taking items ahead while an answer is ready, in seconds.
 _MOMENT = 0.001
-#: Calls in a row that came to nothing and took long, after which others are not tried for a while.
+#: Consecutive slow failures that open the circuit breaker for a while.
 _IN_VAIN = 8
-#: Part of the patience from which a call takes long.
+#: Share of the patience from which a call counts as slow.
 _LONG = 1 / 4
-#: Bytes that a call takes beside its answer.
+#: Memory that a call takes beside its answer, in bytes.
 _CALL = 600
 
 
 class Limits(NamedTuple):
-    """How much may be under way."""
+    """Bounds of concurrent calls."""
 
-    #: Calls at once, at most.
+    #: Maximum number of calls in flight.
     width: int = 32
-    #: Bytes that are on their way or wait to be taken, at most, but for one answer.
+    #: Maximum size of answers in flight or not yet consumed, in bytes; one answer may exceed it.
     memory: float = 128 * 2**20
-    #: Seconds that a call may take.
+    #: Timeout of a call, in seconds.
     patience: float = 60.0
-    #: Items that are taken from their source before they are given out, at most.
+    #: Maximum number of items taken from their source ahead of the consumer.
     ahead: int = 256
 
 
 class Overdue(Exception):
-    """A call has not come back in time."""
+    """A call timed out."""
 
 
 class Untried(Overdue):
-    """A call was not made, for those before it came to nothing and took long."""
+    """A call was not made: the circuit breaker is open after slow failures."""
 
 
 class Outcome(Generic[T]):
-    """What a call gave: a value or an error."""
+    """The result of a call: a value or an error."""
 
     __slots__ = ("error", "value")
 
@@ -77,17 +77,17 @@ class Outcome(Generic[T]):
         self.value, self.error = value, error
 
     def get(self) -> T:
-        """Return the value, or raise what the call raised."""
+        """Return the value, or raise the error."""
         if self.error is not None:
             raise self.error
         return self.value  # type: ignore[no-any-return]
 
 
 class Call(Generic[T]):
-    """One call, and what came of it.
+    """One call, and its outcome.
 
     Args:
-        key: equal calls have equal ones.
+        key: equal for equal calls.
         act: makes the call.
     """
 
@@ -95,28 +95,28 @@ class Call(Generic[T]):
 
     def __init__(self, key: Hashable, act: Callable[[], T]) -> None:
         self.key, self.act = key, act
-        #: When it began, by the monotonic clock; None while it waits for its turn.
+        #: Start time, by the monotonic clock; None while it is queued.
         self.began: float | None = None
         self.outcome: Outcome[T] | None = None
         self.size = 0
-        #: How often it will be taken; 0 if it was dropped.
+        #: Number of consumers; 0 if it was dropped.
         self.wanted = 1
 
 
 class SideBySide(Generic[T]):
-    """Calls under way, and answers that wait to be taken; those with equal keys are one.
+    """Calls in flight, and answers not yet consumed; calls with equal keys are made once.
 
-    Calls begin in the order in which they were wanted. A thread that has made one makes the next,
-    as long as there are some: to hand each over would cost more than a quick store needs for it.
+    Calls begin in the order of `want`. A thread that has finished a call makes the next one in the
+    queue: handing each over would cost more than a quick store needs for it.
 
-    One thread at a time uses it. In a forked child the calls that were under way begin anew.
+    Only one thread at a time may use it. In a forked child the calls in flight begin again.
 
     Args:
-        limits: how much may be under way.
-        cost: bytes that an answer may have, as far as is known before it is there.
-        size: bytes of an answer.
-        keep: bytes of answers that are kept when they were taken: some blobs are those of a
-            thousand artifacts.
+        limits: bounds of concurrent calls.
+        cost: estimated size of an answer before it arrives, in bytes.
+        size: returns the size of an answer in bytes.
+        keep: size of consumed answers that are kept, in bytes: a thousand artifacts may share one
+            blob.
     """
 
     def __init__(
@@ -128,38 +128,38 @@ class SideBySide(Generic[T]):
     ) -> None:
         self._limits, self._cost, self._size, self._keep = limits, cost, size, keep
         self._calls: dict[Hashable, Call[T]] = {}
-        #: Answers that were taken, the last one taken last.
+        #: Consumed answers, the latest last.
         self._kept: dict[Hashable, Call[T]] = {}
         self._kept_bytes = 0
         self._process = os.getpid()
         self._width = limits.width if limits.patience == math.inf else min(_FIRST, limits.width)
-        #: Seconds of the shortest of the last calls; infinite if one gave much.
+        #: Time of the shortest recent call, in seconds; infinite if one had a large answer.
         self._shortest = math.inf
         self._is_given_up = False
         self._set_up()
 
     def _set_up(self) -> None:
-        # What follows is changed by the threads that make the calls, too.
+        # The attributes below are shared with the threads that make the calls.
         self._lock = threading.Lock()
         self._pending: deque[Call[T]] = deque()
-        #: Those that are being made, and not overdue.
+        #: Calls in flight that are not overdue.
         self._begun: set[Call[T]] = set()
         self._waiting = self._lost = 0
-        #: Calls in a row that came to nothing and took long, and when the last of them ended.
+        #: Number of consecutive slow failures, and the time of the last one.
         self._in_vain, self._in_vain_at = 0, 0.0
-        #: The call for which the consumer waits, and what wakes it.
+        #: The call that the consumer waits for, and the queue that wakes it.
         self._awaited: Call[T] | None = None
         self._news: SimpleQueue[None] = SimpleQueue()
 
     def is_low(self, first: Call[T] | None) -> bool:
-        """Tell whether it is time to want more.
+        """Tell whether to add more calls.
 
-        Threads that have much to do wait for each other: the interpreter runs one at a time, and to
-        change takes as long as a quick call. So where calls are quick, they are made, and then
-        what they gave is used, by turns; else, or where they give much, while they are made.
+        Busy threads wait for each other: the interpreter runs one at a time, and a switch takes as
+        long as a quick call. So quick calls alternate with the use of their answers, in batches.
+        Slow calls, and calls with large answers, overlap with it.
 
         Args:
-            first: the call that will be taken next.
+            first: the call whose answer is consumed next.
         """
         if self._is_quick and first is not None and first.outcome is not None:
             return False
@@ -170,12 +170,12 @@ class SideBySide(Generic[T]):
         return self._shortest < _LITTLE
 
     def has_room(self, ahead: int = 0) -> bool:
-        """Tell whether one more call may be wanted, with so many items taken ahead."""
+        """Tell whether another call may be added, with `ahead` items taken ahead."""
         under_way = len(self._begun) + len(self._pending)
         return under_way < self._width * _QUEUED and ahead < self._limits.ahead
 
     def want(self, key: Hashable, act: Callable[[], T]) -> Call[T]:
-        """Let a call be made, now or in its turn; who wants it takes its answer, or drops it."""
+        """Queue a call; the caller must then `take` or `drop` it."""
         self._see_fork()
         if (call := self._calls.get(key)) is not None:
             call.wanted += 1
@@ -190,12 +190,12 @@ class SideBySide(Generic[T]):
         call = self._calls[key] = Call(key, act)
         with self._lock:
             self._pending.append(call)
-            if not self._is_quick:  # else when who wants more waits
+            if not self._is_quick:  # quick calls start in a batch, when the consumer waits
                 self._call_threads()
         return call
 
     def wait(self, call: Call[T]) -> None:
-        """Wait a little until a call ends or is overdue, or more calls can be made."""
+        """Wait briefly until a call ends or is overdue, or more calls can be added."""
         self._see_fork()
         with self._lock:
             if call.outcome is not None:
@@ -212,7 +212,7 @@ class SideBySide(Generic[T]):
         try:
             if here is None:
                 self._news.get(timeout=min(max(left, 0), glance))
-            else:  # no thread can be had
+            else:  # threads cannot be started
                 self._make(here)
         except Empty:
             with self._lock:
@@ -221,25 +221,25 @@ class SideBySide(Generic[T]):
             self._awaited = None
 
     def take(self, call: Call[T]) -> Outcome[T]:
-        """Return the answer of a call that was wanted, waiting for it."""
+        """Wait for a queued call, and return its outcome."""
         while call.outcome is None:
             self.wait(call)
         self.drop(call)
         return call.outcome
 
     def drop(self, call: Call[T]) -> None:
-        """Give up an answer that was wanted once."""
+        """Withdraw one `want` of a call."""
         self._see_fork()
         call.wanted -= 1
         if not call.wanted:
             self._put_away(call)
 
     def give_up(self) -> None:
-        """Let no call begin any more."""
+        """Stop starting calls."""
         self._is_given_up = True  # without the lock: it may be held where garbage is collected
 
     def _put_away(self, call: Call[T]) -> None:
-        """Keep an answer that nobody waits for any more, as long as there is memory for it."""
+        """Keep a consumed answer as long as memory allows."""
         del self._calls[call.key]
         with self._lock:
             self._waiting -= call.size
@@ -251,7 +251,7 @@ class SideBySide(Generic[T]):
                 self._kept_bytes -= self._kept.pop(next(iter(self._kept))).size + _CALL
 
     def _see_fork(self) -> None:
-        """In a forked child, begin anew: the threads of its parent are not there."""
+        """Start again in a forked child, which lacks the parent's threads."""
         if self._process == os.getpid():
             return
         self._process = os.getpid()
@@ -266,7 +266,7 @@ class SideBySide(Generic[T]):
     # With the lock
 
     def _call_threads(self) -> None:
-        """Let more threads make calls if those that do would take long."""
+        """Start more threads if the running ones would take too long."""
         while len(self._begun) < self._most and self._pending:
             work = len(self._pending) * self._shortest
             if self._begun and work < _LITTLE * len(self._begun):
@@ -276,7 +276,7 @@ class SideBySide(Generic[T]):
                 return
             try:
                 start(partial(self._make, call))
-            except RuntimeError:  # those there are go on, or who waits makes it
+            except RuntimeError:  # running threads continue, or the consumer makes the call
                 call.began = None
                 self._begun.discard(call)
                 self._pending.appendleft(call)
@@ -284,13 +284,13 @@ class SideBySide(Generic[T]):
 
     @property
     def _most(self) -> int:
-        """Threads that are called, at most; of more, quick calls would wait for each other."""
+        """Maximum number of threads; with more, quick calls would wait for each other."""
         if not self._is_quick:
             return self._width
         return min(self._width, max(_FEW, int(self._shortest / _BUSY)))
 
     def _next(self) -> Call[T] | None:
-        """Return the call that begins now, None if there is none for which there is memory."""
+        """Return the next call to begin; None if the queue is empty or memory is short."""
         while self._pending and (self._pending[0].outcome or not self._pending[0].wanted):
             self._pending.popleft()
         if not self._pending or self._is_gone or self._is_given_up:
@@ -309,7 +309,7 @@ class SideBySide(Generic[T]):
 
     @property
     def _is_gone(self) -> bool:
-        """Whether whatever answers these calls seems to be gone."""
+        """Whether the backend seems to be gone."""
         if self._lost >= self._limits.width:
             return True
         if self._in_vain < _IN_VAIN:
@@ -320,11 +320,11 @@ class SideBySide(Generic[T]):
         self._in_vain, self._in_vain_at = self._in_vain + 1, time.monotonic()
 
     def _left(self, call: Call[T]) -> float:
-        """Return the seconds that a call that began may still take."""
+        """Return the time left before a call in flight is overdue, in seconds."""
         return (call.began or 0) + self._limits.patience - time.monotonic()
 
     def _leave_behind(self, awaited: Call[T]) -> None:
-        """Let calls be overdue that took too long: one that is awaited, or in the way of it."""
+        """Mark calls beyond the timeout as overdue: the awaited one, or those that block it."""
         for call in list(self._begun):
             in_the_way = awaited.began is None or not call.wanted
             if (call is awaited or in_the_way) and self._left(call) <= 0:
@@ -335,8 +335,8 @@ class SideBySide(Generic[T]):
         self._call_threads()
 
     def _note(self, call: Call[T], outcome: Outcome[T]) -> bool:
-        """Take note of a call's end; tell whether that was in time."""
-        if call.outcome is not None:  # it was overdue, and nobody waits for it any more
+        """Record the end of a call; tell whether it was in time."""
+        if call.outcome is not None:  # it was overdue, and the consumer has given it up
             self._lost -= 1
             return False
         self._begun.discard(call)
@@ -358,12 +358,12 @@ class SideBySide(Generic[T]):
     # In the threads that make the calls
 
     def _make(self, call: Call[T] | None) -> None:
-        """Make a call, and then those that wait for their turn."""
+        """Make a call, and then those in the queue."""
         lock, news = self._lock, self._news
         while call is not None:
             try:
                 outcome: Outcome[T] = Outcome(call.act())
-            except BaseException as error:  # noqa: BLE001 - raised where it is taken
+            except BaseException as error:  # noqa: BLE001 - raised when the answer is consumed
                 outcome = Outcome(error=error)
             with lock:
                 in_time = self._note(call, outcome)
@@ -378,7 +378,7 @@ class SideBySide(Generic[T]):
                     news.put(None)
 
     def _is_over(self, awaited: Call[T]) -> bool:
-        """Tell whether there is something to do for who waits for a call."""
+        """Tell whether to wake the consumer that waits for a call."""
         if self._is_quick:
             return not self._begun
         return awaited.outcome is not None or not self._pending
@@ -392,15 +392,15 @@ def in_order(
     plan: Callable[[Item], tuple[Hashable, Callable[[], T]] | None],
     calls: SideBySide[T],
 ) -> Generator[tuple[Item, Outcome[T] | None], None, None]:
-    """Yield each item with the outcome of its call, in order, while later ones are under way.
+    """Yield each item with the outcome of its call, in order, while later ones are in flight.
 
-    Items are taken from their source by the thread that consumes, as far ahead as there is room.
-    What the source raises is raised after the items before it.
+    The consuming thread takes items from their source, as far ahead as the limits allow. An
+    exception of the source is raised after the items before it.
 
     Args:
-        items: what the calls are for.
-        plan: gives the key and the call of an item; None if it needs no call.
-        calls: where they are made.
+        items: the items.
+        plan: returns the key and the call of an item; None if it does not need a call.
+        calls: makes the calls.
     """
     taken = _Taken(_held_back(items), plan, calls)
     try:
@@ -422,7 +422,7 @@ def in_order(
 
 
 class _Taken(Generic[Item, T]):
-    """Items that were taken from their source, with their calls."""
+    """Items taken from their source, with their calls."""
 
     def __init__(
         self,
@@ -435,7 +435,7 @@ class _Taken(Generic[Item, T]):
         self.ahead: deque[tuple[Any, Call[T] | None]] = deque()
 
     def more(self) -> None:
-        """Take some; who has an answer to give does not do so for long."""
+        """Take more items; only briefly while an answer is ready."""
         until = time.monotonic() + _MOMENT
         while not self._last and self._calls.has_room(len(self.ahead)):
             item = next(self._source, _END)
@@ -451,14 +451,14 @@ class _Taken(Generic[Item, T]):
 
 
 class _Failed(NamedTuple):
-    """Where the source of items failed."""
+    """The position where the source of items failed."""
 
     error: Exception
 
 
 def _held_back(items: Iterable[Item]) -> Iterator[Any]:
-    """Yield the items, and in place of what their source raises where."""
+    """Yield the items; an exception of their source becomes a last item, `_Failed`."""
     try:
         yield from items
-    except Exception as error:  # noqa: BLE001 - raised in its turn
+    except Exception as error:  # noqa: BLE001 - raised after the items before it
         yield _Failed(error)

@@ -1,4 +1,4 @@
-"""Calls that several threads want at the same time are made once."""
+"""Concurrent equal calls of several threads, made once."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mfc._concurrency._forks import fork_safe
 
 T = TypeVar("T")
 
-#: Answers that wait to be taken, and keys whose answers were, at most.
+#: Limit of answers not yet consumed, and of keys of consumed ones.
 _KEPT = 1024
 
 
 class Flights(Generic[T]):
-    """Calls under way by key, and those of their answers that are small until they are taken.
+    """Calls in flight by key, and small answers until they are consumed.
 
-    A call for a key that is under way is joined: its answer or error is that of the first. In a
-    forked child the calls of the parent are not waited for.
+    A second call for a key in flight joins the first: it gets the same answer or error. A forked
+    child does not wait for the calls of its parent.
 
     Args:
-        is_small: tells whether an answer is small enough to wait until it is taken.
+        is_small: tells whether an answer is small enough to keep until it is consumed.
     """
 
     def __init__(self, is_small: Callable[[T], bool]) -> None:
@@ -37,10 +37,10 @@ class Flights(Generic[T]):
         self._taken: dict[Hashable, None] = {}
 
     def get(self, key: Hashable, call: Callable[[], T]) -> T:
-        """Return the answer for `key`, by `call` unless it is known or under way.
+        """Return the answer for `key`, by `call` unless it is known or in flight.
 
         Raises:
-            Exception: what the call raised.
+            Exception: any exception of the call.
         """
         while True:
             with self._lock:
@@ -79,18 +79,18 @@ class Flights(Generic[T]):
         return answer
 
     def take(self, key: Hashable) -> None:
-        """Forget the answer for `key`: it was used."""
+        """Discard the consumed answer for `key`."""
         with self._lock:
             self._landed.pop(key, None)
             _put(self._taken, key, None)
 
     def was_taken(self, key: Hashable) -> bool:
-        """Tell whether the answer for `key` was used a short while ago."""
+        """Tell whether the answer for `key` was consumed a short while ago."""
         return key in self._taken
 
 
 class _Flight(Generic[T]):
-    """A call under way."""
+    """A call in flight."""
 
     __slots__ = ("answer", "error", "over")
 
@@ -102,7 +102,7 @@ class _Flight(Generic[T]):
 
 
 def _put(kept: dict[Hashable, T], key: Hashable, value: T) -> None:
-    """Keep a value as the last one; the first one goes where there are too many."""
+    """Store a value as the newest; the oldest is evicted beyond the limit."""
     kept.pop(key, None)
     kept[key] = value
     if len(kept) > _KEPT:

@@ -1,4 +1,4 @@
-"""Locks that outlive a fork."""
+"""Locks that work after a fork."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _held = threading.local()
 
 
 def fork_safe(lock: Lock) -> Lock:
-    """Return `lock`; a forked child finds it open when another thread of its parent held it."""
+    """Return `lock`; a forked child finds it open if another thread of its parent held it."""
     _KNOWN.add(lock)
     return lock
 
@@ -31,7 +31,7 @@ def _open_all() -> None:
 
 
 def fork_waits(lock: Lock) -> Lock:
-    """Return `lock`, as `fork_safe`; a process is forked when no other thread has it."""
+    """Return `lock` as `fork_safe` does; a fork also waits until other threads have released it."""
     _WAITED_FOR.add(lock)
     return fork_safe(lock)
 

@@ -1,9 +1,9 @@
-"""What is asked of one object of a listing, answered for its siblings too.
+"""Prefetch among the siblings of a listing.
 
-Where every question waits for a network, a loop over a listing must not wait for each object.
-The objects of one listing know each other: when they are asked the same thing one after the
-other, the next ones are asked ahead, side by side, or all at once where the provider has one
-answer for all. The first is always asked alone, so that nobody pays for what nobody wants.
+Where every call waits for a network, a loop over a listing must not wait for each object. When a
+program asks the same question of one object after the other, the answers for the next ones are
+prefetched, concurrently, or all with one call where the provider can answer for all. The first
+objects are always asked singly, so a single question costs a single call.
 """
 
 from __future__ import annotations
@@ -24,52 +24,52 @@ from mfc.model import Pathspec, Record
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-#: Questions that wait for a network at the same time, at most.
+#: Maximum number of questions in flight.
 WIDTH = 8
-#: Objects that are asked alone before all are asked at once.
+#: Objects asked singly before all are asked with one call.
 _ALONE = 2
-#: Records that stay known behind the last one given out, where a listing is not kept whole.
+#: Records kept behind the last one yielded, where a listing is not kept whole.
 _BEHIND = 10_000
-#: Seconds for which an answer that came ahead is good; it is used once.
+#: How long a prefetched answer is valid, in seconds; it is used once.
 _FRESH = 60.0
 
 
 @attrs.frozen
 class Question(Generic[T]):
-    """Something to ask of the objects of a listing."""
+    """A question about the objects of a listing."""
 
     #: Equal for the same question.
     key: Hashable
-    #: Asks one object, given its record.
+    #: Returns the answer for one object, given its record.
     one: Callable[[Record], T]
-    #: Asks all of the listing at once; objects that are not in the answer have `missing`. None
-    #: where there is no cheaper way than one by one.
+    #: Returns the answers for the whole listing; absent objects have `missing`. None where
+    #: single questions are cheapest.
     every: Callable[[], Mapping[Pathspec, T]] | None = None
     missing: Any = None
-    #: Objects to ask alone before.
+    #: Objects to ask singly before.
     alone: int = _ALONE
 
 
 class Siblings:
-    """The objects of one listing, as far as it was read.
+    """The objects of one listing, as far as it has been read.
 
     Args:
         records: the listing.
-        whole: keep all records that were read; else only the latest, so that memory stays flat.
+        whole: keep all records; else only the latest, so that memory stays flat.
     """
 
     def __init__(self, records: Iterator[Record], *, whole: bool) -> None:
         self._records, self._whole = records, whole
-        #: What ended the listing: whoever looked ahead heard it first, and once.
+        #: The exception that ended the listing; the source raises it once, perhaps in a prefetch.
         self._error: Exception | None = None
         self._lock = fork_safe(threading.RLock())
-        #: The records that were read, by position, and how many of them were given out.
+        #: The records by position, and the numbers of records read and yielded.
         self._read: dict[int, Record] = {}
         self._reached = self._given = 0
         self._asked: dict[Hashable, _Progress[Any]] = {}
-        #: What one of them told that holds for all.
+        #: Facts learned from one object that hold for all.
         self.notes: dict[str, Any] = {}
-        #: What reads their values ahead, by the artifact's name.
+        #: The prefetching rows of their values, by the artifact's name.
         self.rows: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[tuple[int, Record]]:
@@ -88,7 +88,7 @@ class Siblings:
             yield position, record
 
     def _reach(self, position: int) -> bool:
-        """Read the listing up to `position`; tell whether it goes so far."""
+        """Read the listing up to `position`; tell whether that position exists."""
         while self._reached <= position:
             try:
                 record = None if self._error else next(self._records, None)
@@ -102,7 +102,7 @@ class Siblings:
         return True
 
     def answer(self, position: int, question: Question[T]) -> T:
-        """Return the answer for the object at `position`, asking for others on the way."""
+        """Return the answer for the object at `position`, and prefetch others."""
         record = self._read[position]
         path = record.path
         with self._lock:
@@ -123,7 +123,7 @@ class Siblings:
             return answer
         ahead = self._ahead(position, progress.window())
         answers = list(side_by_side(caught(question.one), ahead))
-        # What failed for another is its own affair: it will be asked again, in its turn.
+        # A failed prefetch is discarded: that object is asked again when the loop reaches it.
         others = zip(ahead[1:], answers[1:], strict=True)
         progress.keep({other.path: found for other, (found, error) in others if error is None})
         own, error = answers[0]
@@ -132,7 +132,7 @@ class Siblings:
         return own  # type: ignore[no-any-return]
 
     def known(self, position: int, key: Hashable) -> Any:
-        """Return the answer that came ahead for the object at `position`, None if none has."""
+        """Return the prefetched answer for the object at `position`, or None without one."""
         with self._lock:
             progress = self._asked.get(key)
             if progress is None or not self._reach(position):
@@ -140,19 +140,19 @@ class Siblings:
             return progress.peeked(self._read[position].path)
 
     def recent(self, position: int, name: str) -> Record | None:
-        """Return the record of an artifact of the object at `position`, if it was read just now."""
+        """Return the record of an artifact of the object at `position`, if read just now."""
         row = self.rows.get(name)
         found: Record | None = None if row is None else row.recent(position)
         return found
 
     def path(self, position: int) -> Pathspec | None:
-        """Return the path of the object at `position`, None if it is not known (any more)."""
+        """Return the path of the object at `position`; None if it is not known (any more)."""
         with self._lock:
             record = self._read.get(position) if self._reach(position) else None
             return None if record is None else record.path
 
     def _ahead(self, position: int, number: int) -> list[Record]:
-        """Return the records of some from `position`; not beyond those given out, if any."""
+        """Return up to `number` records from `position`; a loop in progress limits them."""
         with self._lock:
             if position + 1 == self._given:
                 self._reach(position + number - 1)
@@ -163,7 +163,7 @@ class Siblings:
 
 
 class _Progress(Generic[T]):
-    """How far a listing was asked one question, and the answers that came ahead."""
+    """Progress of one question through a listing, and its prefetched answers."""
 
     def __init__(self) -> None:
         self.turns = 0
@@ -174,14 +174,14 @@ class _Progress(Generic[T]):
         self._at = 0.0
 
     def in_turn(self, position: int) -> bool:
-        """Note that an object is asked; tell whether it is the first, or follows the last one."""
+        """Record a question; tell whether it is the first, or follows the last position."""
         in_turn = self._last is None or position > self._last
         self.turns = self.turns + 1 if in_turn and self._last is not None else 0
         self._last = position
         return in_turn
 
     def window(self) -> int:
-        """Return how many objects to ask at once: 1, 2, 4 and so on."""
+        """Return the number of objects to ask concurrently: 1, 2, 4 and so on."""
         return int(min(2**self.turns, WIDTH))
 
     def keep(self, answers: Mapping[Pathspec, T]) -> None:
@@ -196,7 +196,7 @@ class _Progress(Generic[T]):
         return self._answers.get(path)
 
     def taken(self, path: Pathspec) -> tuple[T] | None:
-        """Return the answer for `path` if there is one; it is used once, while it is fresh."""
+        """Return and discard the answer for `path`, if one exists and is fresh."""
         if time.monotonic() - self._at > _FRESH:
             self._answers, self._others = {}, None
             return None
@@ -210,7 +210,7 @@ class _Progress(Generic[T]):
 
 
 def caught(ask: Callable[[Item], T]) -> Callable[[Item], tuple[Any, Exception | None]]:
-    """Return `ask` with its error as a second result, None where it has one."""
+    """Return a function that returns the answer of `ask` and None, or None and its error."""
 
     def answer(item: Item) -> tuple[Any, Exception | None]:
         try:
@@ -222,15 +222,15 @@ def caught(ask: Callable[[Item], T]) -> Callable[[Item], tuple[Any, Exception | 
 
 
 def side_by_side(ask: Callable[[Item], T], items: list[Item], width: int = WIDTH) -> Iterator[T]:
-    """Yield `ask(item)` for each item, in order, several at a time."""
-    if len(items) < 2:  # noqa: PLR2004 - one needs no company
+    """Yield `ask(item)` for each item, in order, with concurrent calls."""
+    if len(items) < 2:  # noqa: PLR2004 - a single call needs no thread
         return map(ask, items)
     return ahead(ask, iter(items), width)
 
 
 def ahead(ask: Callable[[Item], T], items: Iterator[Item], width: int = WIDTH) -> Iterator[T]:
-    """Yield `ask(item)` for each item, in order; some are asked before they are wanted."""
-    # A provider has its own idea of how long a question may take.
+    """Yield `ask(item)` for each item, in order, with prefetch."""
+    # Providers have timeouts of their own.
     calls: SideBySide[T] = SideBySide(Limits(width, math.inf, math.inf, width))
     numbered = enumerate(items)
     for _, outcome in in_order(numbered, lambda item: (item[0], partial(ask, item[1])), calls):

@@ -1,4 +1,4 @@
-"""Threads that wait for work: daemons, so that the interpreter ends whatever they wait for."""
+"""Worker threads: daemons, so that a blocked one cannot keep the interpreter from exiting."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
-#: Threads that stay when there is nothing to do.
+#: Maximum number of idle threads that are kept.
 _IDLE = 64
 
 
 class Crew:
-    """Daemon threads that wait for work; there are as many as were ever needed at once."""
+    """A pool of daemon threads that grows to the largest number needed at once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,7 +25,7 @@ class Crew:
             self._idle -= not fresh
         if fresh:
             threading.Thread(target=self._serve, name="mfc", daemon=True).start()
-        self._work.put(act)  # what cannot be done is not left to another
+        self._work.put(act)  # last, so that work is queued only if a thread can take it
 
     def _serve(self) -> None:
         while True:
@@ -40,16 +40,16 @@ _crew = Crew()
 
 
 def start(act: Callable[[], None]) -> None:
-    """Let another thread do something, which raises nothing.
+    """Run a function that never raises in another thread.
 
     Raises:
-        RuntimeError: there can be no more threads; the interpreter may be about to end.
+        RuntimeError: a thread cannot be started; the interpreter may be shutting down.
     """
     _crew.start(act)
 
 
 def _renew_crew() -> None:
-    global _crew  # noqa: PLW0603 - its threads are not in the child, and its lock may be held
+    global _crew  # noqa: PLW0603 - a child lacks its threads, and its lock may be held
     _crew = Crew()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
@@ -25,8 +26,6 @@ from mfc.query import Query
 
 _NOTED = "attempt_ok"
 _FIELDS = (STARTED, ENDED, _NOTED, PATH_FIELD)
-#: Rows that a repr shows.
-_SHOWN = 20
 
 
 @attrs.frozen
@@ -68,26 +67,15 @@ class Timeline:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        first = min((row.created for row in self.rows), default=None)
-        lines = [f"<Timeline of {visible(self.pathspec)}, attempts: {len(self.rows)}>"]
-        for row in self.rows[:_SHOWN]:
-            task = "/".join(row.pathspec.split("/")[2:])
-            attempt = "" if row.attempt is None else f"attempt {row.attempt}"
-            since = None if first is None or row.started is None else row.started - first
-            begin, lasted = (_seconds(span) for span in (since, row.duration))
-            words = f"{visible(task):<24} {attempt:<9} {row.status:<9}"
-            lines.append(f"  {words} at {begin:>10} for {lasted:>10}")
-        if len(self.rows) > _SHOWN:
-            lines.append(f"  … and {len(self.rows) - _SHOWN} more")
-        return "\n".join(lines)
+        tasks = len({row.pathspec for row in self.rows})
+        words = Counter(row.status for row in self.rows)
+        parts = [f"attempts: {len(self.rows)}", f"tasks: {tasks}"]
+        parts += [f"{word}: {words[word]}" for word in sorted(words)]
+        return f"<Timeline of {visible(self.pathspec)}, {', '.join(parts)}>"
 
 
 # Pickles, tracebacks and documentation name them by where users import them from.
 TimelineRow.__module__ = Timeline.__module__ = "mfc"
-
-
-def _seconds(span: timedelta | None) -> str:
-    return "-" if span is None else f"{span.total_seconds():.3f} s"
 
 
 def timeline_of(run: RecordedRun) -> Timeline:

@@ -1,4 +1,4 @@
-"""DataArtifact: one value, and the containers that give values by name."""
+"""DataArtifact: one value, and the containers of values by name."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from mfc._objects._task import Task
     from mfc._session._scope import Scope
 
-#: The question for the artifacts of the end task of a run.
+#: Key of the question for the artifacts of the end task of a run.
 AT_END = "at end"
 _INCLUDED = "metaflow.includefile.IncludedFile"
 
 
 def _in_row(scope: Scope, listing: Siblings, name: str, position: int) -> ArtifactRecord | None:
-    """Return the artifact of a name of the task, or of the run's end task, at `position`.
+    """Return the artifact `name` of the task, or of the run's end task, at `position`.
 
     Raises:
-        LookupError: it is not known, and would have to be waited for, or there is no such position.
+        LookupError: the position does not exist, or the record would need a remote call.
     """
     path = listing.path(position)
     if path is None:
@@ -49,7 +49,7 @@ def _in_row(scope: Scope, listing: Siblings, name: str, position: int) -> Artifa
         if known is None:
             raise LookupError(position)
         return cast("ArtifactRecord | None", known.get(name) if of_run else known)
-    with contextlib.suppress(MetaflowException):  # raised in its turn
+    with contextlib.suppress(MetaflowException):  # raised when the caller gets to this position
         if of_run:
             from mfc._objects._run import Run  # it imports this module
 
@@ -61,12 +61,12 @@ def _in_row(scope: Scope, listing: Siblings, name: str, position: int) -> Artifa
 
 
 class DataArtifact(MetaflowObject):
-    """One value that a task left. `DataArtifact("Flow/7/train/12/model")`."""
+    """One value that a task stored. `DataArtifact("Flow/7/train/12/model")`."""
 
     __slots__ = ("_row",)
     _level = Level.ARTIFACT
     _record: ArtifactRecord
-    #: What reads the values of a listing ahead, and the position there; unset outside of one.
+    #: The prefetching row of values in a listing, and the position there; unset outside of one.
     _row: tuple[Row, int]
     if TYPE_CHECKING:
         parent: Task
@@ -79,13 +79,13 @@ class DataArtifact(MetaflowObject):
 
     @property
     def data(self) -> Any:
-        """The value; of an IncludeFile the file's content.
+        """The value; for an IncludeFile the file's content.
 
         Raises:
-            MetaflowDataMissing: the record is there, the value is not.
-            CorruptBlob: its bytes are not those that were written.
-            UntrustedValue: the client's trust does not allow to load it.
-            UnknownEncoding: no decoder for how it was written.
+            MetaflowDataMissing: the record exists, but the value is missing.
+            CorruptBlob: the bytes are not those that were written.
+            UntrustedValue: the client's trust does not allow the value.
+            UnknownEncoding: no decoder reads its encoding.
             UndecodableArtifact: the decoder failed.
         """
         row, position = self._place_in_row()
@@ -93,13 +93,13 @@ class DataArtifact(MetaflowObject):
         return value_of(self._scope, self._record, read)
 
     def _place_in_row(self) -> tuple[Row | None, int]:
-        """Return what knows the artifacts of this name in the tasks of a listing, if there is."""
+        """Return the row of artifacts of this name in a listing, if any, and the position."""
         if hasattr(self, "_row"):
             return self._row
         walk = getattr(self._parent, "_walk", None)
         if walk is None or self._attempt is not None:
             return None, 0
-        from mfc._bulk._ahead import Row, pays  # most values are read alone
+        from mfc._bulk._ahead import Row, pays  # most values are read singly
 
         if not pays(self._scope, self._record):
             return None, 0
@@ -112,7 +112,7 @@ class DataArtifact(MetaflowObject):
 
     @property
     def raw(self) -> bytes:
-        """The verified bytes of the value's encoding, uncompressed; nothing is decoded.
+        """The verified bytes of the encoded value, uncompressed but not decoded.
 
         Raises:
             MetaflowDataMissing, CorruptBlob: as for `data`.
@@ -120,9 +120,9 @@ class DataArtifact(MetaflowObject):
         return self._scope.reader.raw(self._record, self._scope.provider)
 
     def open(self) -> BinaryIO:
-        """Return `raw` as a file to read from anywhere; of an IncludeFile the file's content.
+        """Return `raw` as a seekable file; for an IncludeFile the file's content.
 
-        All is verified before the first byte is given. What is large is not in memory.
+        All bytes are verified before the file is returned. Large content stays on disk.
 
         Raises:
             MetaflowDataMissing, CorruptBlob: as for `data`.
@@ -132,17 +132,17 @@ class DataArtifact(MetaflowObject):
         return opened(self._scope, self._record)
 
     def download(self, path: str | os.PathLike[str], progress: Progress = None) -> None:
-        """Write `raw` to a file; of an IncludeFile the file's content.
+        """Write `raw` to a file; for an IncludeFile the file's content.
 
-        The file is there when all is verified, or not at all; one that was there is replaced.
+        The file appears once all bytes are verified, and replaces an existing one.
 
         Args:
-            path: the file; its directory exists.
-            progress: as of `mfc.load`, in bytes as they are stored.
+            path: the file; its directory must exist.
+            progress: as in `mfc.load`, in bytes as they are stored.
 
         Raises:
             MetaflowDataMissing, CorruptBlob: as for `data`.
-            BadArgument: an argument is not of its kind.
+            BadArgument: an argument is invalid.
             OSError: the file cannot be written.
         """
         target = path_of("path", path, "the path of a file")
@@ -154,7 +154,7 @@ class DataArtifact(MetaflowObject):
 
     @property
     def location(self) -> str:
-        """Where the value was recorded to be: `:root:` and the datastore's root, or a full path.
+        """The recorded location: `:root:` and the datastore's root, or a full path.
 
         The blob is at `<root>/<flow>/data/<first two digits of sha>/<sha>`. Metaflow's client has
         this as `artifact._object["location"]`.
@@ -163,16 +163,16 @@ class DataArtifact(MetaflowObject):
 
     @property
     def sha(self) -> str:
-        """SHA-1 of `raw`, 40 hex digits: equal values mostly have equal ones."""
+        """SHA-1 of `raw`, 40 hex digits: equal values mostly have equal hashes."""
         return self._record.sha
 
     @property
     def size(self) -> int:
-        """Size of the encoded value in bytes; of an IncludeFile that of the file.
+        """Size of the encoded value in bytes; for an IncludeFile that of the file.
 
         Raises:
             MetaflowDataMissing: the writer's note of the attempt is gone.
-            CorruptBlob: it is damaged.
+            CorruptBlob: the note is damaged.
         """
         noted = self._noted()
         if _INCLUDED in _type_in(noted):
@@ -184,12 +184,12 @@ class DataArtifact(MetaflowObject):
         size = noted.get("size", 0)
         if not isinstance(size, int):
             location = f"{self._record.path.parent}/{self._record.attempt}.data.json"
-            raise CorruptBlob(self.pathspec, location, "the writer's note of its size is no number")
+            raise CorruptBlob(self.pathspec, location, "its noted size is not a number")
         return size
 
     @property
     def type(self) -> str | None:
-        """The value's type as the writer noted it, `<class 'dict'>`; None if it did not."""
+        """The value's type as the writer noted it, `<class 'dict'>`; None without a note."""
         return _type_in(self._noted()) or None
 
     def _noted(self) -> dict[str, Any]:
@@ -205,12 +205,12 @@ class DataArtifact(MetaflowObject):
 
     @property
     def finished_at(self) -> datetime:
-        """When it was recorded, which is about when its task ended: naive, local time."""
+        """Time of the record, about when the task ended: naive, local time."""
         return self.created_at
 
     @property
     def origin_pathspec(self) -> str | None:
-        """The artifact of the task that its task is a clone of; None if that ran itself."""
+        """The same artifact of the task that its task was cloned from; None without a clone."""
         origin = self.parent.origin_pathspec
         return f"{origin}/{self.id}" if origin else None
 
@@ -232,8 +232,8 @@ def _type_in(noted: dict[str, Any]) -> str:
 def artifacts_below(
     above: MetaflowObject, tasks: Iterable[Task], names: list[str]
 ) -> Iterator[DataArtifact]:
-    """Yield the artifacts of tasks of a step or run; values of one name are read ahead."""
-    from mfc._bulk._ahead import TableTask, table  # few listings are walked by artifact
+    """Yield the artifacts of tasks of a step or run; values of one name are prefetched."""
+    from mfc._bulk._ahead import TableTask, table  # few programs iterate over artifacts
 
     rows = (TableTask(task._scope, task._record.path, partial(_made, task)) for task in tasks)
     return table(above._scope, above._record.path, rows, names)
@@ -249,7 +249,7 @@ def _made(task: Task, record: ArtifactRecord, row: tuple[Row, int] | None) -> Da
 class MetaflowData:
     """The values of a task's artifacts: `task.data.x`, `"x" in task.data`, `dir(task.data)`."""
 
-    #: The records of the artifacts by name; None where they are asked for one by one.
+    #: The records of the artifacts by name; None where each is looked up on use.
     _known: Mapping[str, ArtifactRecord] | None = None
 
     def __init__(self, artifacts: Task, known: Mapping[str, ArtifactRecord] | None = None) -> None:
@@ -257,7 +257,7 @@ class MetaflowData:
 
     @property
     def _artifacts(self) -> dict[str, DataArtifact]:
-        """The artifacts by name; not public in Metaflow, but in the code of its users."""
+        """The artifacts by name; private in Metaflow, but used by its users' code."""
         if self._known is None:
             return {artifact.id: artifact for artifact in self._task}
         return {name: self._artifact(name) for name in self._known if not name.startswith("_")}
@@ -270,7 +270,7 @@ class MetaflowData:
         return DataArtifact._of(self._task._scope, self._known[name], None, self._task)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # not artifacts, and pickle and IPython ask for many
+        if name.startswith("_"):  # not artifacts, and pickle and IPython look up many
             raise AttributeError(name)
         try:
             return self._artifact(name).data
@@ -292,19 +292,19 @@ class MetaflowData:
         return {"_task": self._task}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take what `__getstate__` gives, or Metaflow's state: the artifacts by name."""
+        """Restore the state of `__getstate__`, or Metaflow's own: the artifacts by name."""
         artifacts = state.get("_artifacts")
         if artifacts is None:
             self._task = state["_task"]
             return
         self._known = {name: artifact._record for name, artifact in artifacts.items()}
-        for artifact in artifacts.values():  # without any, nothing is asked of the task
+        for artifact in artifacts.values():  # without artifacts the task is never used
             self._task = artifact.parent
             break
 
 
 class MetaflowArtifacts(tuple["DataArtifact", ...]):
-    """The artifacts of a task, as a tuple and by name, whatever the names are."""
+    """The artifacts of a task, as a tuple and by name; any name works."""
 
     __slots__ = ()
 

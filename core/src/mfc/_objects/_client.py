@@ -1,4 +1,4 @@
-"""Client: the way in, for those who want more than one or none of the process's state."""
+"""Client: the explicit way to read, independent of the process's global state."""
 
 from __future__ import annotations
 
@@ -30,24 +30,23 @@ Self = TypeVar("Self", bound="Client")
 class Client(HasReader):
     """A reader of Metaflow results with its own provider, namespace and plugins.
 
-    Many can live side by side, each may be used from many threads. The global functions and
-    constructors use the current client: that of the innermost `with client:`, else one per
-    process.
+    Several clients can coexist, and each is thread-safe. The global functions and constructors
+    use the current client: that of the innermost `with client:`, else one per process.
 
     Args:
         metadata: address of the metadata (`local@/data`, a path, a URL) or a provider. None
-            takes what the configuration says, found when it is first needed.
-        namespace: what to see; None is everything; by default the user's own.
-        config: settings for this client alone, with or without `METAFLOW_`; or a `Config`.
-        trust: what `.data` may build: `full` (anything, as Metaflow), `safe` (an allow-list),
-            `none`, or a `Trust`.
-        plugins: rules about the installed plugins, as setting `MFC_PLUGINS` has them, and modules
-            or objects with hook implementations, used besides them.
+            means the configured address, looked up on first use.
+        namespace: the visible namespace; None makes all runs visible; by default the user's own.
+        config: settings for this client, with or without `METAFLOW_`; or a `Config`.
+        trust: the objects that `.data` may build: `full` (any, as in Metaflow), `safe` (an
+            allow-list), `none`, or a `Trust`.
+        plugins: rules about the installed plugins, as in setting `MFC_PLUGINS`, and modules or
+            objects with further hook implementations.
 
     Raises:
-        BadAddress: `metadata` leads nowhere.
+        BadAddress: `metadata` cannot be used.
         PluginNotFound: no plugin serves it.
-        BadSetting: an argument is not of its kind.
+        BadSetting: an argument is invalid.
     """
 
     def __init__(
@@ -87,30 +86,28 @@ class Client(HasReader):
         """Return `DataArtifact(pathspec, attempt)` of this client."""
         return DataArtifact(pathspec, attempt, client=self)
 
-    # Where and what
-
     @property
     def provider(self) -> MetadataProvider:
         """The metadata provider."""
         return self._reader.provider
 
     def use(self, metadata: str | os.PathLike[str] | MetadataProvider | None) -> str:
-        """Read from another metadata provider from now on; return its address.
+        """Switch to another metadata provider; return its address.
 
-        Objects made before keep theirs. Nothing changes if this raises.
+        Existing objects keep their provider. The client is unchanged if this raises.
 
         Args:
-            metadata: an address, a provider, or None for what the configuration says.
+            metadata: an address, a provider, or None for the configured address.
 
         Raises:
-            BadAddress: the address leads nowhere.
+            BadAddress: the address cannot be used.
             PluginNotFound: no plugin serves it.
         """
         return self._reader.use(metadata)
 
     @property
     def namespace(self) -> str | None:
-        """The namespace: only runs in it are seen; None sees all. It can be set."""
+        """The namespace: only its runs are visible; None makes all visible. It can be set."""
         return self._reader.namespace
 
     @namespace.setter
@@ -119,7 +116,7 @@ class Client(HasReader):
 
     @property
     def trust(self) -> Trust:
-        """What `.data` may build."""
+        """The objects that `.data` may build."""
         return self._reader.trust
 
     @property
@@ -128,7 +125,7 @@ class Client(HasReader):
         return self._reader.policy
 
     def plugins(self) -> list[PluginInfo]:
-        """Return all plugins, in use or not, with what is known of each; loads them all."""
+        """Return all plugins, in use or not, with their details; loads them all."""
         return self._reader.plugins.infos()
 
     def filesystem(self, ds_type: str) -> Filesystem:
@@ -141,16 +138,16 @@ class Client(HasReader):
 
     @property
     def stats(self) -> Stats:
-        """What the reading of this client has cost so far."""
+        """The cost of this client's reading so far."""
         return self._reader.stats
 
     @property
     def cache(self) -> Cache:
-        """The blobs of remote datastores that are kept on the local disk."""
+        """The cache of remote blobs on the local disk."""
         return self._reader.cache
 
     def __enter__(self: Self) -> Self:
-        """Become the current client of this thread, or of this task of asyncio."""
+        """Become the current client of this thread or asyncio task."""
         self._reader.__enter__()
         return self
 
@@ -163,7 +160,7 @@ class Client(HasReader):
         self._reader.__exit__(kind, error, trace)
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied: locks, plugins and the environment stay here."""
+        """Refuse pickling and copying: locks, plugins and the environment belong to the process."""
         raise TypeError(
             f"{self!r} cannot be pickled or copied; make another with Client(…) where it is "
             "needed. Its objects can be pickled, and are found again by the client there"

@@ -1,4 +1,4 @@
-"""MetaflowCode: the code that a run was made with."""
+"""MetaflowCode: the code of a run."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 class MetaflowCode:
-    """The code package of a run or task; read when it is made.
+    """The code package of a run or task; the constructor reads it.
 
     Args:
         flow_name: the flow that it belongs to.
-        code_package: what metadata field `code-package` says: a JSON object.
+        code_package: value of metadata field `code-package`: a JSON object.
 
     Raises:
-        BadCodePackage: the field or the package is not as Metaflow writes it.
-        DatastoreError: the package cannot be had.
+        BadCodePackage: the field or the package differs from Metaflow's format.
+        DatastoreError: the package cannot be read.
     """
 
     def __init__(self, flow_name: str, code_package: str, *, scope: Scope | None = None) -> None:
-        # few runs have a package, and fewer readers look
+        # few programs look at code packages
         from mfc._storage._archive import CodePackage
 
         text("flow_name", flow_name, "the name of a flow")
@@ -53,19 +53,19 @@ class MetaflowCode:
 
     @property
     def path(self) -> str:
-        """Where the package is in its datastore."""
+        """Location of the package in its datastore."""
         return self._path
 
     @property
     def info(self) -> dict[str, Any]:
-        """What Metaflow noted about the package: user, versions, script and more."""
+        """Metaflow's notes on the package: user, versions, script and more."""
         return self._package.info
 
     @property
     def flowspec(self) -> bytes | None:
-        """The source of the file that defines the flow: bytes, as Metaflow gives them.
+        """The source of the file that defines the flow: bytes, as in Metaflow.
 
-        None if the package does not hold it, as for a file with an unusual suffix.
+        None if the package lacks it, as for a file with an unusual suffix.
         """
         return self._package.flowspec
 
@@ -84,11 +84,11 @@ class MetaflowCode:
     def extract(self) -> TemporaryDirectory[str]:
         """Return a temporary directory with the user's own code.
 
-        No member of the archive can leave the directory. It is removed when the object that is
-        returned is, or with its `cleanup()`; it is a context manager too.
+        Members of the archive cannot leave the directory. It is removed together with the returned
+        object, or by its `cleanup()`. The object is also a context manager.
 
         Raises:
-            BadCodePackage: a member tries to leave, or the archive is damaged.
+            BadCodePackage: a member tries to leave the directory, or the archive is damaged.
         """
         from tempfile import TemporaryDirectory  # only extraction needs it
 
@@ -101,7 +101,7 @@ class MetaflowCode:
         return directory
 
     def __reduce__(self) -> Any:
-        # A reference: the package is read again, with the client there.
+        # A reference: the unpickling process reads the package again, with its own client.
         return type(self), (self._flow, self._noted)
 
     def __repr__(self) -> str:
@@ -123,20 +123,20 @@ def _noted(code_package: str) -> dict[str, Any]:
 
 
 class _Unclear(Enum):
-    """The answer where metadata of a run does not tell, or there is too much of it."""
+    """The answer where the metadata of a run is ambiguous or too much to read."""
 
     UNCLEAR = "unclear"
 
 
 UNCLEAR: Final = _Unclear.UNCLEAR
-#: Records of a run that are read in the hope that they are all.
+#: Limit of a run's records that are read; at this number the answer is `UNCLEAR`.
 _FEW = 200
 
 
 def noted_package(scope: Scope, run: Pathspec) -> str | _Unclear | None:
-    """Return field `code-package` of a run's tasks, from one question about the whole run.
+    """Return field `code-package` of a run's tasks, from one call for the whole run.
 
-    None if there is none; `UNCLEAR` where tasks have to be asked one by one: they have several
+    None without such a field; `UNCLEAR` where each task needs its own call: the tasks have several
     packages or are clones, or the run has many tasks.
     """
     found = list(itertools.islice(scope.provider.metadata(run, (CODE, ORIGIN_TASK)), _FEW))
@@ -148,7 +148,7 @@ def noted_package(scope: Scope, run: Pathspec) -> str | _Unclear | None:
 
 
 def environment_of(code: MetaflowCode, metadata: Mapping[str, Any]) -> Any:
-    """Return what is recorded of the environment of a task.
+    """Return the recorded environment of a task.
 
     Source:
         Metaflow 2.19, `get_client_info` of its environments.

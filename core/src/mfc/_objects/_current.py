@@ -14,7 +14,7 @@ _default: list[Reader] = []
 
 
 def _after_fork() -> None:
-    global _lock  # noqa: PLW0603 - another thread may have held it, and is not in the child
+    global _lock  # noqa: PLW0603 - it may be held by a thread that does not exist in the child
     _lock = threading.Lock()
 
 
@@ -23,7 +23,7 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 
 
 class HasReader:
-    """Base of `Client`, which has a reader, so that users see the names alone that are theirs."""
+    """Base of `Client`: keeps the reader private, so that only public names show in completion."""
 
     _reader: Reader
 
@@ -32,7 +32,7 @@ def chosen_client(client: object) -> Reader:
     """Return the reader of argument `client`, or of the current client if that is None.
 
     Raises:
-        BadArgument: it is anything else.
+        BadArgument: `client` is not a client.
     """
     if client is None:
         return current_client()

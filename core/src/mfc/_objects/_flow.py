@@ -34,7 +34,7 @@ from mfc.query import Query
 class Metaflow:
     """All flows of a metadata provider that have a run in the namespace, newest first.
 
-    The namespace is that of the moment when it is asked, as in Metaflow.
+    It uses the namespace at the time of each call, as in Metaflow.
 
     Args:
         client: where to look; by default the current client.
@@ -77,8 +77,8 @@ class Metaflow:
         """Return the flow `name`.
 
         Raises:
-            ChildNotFound: there is none; both a MetaflowNotFound and a KeyError.
-            MetaflowNamespaceMismatch: it has no run in the namespace.
+            ChildNotFound: the flow does not exist; both a MetaflowNotFound and a KeyError.
+            MetaflowNamespaceMismatch: the flow has no run in the namespace.
         """
         path = Pathspec.parse(name, Level.FLOW)
         try:
@@ -101,7 +101,7 @@ class Metaflow:
         return {"address": self._provider.address, **trust_state(self._scope)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Belong to the current client; Metaflow's own pickle does not say where it was made."""
+        """Join the current client; Metaflow's own pickle does not name a provider."""
         self._reader = reader_for(state)
         self._provider = provider_for(self._reader, state.get("address"))
 
@@ -119,19 +119,19 @@ def _successful(run: Run) -> bool:
 
 
 def _answer(thing: Any, question: Callable[[Any], bool]) -> bool:
-    """Return an answer about one of many; False, with a warning, where it cannot be read."""
+    """Return a predicate's answer about one object; warn and return False if it is unreadable."""
     try:
         return question(thing)
     except Unanswered:
-        raise  # nothing is known of any of them
+        raise  # it concerns all objects, not this one
     except (UnreadableRecord, DatastoreError) as unreadable:
         warn(f"Left out of a listing: {thing}: {unreadable}")
         return False
 
 
 def _stands(run: Run, word: str) -> bool:
-    """Tell whether that is a run's status; one that cannot be read is `unknown`, with a warning."""
-    from mfc._recorded._status import run_standing  # few ask for it
+    """Tell whether `word` is the run's status; an unreadable one warns and is `unknown`."""
+    from mfc._recorded._status import run_standing  # few programs need it
 
     try:
         return run_standing(run._recorded) == word
@@ -151,10 +151,10 @@ class Flow(MetaflowObject):
     _child_class = Run
 
     def _find(self, scope: Scope, path: Pathspec, attempt: int | None) -> None:
-        """Look for a run in the namespace: that proves the flow, too.
+        """Look for a run in the namespace, which also proves that the flow exists.
 
-        Far away this is asked even if every run is seen: who makes a flow asks for its runs next,
-        and a provider may learn from the newest one how to answer.
+        Remote providers are asked even if every run is visible: a listing of runs mostly follows,
+        and a provider may learn from the newest run how to answer it.
         """
         looked = scope.filter is not None or scope.remote
         if looked and any(scope.below(path, Query(limit=1))):
@@ -170,7 +170,7 @@ class Flow(MetaflowObject):
         return any(True for _ in self._child_records(Query(limit=1)))
 
     def is_in_namespace(self) -> bool:
-        """Tell whether a run of this flow is in the client's namespace as it is now."""
+        """Tell whether a run of this flow is in the client's current namespace."""
         scope = Scope.now(self._scope.reader)
         namespace = scope.namespace
         return namespace is None or Flow._of(scope, self._record)._any_run()
@@ -183,24 +183,24 @@ class Flow(MetaflowObject):
         """Return the run with this id.
 
         Raises:
-            ChildNotFound: there is none; a KeyError.
-            MetaflowNamespaceMismatch: it is not in the namespace.
+            ChildNotFound: the run does not exist; a KeyError.
+            MetaflowNamespaceMismatch: the run is not in the namespace.
         """
         found: Run = super().__getitem__(name)
         return found
 
     @property
     def latest_run(self) -> Run | None:
-        """The newest run in the namespace, whatever its state; None if there is none."""
+        """The newest run in the namespace, in any state; None without runs."""
         return next(self._selected(Query(limit=1)), None)
 
     @property
     def latest_successful_run(self) -> Run | None:
-        """The newest run in the namespace that was successful; None if there is none.
+        """The newest successful run in the namespace; None without one.
 
-        A run of which that cannot be read is passed over, with a warning.
+        A run whose outcome cannot be read is skipped with a warning.
         """
-        # What is successful is completed, and some backends can tell which runs are that.
+        # Successful runs are completed, and some backends can filter by that.
         helped = self._scope.provider.capabilities.useful("status")
         query = Query(status="completed" if helped else None)
         runs = self._listed(self._child_records(query))
@@ -215,19 +215,19 @@ class Flow(MetaflowObject):
         user: str | None = None,
         limit: int | None = None,
     ) -> Listing[Run]:
-        """Return an iterator over the runs in the namespace, newest first, for which all holds.
+        """Return an iterator over the matching runs in the namespace, newest first.
 
         Args:
-            tags: all of these are among the run's tags.
+            tags: the run has all of these tags.
             since: created then or later: a datetime or date (local time unless it has a time zone),
                 a timedelta or text such as `24h` or `7d` back from now, or text in ISO 8601.
             until: created before; as `since`.
             status: `running`, `completed`, `failed` or `unknown`; see `Run.status`.
-            user: who started it.
-            limit: at most so many.
+            user: the user who started the run.
+            limit: the maximum number of runs.
 
         Raises:
-            BadArgument: an argument is not of its kind; a ValueError.
+            BadArgument: an argument is invalid; a ValueError.
         """
         query = Query(
             tags,

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def metadata(ms: str | os.PathLike[str]) -> str:
-    """Read from another metadata provider from now on; return its address.
+    """Switch to another metadata provider; return its address.
 
-    Objects made before keep theirs. If this raises, nothing has changed.
+    Existing objects keep their provider. The client is unchanged if this raises.
 
     Args:
-        ms: an address: `local@/data`, the directory that holds `.metaflow`, a URL, or anything
+        ms: an address: `local@/data`, the directory that holds `.metaflow`, a URL, or any address
             that an installed plugin understands.
 
     Raises:
-        BadAddress: it leads nowhere; a ValueError.
+        BadAddress: the address cannot be used; a ValueError.
         PluginNotFound: no plugin serves it.
     """
     if not isinstance(ms, os.PathLike) and not (isinstance(ms, str) and ms.strip()):
@@ -40,14 +40,14 @@ def get_metadata() -> str:
 
 
 def default_metadata() -> str:
-    """Return to the metadata provider of the configuration; return its address."""
+    """Switch back to the configured metadata provider; return its address."""
     return current_client().use(None)
 
 
 def namespace(ns: str | None) -> str | None:
-    """See only runs in namespace `ns` from now on, such as `user:ada`; None for all runs.
+    """Switch to namespace `ns`, such as `user:ada`; None makes all runs visible.
 
-    Objects made before keep theirs.
+    Existing objects keep their namespace.
     """
     client = current_client()
     client.namespace = ns
@@ -55,30 +55,30 @@ def namespace(ns: str | None) -> str | None:
 
 
 def get_namespace() -> str | None:
-    """Return the namespace; None if all runs are seen."""
+    """Return the namespace; None if all runs are visible."""
     return current_client().namespace
 
 
 def default_namespace() -> str | None:
-    """Return to the default namespace: the production token's or the user's own.
+    """Switch back to the default namespace: the production token's or the user's own.
 
     Raises:
-        MetaflowUnknownUser: nothing tells who the user is.
+        MetaflowUnknownUser: the user's name is unknown.
     """
     return current_client().reset_namespace()
 
 
 def inspect_spin(datastore_root: str = ".") -> None:
-    """Read the results of `spin` in the directory that holds `.metaflow_spin` from now on.
+    """Switch to the results of `spin` in the directory that holds `.metaflow_spin`.
 
     Raises:
-        BadAddress: there are none.
+        BadAddress: the directory has no such results.
     """
     metadata(f"spin@{path_of('datastore_root', datastore_root, 'the path of a directory')}")
 
 
 def plugins() -> list[PluginInfo]:
-    """Return all plugins that the current client has, in use or not; loads them all.
+    """Return all plugins of the current client, in use or not; loads them all.
 
     `python -m mfc plugins` shows the same.
     """
@@ -88,17 +88,17 @@ def plugins() -> list[PluginInfo]:
 def unpickle(
     pickled: bytes | BinaryIO, trust: Literal["full", "safe", "none"] | Trust | None = None
 ) -> object:
-    """Return what a pickle holds, Metaflow's own classes as their equivalents here.
+    """Return the object in a pickle, with mfc's equivalents of Metaflow's own classes.
 
-    For pickles that were written where Metaflow is installed; artifacts need no such call.
+    Use it for pickles written where Metaflow is installed. Artifacts do not need it.
 
     Args:
         pickled: the bytes of a pickle, or a binary file that holds one.
-        trust: what may be built; by default as the current client.
+        trust: the objects that may be built; by default the current client's trust.
 
     Raises:
         UntrustedValue: the trust does not allow it.
-        UndecodableArtifact: it is no pickle, or it is damaged.
+        UndecodableArtifact: the input is not a pickle, or is damaged.
     """
     from mfc._pickle import loads  # values need it, listings do not
 
@@ -118,24 +118,24 @@ def load(
     progress: bool | Callable[[int, int | None], object] | None = None,
     errors: Literal["raise", "return"] = "raise",
 ) -> Iterator[Any]:
-    """Yield many values, in order, read side by side while they are consumed.
+    """Yield many values, in order, read concurrently while they are consumed.
 
-    Reading is bounded: only so much is read ahead as the settings allow, whatever is asked for, and
-    it stops when the consumer does. Tasks of one step are found with a handful of questions, and
-    equal blobs are read once.
+    Prefetch is bounded by the settings, and stops when the consumer stops. Tasks of one step are
+    found with a handful of calls, and equal blobs are read once.
 
     Args:
         tasks_or_artifacts: artifacts; or tasks, of any runs and flows. A step or a run stands for
             its tasks, newest first.
         names: artifacts of each task: one gives values, several give tuples.
-        progress: None shows a bar on a terminal if tqdm is installed; True wants it, False does
-            not; or a function that is told how many are done, and of how many (None: not known).
-        errors: `raise` raises what is wrong with a value in its turn, and ends; `return` gives
-            the exception in place of the value.
+        progress: None shows a bar on a terminal if tqdm is installed; True requires the bar, False
+            turns it off; or a function called with the number of values done and the total (None
+            if not known).
+        errors: `raise` raises the error of a value at its position, and ends; `return` yields the
+            exception in place of the value.
 
     Raises:
-        BadArgument: an argument is not of its kind.
-        MetaflowException: in its turn, as `.data` of the artifact raises it.
+        BadArgument: an argument is invalid.
+        MetaflowException: at the value's position, as `.data` of the artifact raises it.
     """
     from mfc._objects._loading import load as loaded  # values need it, listings do not
 

@@ -1,4 +1,4 @@
-"""Results that say, when shown, why they are empty."""
+"""Results whose repr says why they are empty."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 class Listing(Generic[T]):
-    """An iterator over objects, read as it is consumed.
+    """A lazy iterator over objects.
 
     Args:
         found: the objects.
-        described: what they are, for showing.
-        scope: where they are looked for.
+        described: their description, for the repr.
+        scope: the scope that is searched.
     """
 
     def __init__(self, found: Iterator[T], described: str, scope: Scope) -> None:
@@ -40,9 +40,9 @@ class Listing(Generic[T]):
 
 
 class FlowList(list[T]):
-    """A list of flows; when it is empty only because of the namespace, it says so."""
+    """A list of flows; its repr says so when it is empty only because of the namespace."""
 
-    #: There are flows, but none in the namespace.
+    #: Flows exist, but only outside the namespace.
     hidden = False
     namespace: str | None = None
 

@@ -1,4 +1,4 @@
-"""`mfc.load`: from objects of the Client API to reading in bulk."""
+"""`mfc.load`: bulk reading for objects of the Client API."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def load(
 
 
 def _by_name(items: Iterable[Any]) -> Iterator[Item]:
-    """Yield the tasks of which artifacts are wanted by name; steps and runs are their tasks."""
+    """Yield the tasks whose artifacts are loaded by name; steps and runs stand for their tasks."""
     for item in (items,) if isinstance(items, (Run, Step, Task, DataArtifact)) else items:
         if isinstance(item, (Run, Step)):
             yield TasksBelow(item._scope, item._record.path)
@@ -55,7 +55,7 @@ def _by_name(items: Iterable[Any]) -> Iterator[Item]:
 
 
 def _by_artifact(items: Iterable[Any]) -> Iterator[Item]:
-    """Yield the artifacts whose values are wanted; a task stands for its artifacts."""
+    """Yield the artifacts to load; a task stands for its artifacts."""
     for item in (items,) if isinstance(items, (Run, Step, DataArtifact)) else items:
         if isinstance(item, DataArtifact):
             yield ArtifactAt(item._scope, item._record)

@@ -1,4 +1,4 @@
-"""What to say of an object that does not exist: where it was looked for, and what is meant."""
+"""Hints for a missing object: the place that was searched, and similar names."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mfc.errors import MetaflowException, shown
 from mfc.model import Level, Pathspec, Record
 from mfc.query import Query
 
-#: Names that are compared, those that are listed where none is close, and characters of each.
+#: Names compared, names listed where all differ too much, and characters shown of each.
 _COMPARED, _LISTED, _LONGEST = 500, 5, 100
 
 
 def hint(scope: Scope, path: Pathspec) -> str:
-    """Return a sentence on what there is instead of the object at `path`.
+    """Return a sentence with the first missing level above `path` and names close to it.
 
-    It reads: the first level that is missing, and names that are close to the one wanted.
+    It reads metadata.
     """
     try:
         for level in (Level.FLOW, Level.RUN, Level.STEP, Level.TASK)[: path.level - 1]:
@@ -27,7 +27,7 @@ def hint(scope: Scope, path: Pathspec) -> str:
                 name = f"{level.name.capitalize()}({str(above)!r})"
                 return f"{name} does not exist either. {_meant(scope, above)}"
         return _meant(scope, path)
-    except MetaflowException as unreadable:  # the object is missing, whatever else is wrong
+    except MetaflowException as unreadable:  # the object is missing in any case
         return f"What else is there cannot be read: {unreadable}"
 
 
@@ -40,7 +40,7 @@ def _meant(scope: Scope, path: Pathspec) -> str:
 
 
 def _names(scope: Scope, above: Pathspec, wanted: str) -> Iterator[str]:
-    """Yield the names below `above`, newest first; hidden ones only if such a name is wanted."""
+    """Yield the names below `above`, newest first; hidden ones only if `wanted` is hidden."""
     provider = scope.provider
     records: Iterator[Record]
     if above.level is Level.TASK:

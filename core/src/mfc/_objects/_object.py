@@ -1,4 +1,4 @@
-"""What all objects of the Client API share: a record, the scope it came in, and its parent."""
+"""Base of all objects of the Client API: a record, its scope, and its parent."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from mfc.query import Query
 
 Self = TypeVar("Self", bound="MetaflowObject")
 
-#: Of these, the children are asked the same in loops: runs of a flow, tasks of a step.
+#: Levels whose children are typically read in loops: runs of a flow, tasks of a step.
 _WALKED = frozenset((Level.FLOW, Level.STEP))
-#: Larger numbers than any id of a run or task.
+#: Larger than any id of a run or task.
 _MANY = 10**100
 
 
 class MetaflowObject:
     """Base of Flow, Run, Step, Task and DataArtifact.
 
-    An object is what was recorded when it was made; it does not change, but for the tags of a
-    `Run` that it changed itself. Equal are objects of the same path, attempt and provider.
+    An object is a snapshot of its record. Only the tags of a `Run` change, and only through its
+    own methods. Objects are equal if path, attempt and provider are equal.
 
     Args:
         pathspec: names from the flow down to the object, joined by `/`.
-        attempt: for tasks and artifacts, the attempt wanted, 0 to 5.
-        client: where to look; by default the current client.
-        _namespace_check: False ignores the namespace, here and in what is reached from here.
+        attempt: for tasks and artifacts, the attempt, 0 to 5.
+        client: the client to read with; by default the current client.
+        _namespace_check: False ignores the namespace, for this object and all reached from it.
 
     Raises:
         MetaflowInvalidPathspec: not a pathspec of this kind.
-        MetaflowNotFound: the object does not exist; BadAttempt: it cannot have such an attempt.
-        MetaflowNamespaceMismatch: it is not in the namespace.
+        MetaflowNotFound: the object does not exist; BadAttempt: the attempt number is impossible.
+        MetaflowNamespaceMismatch: the object is not in the namespace.
     """
 
-    # Code that was written for Metaflow attaches attributes of its own.
+    # Code written for Metaflow sets attributes of its own.
     __slots__ = (
         "__dict__",
         "__weakref__",
@@ -68,9 +68,9 @@ class MetaflowObject:
     _record: Record
     _attempt: int | None
     _parent: MetaflowObject | None
-    #: The listing that it came in, and its position; None where asking others does not pay.
+    #: Its listing and position, for prefetch among siblings; None where that does not pay.
     _siblings: tuple[Siblings, int] | None
-    #: The listing of runs or tasks that it came in, and where; of the end task of a run, the run's.
+    #: Its listing of runs or tasks, and position; for the end task of a run, those of the run.
     _walk: tuple[Siblings, int]
 
     def __init__(
@@ -95,7 +95,7 @@ class MetaflowObject:
         attempt: int | None = None,
         parent: MetaflowObject | None = None,
     ) -> Self:
-        """Return the object of a record that is already known to be in the namespace."""
+        """Return the object of a record, without checking the namespace."""
         made = cls.__new__(cls)
         made._scope = scope
         made._record = record
@@ -122,7 +122,7 @@ class MetaflowObject:
 
     @classmethod
     def _missing(cls, scope: Scope, path: Pathspec, attempt: int | None) -> MetaflowNotFound:
-        """Return the error for an object that does not exist; showing it looks for a hint."""
+        """Return the error for a missing object; its message finds a hint when it is shown."""
 
         def look() -> str:
             from mfc._objects._missing import hint  # only errors that are shown need it
@@ -143,7 +143,7 @@ class MetaflowObject:
         if cls._level < Level.TASK:
             raise BadAttempt.of("attempt", attempt, "None: only tasks and artifacts have attempts")
         try:
-            # As Metaflow, which takes the text of a number, too.
+            # Metaflow also accepts a number as text.
             number = whole("attempt", int(attempt) if isinstance(attempt, str) else attempt, "")
         except ValueError:
             raise BadAttempt.of("attempt", attempt, expected) from None
@@ -160,7 +160,7 @@ class MetaflowObject:
 
     @property
     def pathspec(self) -> str:
-        """The text that makes this object again (with `attempt=` where one was given)."""
+        """The constructor's argument for this object (plus `attempt=` where one was given)."""
         return str(self._record.path)
 
     @property
@@ -199,7 +199,7 @@ class MetaflowObject:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        """Show what is already known, as a small table; nothing is read."""
+        """Return a small HTML table of the fields in memory, without reading."""
         import html  # only notebooks need it
 
         rows = [("created", f"{self.created_at:%Y-%m-%d %H:%M:%S}")]
@@ -232,16 +232,16 @@ class MetaflowObject:
 
     @property
     def created_at(self) -> datetime:
-        """When it was created: naive, in local time."""
+        """Time of creation: naive, in local time."""
         return local_time(self._record.created)
 
     @property
     def origin_pathspec(self) -> str | None:
-        """The object that this one was cloned from by `resume`, None if it was not."""
+        """The object that `resume` cloned this one from; None without a clone."""
         return None
 
     def is_in_namespace(self) -> bool:
-        """Tell whether this object is in the client's namespace as it is now."""
+        """Tell whether this object is in the client's current namespace."""
         client = self._scope.reader
         namespace = client.namespace
         return namespace is None or client.policy.sees(namespace, self._record)
@@ -249,7 +249,7 @@ class MetaflowObject:
     # Children
 
     def _children(self, *, hidden: bool = False) -> Iterator[Any]:
-        """Yield the objects one level down, newest first, those whose names begin with `_` too?"""
+        """Yield the objects one level down, newest first; `hidden` includes names with `_`."""
         records = self._child_records(Query())
         if not hidden:
             records = (r for r in records if not r.path.components[-1].startswith("_"))
@@ -264,7 +264,7 @@ class MetaflowObject:
         return self._scope.provider.get(path, self._attempt)
 
     def _listed(self, records: Iterator[Record]) -> Iterator[Any]:
-        """Yield the children with these records, who know each other where that pays."""
+        """Yield the children with these records, linked as siblings where prefetch pays."""
         make, scope, attempt = self._child_class._of, self._scope, self._attempt
         if self._level not in _WALKED:
             for record in records:
@@ -274,7 +274,7 @@ class MetaflowObject:
         for position, record in siblings:
             child = make(scope, record, attempt, self)
             child._walk = siblings, position
-            # Values may be far away where records are not.
+            # Values may be remote where records are local.
             child._siblings = child._walk if scope.remote else None
             yield child
 
@@ -294,8 +294,8 @@ class MetaflowObject:
         """Return the child `name`.
 
         Raises:
-            ChildNotFound: there is none; a KeyError.
-            MetaflowNamespaceMismatch: it is not in the namespace of this object.
+            ChildNotFound: the child does not exist; a KeyError.
+            MetaflowNamespaceMismatch: the child is not in the namespace of this object.
         """
         path = self._child_path(name)
         record = self._child_record(path)
@@ -306,7 +306,7 @@ class MetaflowObject:
         return self._child_class._of(self._scope, record, self._attempt, self)
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether there is a child `name`, in the namespace or not."""
+        """Tell whether a child `name` exists, in the namespace or not."""
         try:
             path = self._child_path(name)
         except BadChildName:
@@ -322,7 +322,7 @@ class MetaflowObject:
         return object_state(self._scope, self.pathspec, self._attempt)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Find the object again; the client's own provider and namespace stay as they are."""
+        """Find the object again; the client's own provider and namespace are unchanged."""
         pathspec, attempt, address, namespace, checked = unpacked(state, self._level)
         client = reader_for(state)
         namespace = namespace or client.namespace
@@ -331,7 +331,7 @@ class MetaflowObject:
         self._find(scope, Pathspec.parse(pathspec, self._level), self._checked_attempt(attempt))
 
     def __copy__(self: Self) -> Self:
-        """Stay with the client, and with it its trust; nothing is read."""
+        """Keep the client and its trust, without reading."""
         return self._of(self._scope, self._record, self._attempt, self._parent)
 
     def __deepcopy__(self: Self, memo: object) -> Self:

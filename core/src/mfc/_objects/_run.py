@@ -48,19 +48,19 @@ class Run(MetaflowObject):
 
     @property
     def _recorded(self) -> RecordedRun:
-        """What was recorded, with what can be asked of it; made anew each time."""
+        """The recorded run, made anew on each use."""
         walk = getattr(self, "_walk", None)
         return RecordedRun(self._scope, self._record, self._siblings, walk)
 
     def __iter__(self) -> Iterator[Step]:
-        """Yield the steps, newest first, but for those whose names begin with `_`."""
+        """Yield the steps, newest first, except those whose names begin with `_`."""
         return self._children()
 
     def __getitem__(self, name: str) -> Step:
         """Return the step `name`.
 
         Raises:
-            ChildNotFound: there is none (yet); a KeyError.
+            ChildNotFound: the step does not exist (yet); a KeyError.
         """
         found: Step = super().__getitem__(name)
         return found
@@ -80,7 +80,7 @@ class Run(MetaflowObject):
     # The end
 
     def _end_artifacts(self, name: str | None = None) -> dict[str, ArtifactRecord]:
-        """Return the artifacts of the end task, or the one called `name`, in one question."""
+        """Return the artifacts of the end task, or the one called `name`, with one call."""
         provider, path = self._scope.provider, self._record.path
         names = None if name is None else (name,)
         end = path.child("end")
@@ -89,13 +89,13 @@ class Run(MetaflowObject):
             end = path.child(step)
             found = list(provider.artifacts(end, names))
         tasks = {record.path.parent for record in found}
-        if len(tasks) > 1:  # never by Metaflow itself
+        if len(tasks) > 1:  # Metaflow itself writes only one
             newest = next(provider.children(end, Query(limit=1)), None)
             found = [r for r in found if newest is not None and r.path.parent == newest.path]
         return {record.path.name: record for record in found}
 
     def _at_end(self, name: str) -> ArtifactRecord | None:
-        """Return an artifact of the end task, None if there is none (yet)."""
+        """Return an artifact of the end task, or None if it does not exist (yet)."""
 
         def find(run: Record) -> ArtifactRecord | None:
             return self._beside(run)._end_artifacts(name).get(name)
@@ -104,13 +104,13 @@ class Run(MetaflowObject):
 
     @property
     def end_task(self) -> Task | None:
-        """The task of the end step; None if the run has not come so far."""
+        """The task of the end step; None if the run has not reached it."""
         end = self._recorded.endpoint_task("end")
         return None if end is None else self._end_task(end.record)
 
     @property
     def data(self) -> MetaflowData | None:
-        """The artifacts of the end task, to be had by name; None if there is no end task."""
+        """The artifacts of the end task by name; None without an end task."""
         if self._scope.remote and (
             found := self._recorded.ask(Question(AT_END, self._found_at_end))
         ):
@@ -121,15 +121,15 @@ class Run(MetaflowObject):
         return None if end is None else end.data
 
     def _found_at_end(self, run: Record) -> dict[str, ArtifactRecord]:
-        """Return the artifacts of the end task of this run, or of another one of its listing."""
+        """Return the artifacts of the end task of this run, or of a sibling in its listing."""
         return self._beside(run)._end_artifacts()
 
     def _beside(self, run: Record) -> Run:
-        """Return this run, or another one of its listing."""
+        """Return this run, or a sibling in its listing."""
         return self if run.path == self._record.path else Run._of(self._scope, run)
 
     def _end_task(self, record: Record) -> Task:
-        """Return the end task, whose values are read ahead with those of other runs' end tasks."""
+        """Return the end task, whose values are prefetched with those of other runs' end tasks."""
         end = Task._of(self._scope, record)
         if hasattr(self, "_walk"):
             end._walk = self._walk
@@ -153,7 +153,7 @@ class Run(MetaflowObject):
 
     @property
     def finished_at(self) -> datetime | None:
-        """When the end task ended: naive, local time; None if it has not."""
+        """Time when the end task ended: naive, local time; None before that."""
         record = self._at_end("_task_ok")
         return None if record is None else local_time(record.created)
 
@@ -172,7 +172,7 @@ class Run(MetaflowObject):
     @property
     def status(self) -> Status:
         """`running`, `completed`, `failed` or `unknown`; `.reason` says why."""
-        from mfc._recorded._status import run_status  # few ask for it
+        from mfc._recorded._status import run_status  # few programs need it
 
         return run_status(self._recorded)
 
@@ -226,7 +226,7 @@ class Run(MetaflowObject):
 
         return timeline_of(self._recorded)
 
-    # What led to it
+    # Origin
 
     @property
     def user(self) -> str | None:
@@ -252,7 +252,7 @@ class Run(MetaflowObject):
 
     @property
     def code(self) -> MetaflowCode | None:
-        """The code package of the run; None if none was recorded."""
+        """The code package of the run; None if it was not recorded."""
         if self._scope.remote:
             package = noted_package(self._scope, self._record.path)
             if package is not UNCLEAR:
@@ -266,14 +266,14 @@ class Run(MetaflowObject):
 
     @property
     def trigger(self) -> Trigger | None:
-        """The events that started this run; None if it was not started by any."""
+        """The events that started this run; None if it was started otherwise."""
         task = self._recorded.endpoint_task("start")
         events = self._scope.reader.events(newest(task.metadata())) if task else None
         return None if events is None else Trigger._of(self._scope, events)
 
     @property
     def origin_pathspec(self) -> str | None:
-        """The run that this one resumes, None if it is a run of its own."""
+        """The run that this one resumes; None if it is not a resumed run."""
         path = self._record.path
         for record in self._scope.provider.metadata(path, (ORIGIN_RUN,)):
             origin = origin_name(record.value)  # every task of the run says the same
@@ -288,7 +288,7 @@ class Run(MetaflowObject):
 
     def add_tags(self, tags: Iterable[str]) -> None:
         """Add tags; see `replace_tags`."""
-        self.replace_tag([], tags)  # as Metaflow, which takes a single tag here, too
+        self.replace_tag([], tags)  # Metaflow also accepts a single tag here
 
     def remove_tag(self, tag: str | Iterable[str]) -> None:
         """Remove a tag (or several); see `replace_tags`."""
@@ -309,18 +309,18 @@ class Run(MetaflowObject):
         )
 
     def replace_tags(self, tags_to_remove: Iterable[str], tags_to_add: Iterable[str]) -> None:
-        """Remove tags, then add tags, as one change; this object shows the outcome.
+        """Remove tags, then add tags, as one change; this object shows the result.
 
-        A tag that is a system tag is not added, silently; removing a tag that is not there does
-        nothing. When it was made and who made it do not change.
+        System tags are silently not added, and missing tags are ignored. The run's time of
+        creation and its user stay the same.
 
         Args:
             tags_to_remove: user tags.
             tags_to_add: 1 to 500 characters each; a run has at most 50, unless it already has more.
 
         Raises:
-            MetaflowTaggingError: a system tag is to be removed, a tag is not allowed, there would
-                be too many, nothing is asked for, or it could not be written.
+            MetaflowTaggingError: a system tag would be removed, a tag is invalid, the run would
+                have too many tags, both arguments are empty, or the change could not be written.
             MetaflowNotFound: the run is gone.
         """
         edit = TagEdit.of(tags_to_remove, tags_to_add)

@@ -1,4 +1,4 @@
-"""What is in the pickle of an object: Metaflow's own layout, and how far the store was trusted."""
+"""The pickled state of an object: Metaflow's own layout, and the client's trust."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from mfc.trust import Trust
 if TYPE_CHECKING:
     from mfc.hookspecs import MetadataProvider
 
-#: How Metaflow marks the layout of a pickled object; the newest one is what is written here.
+#: Metaflow's version mark of the newest layout of a pickled object, which is written here.
 _VERSION = "2.12.27"
-#: Names in the record that objects of Metaflow 2.0 to 2.5 carry; they do not keep a pathspec.
+#: Fields in the record of objects of Metaflow 2.0 to 2.5, which do not keep a pathspec.
 _NAMES = ("flow_id", "run_number", "step_name", "task_id", "name")
 
 
 def object_state(scope: Scope, pathspec: str, attempt: int | None) -> dict[str, Any]:
-    """Return the state of an object, which Metaflow's client reads, too."""
+    """Return the state of an object, which Metaflow's client can also read."""
     checked = scope.checked and scope.namespace is not None
     data = [pathspec, attempt, scope.provider.address, scope.namespace, checked]
     return {"version": _VERSION, "data": data, **trust_state(scope)}
 
 
 def trust_state(scope: Scope) -> dict[str, Any]:
-    """Return what a pickle says of trust: nothing, unless there are limits to it."""
+    """Return the trust for a pickle; empty at full trust."""
     trust = scope.reader.trust
     return {} if trust.level == "full" else {"trust": [trust.level, sorted(trust.allow)]}
 
 
 def reader_for(state: dict[str, Any]) -> Reader:
-    """Return the current client, with no more trust than what the pickled object came with."""
+    """Return the current client, its trust limited to that of the pickled object."""
     client = current_client()
     noted = state.get("trust")
     if noted is None:
@@ -44,9 +44,9 @@ def reader_for(state: dict[str, Any]) -> Reader:
 
 
 def provider_for(reader: Reader, address: str | None) -> MetadataProvider:
-    """Return the provider that an object came from; the client's own stays what it is.
+    """Return the provider that an object came from, without changing the client's own.
 
-    Where results have moved, the recorded address leads nowhere, and the client's own is it.
+    Where results have moved, the recorded address fails, and the client's own provider is used.
     """
     own = reader.provider
     if address is None or address == own.address:
@@ -62,14 +62,14 @@ def provider_for(reader: Reader, address: str | None) -> MetadataProvider:
 
 
 def unpacked(state: dict[str, Any], level: Level) -> tuple[Any, Any, Any, Any, Any]:
-    """Return pathspec, attempt, metadata address, namespace and check of any of five layouts.
+    """Return pathspec, attempt, metadata address, namespace and check from any of five layouts.
 
     Args:
-        state: what was pickled.
-        level: of the object.
+        state: the pickled state.
+        level: level of the object.
 
     Raises:
-        MetaflowInternalError: a layout that is newer than this client, or damaged.
+        MetaflowInternalError: the layout is newer than this client, or damaged.
 
     Source:
         Metaflow 2.19, `MetaflowObject.__setstate__`.

@@ -52,7 +52,7 @@ class Step(MetaflowObject):
         """Return the task with this id.
 
         Raises:
-            ChildNotFound: there is none; a KeyError.
+            ChildNotFound: the task does not exist; a KeyError.
         """
         found: Task = super().__getitem__(name)
         return found
@@ -68,14 +68,14 @@ class Step(MetaflowObject):
         return (task for task in self if task.tags.issuperset(wanted))
 
     def artifacts(self, *names: str) -> Iterator[DataArtifact]:
-        """Yield the artifacts of all tasks, newest task first; `load` of them gives the values.
+        """Yield the artifacts of all tasks, newest task first; pass them to `load` for the values.
 
-        Asked for their `.data` one after the other, those of the same name that follow are read
-        meanwhile, where that saves time.
+        When a loop reads their `.data` one after the other, the next artifacts of the same name
+        are prefetched, where that saves time.
 
         Args:
-            names: which, in this order; by default all but those that begin with `_`. A task that
-                lacks one is passed over.
+            names: names of artifacts, in this order; by default all that do not begin with `_`.
+                Missing artifacts are skipped.
         """
         wanted = texts("names", names)
         described = f"artifacts of {self.pathspec}: {', '.join(wanted) or 'all'}"
@@ -83,7 +83,7 @@ class Step(MetaflowObject):
 
     @property
     def control_task(self) -> Task | None:
-        """The control task of a `@parallel` or unbounded step, None if there is none."""
+        """The control task of a `@parallel` or unbounded step; None for other steps."""
         return next(self.control_tasks(), None)
 
     def control_tasks(self, *tags: str) -> Iterator[Task]:
@@ -92,12 +92,12 @@ class Step(MetaflowObject):
 
     @property
     def finished_at(self) -> datetime | None:
-        """When the last of the tasks ended: naive, local time.
+        """Time when the last of the tasks ended: naive, local time.
 
-        None while one has not.
+        None while a task has not ended.
 
         Raises:
-            NoTasks: the step has none; a ValueError, as in Metaflow.
+            NoTasks: the step has no tasks; a ValueError, as in Metaflow.
         """
         provider, path = self._scope.provider, self._record.path
         known: dict[Pathspec, Record] | None = None
@@ -117,22 +117,22 @@ class Step(MetaflowObject):
 
     @property
     def environment_info(self) -> Any:
-        """What is recorded of the environment of the newest task; see `Task.environment_info`."""
+        """The recorded environment of the newest task; see `Task.environment_info`."""
         task = self.task
         return task.environment_info if task else None
 
     @property
     def origin_pathspec(self) -> str | None:
-        """This step in the run that was resumed, None if its run was not a resumed one."""
+        """The same step in the run that its run resumes; None without one."""
         origin = self.parent.origin_pathspec
         return f"{origin}/{self.id}" if origin else None
 
     @property
     def parent_steps(self) -> Iterator[Step]:
-        """The steps before this one that exist: a branch that was not taken does not.
+        """The existing steps before this one; branches that were not taken do not exist.
 
         Raises:
-            UnreadableRecord: what was recorded does not tell.
+            UnreadableRecord: the records do not show the graph.
         """
         graph = self._graph()
         if self.id in (_PARAMETERS, graph.start):
@@ -144,7 +144,7 @@ class Step(MetaflowObject):
 
     @property
     def child_steps(self) -> Iterator[Step]:
-        """The steps after this one that exist (so far)."""
+        """The existing steps after this one (so far)."""
         graph = self._graph()
         if self.id != graph.end:
             yield from self._existing(graph.after(self.id))

@@ -40,8 +40,8 @@ class Metadata(NamedTuple):
 class Task(MetaflowObject):
     """One execution of a step. `Task("Flow/7/train/12")`; iterating gives its artifacts.
 
-    A task may be attempted several times. Without `attempt=`, artifacts are those of the attempt
-    that ended last, logs those of the one that started last, metadata those of all.
+    A task may have several attempts. Without `attempt=`, artifacts come from the attempt that
+    ended last, logs from the one that started last, and metadata from all.
     """
 
     __slots__ = ()
@@ -58,7 +58,7 @@ class Task(MetaflowObject):
 
     @property
     def _recorded(self) -> RecordedTask:
-        """What was recorded, with what can be asked of it; made anew each time."""
+        """The recorded task, made anew on each use."""
         walk = getattr(self, "_walk", None)
         return RecordedTask(self._scope, self._record, self._siblings, walk, self._attempt)
 
@@ -70,33 +70,33 @@ class Task(MetaflowObject):
         return self._recorded.artifact(path.name)
 
     def __iter__(self) -> Iterator[DataArtifact]:
-        """Yield the artifacts, newest first, but for those whose names begin with `_`."""
+        """Yield the artifacts, newest first, except those whose names begin with `_`."""
         return self._children()
 
     def __getitem__(self, name: str) -> DataArtifact:
         """Return the artifact `name`.
 
         Raises:
-            ChildNotFound: there is none; a KeyError.
+            ChildNotFound: the artifact does not exist; a KeyError.
         """
         found: DataArtifact = super().__getitem__(name)
         return found
 
     @property
     def data(self) -> MetaflowData:
-        """The values of the artifacts, to be had by name: `task.data.x`."""
+        """The values of the artifacts by name: `task.data.x`."""
         return MetaflowData(self)
 
     @property
     def artifacts(self) -> MetaflowArtifacts:
-        """The artifacts, to be had by name, position or iteration: `task.artifacts.x`."""
+        """The artifacts by name, position or iteration: `task.artifacts.x`."""
         return MetaflowArtifacts(self)
 
-    # How it went
+    # Outcome
 
     @property
     def successful(self) -> bool:
-        """Whether the attempt that ended last did so without an exception."""
+        """Whether the attempt that ended last had no exception."""
         return self._recorded.truth("_success")
 
     @property
@@ -106,12 +106,12 @@ class Task(MetaflowObject):
 
     @property
     def exception(self) -> Any:
-        """What the attempt that ended last raised: `type`, `exception`, `stacktrace`; else None."""
+        """Exception of the attempt that ended last: `type`, `exception`, `stacktrace`; or None."""
         return self._recorded.internal("_exception")
 
     @property
     def finished_at(self) -> datetime | None:
-        """When the last attempt to end did, well or not: naive, local time; None if none has."""
+        """Time when the last attempt ended, in any way: naive, local time; None before that."""
         record = self._recorded.artifact("_task_ok")
         return None if record is None else local_time(record.created)
 
@@ -132,7 +132,7 @@ class Task(MetaflowObject):
     @property
     def status(self) -> Status:
         """`running`, `completed`, `failed` or `unknown`; `.reason` says why."""
-        from mfc._recorded._status import task_status  # few ask for it
+        from mfc._recorded._status import task_status  # few programs need it
 
         return task_status(self._recorded)
 
@@ -154,11 +154,11 @@ class Task(MetaflowObject):
 
     @property
     def index(self) -> int | None:
-        """Index in the innermost foreach around this task; None outside of any."""
+        """Index in the innermost foreach around this task; None outside a foreach."""
         recorded = self._recorded
         fields = recorded.fields((PATH_FIELD, "attempt-done"))
         if "attempt-done" not in fields:
-            return None  # as Metaflow: it is known once an attempt has ended
+            return None  # as in Metaflow: the index is known once an attempt has ended
         if PATH_FIELD in fields:
             return _last_index(str(fields[PATH_FIELD]))
         stack = recorded.internal("_foreach_stack")
@@ -167,7 +167,7 @@ class Task(MetaflowObject):
 
     @property
     def runtime_name(self) -> str | None:
-        """Where it ran, from tag `runtime:…`, such as `dev`; None if there is no such tag."""
+        """Name of the runtime from tag `runtime:…`, such as `dev`; None without such a tag."""
         for tag in sorted(self.tags):
             if tag.startswith("runtime:"):
                 return tag.split(":")[1]
@@ -177,9 +177,9 @@ class Task(MetaflowObject):
 
     @property
     def metadata(self) -> list[Metadata]:
-        """All metadata, of the chosen attempt or of all, oldest first.
+        """All metadata of the chosen attempt, or of all attempts, oldest first.
 
-        A task that `resume` cloned has, after its own, what only its origin has.
+        For a task that `resume` cloned, fields that only its origin has follow its own.
         """
         return [
             Metadata(record.name, record.value, record.created, record.type, self)
@@ -193,14 +193,14 @@ class Task(MetaflowObject):
 
     @property
     def current_attempt(self) -> int:
-        """The attempt chosen, else the one that started last; 0 if none has."""
+        """The chosen attempt, else the one that started last; 0 before the first start."""
         if self._attempt is not None:
             return self._attempt
         return whole_number(self._recorded.fields(("attempt",)).get("attempt")) or 0
 
     @property
     def origin_pathspec(self) -> str | None:
-        """The task that this one is a clone of; None if it ran itself."""
+        """The task that this one was cloned from; None if it ran itself."""
         origin = self._recorded.origin()
         return str(origin) if origin else None
 
@@ -208,7 +208,7 @@ class Task(MetaflowObject):
 
     @property
     def code(self) -> MetaflowCode | None:
-        """The code package that this task ran from; None if it had none."""
+        """The code package of this task; None if it ran without one."""
         package = self._recorded.fields(("code-package",)).get("code-package")
         if not package:
             return None
@@ -216,7 +216,7 @@ class Task(MetaflowObject):
 
     @property
     def environment_info(self) -> Any:
-        """What is recorded of the environment; None without a code package.
+        """The recorded environment; None without a code package.
 
         `"Local environment"`, or for conda and PyPI the mapping that Metaflow packed.
         """
@@ -232,12 +232,12 @@ class Task(MetaflowObject):
 
     @property
     def stdout(self) -> str:
-        """What it printed: of the chosen attempt, else of the one that started last."""
+        """Standard output of the chosen attempt, else of the one that started last."""
         return self._logs("stdout").text()
 
     @property
     def stderr(self) -> str:
-        """What it printed to standard error, as `stdout`."""
+        """Standard error, for the same attempt as `stdout`."""
         return self._logs("stderr").text()
 
     @property
@@ -289,7 +289,7 @@ class Task(MetaflowObject):
         follow: bool = False,
     ) -> Iterator[tuple[datetime | None, str | bytes]]: ...
 
-    def loglines(  # noqa: PLR0913 - Metaflow's signature, and what selects
+    def loglines(  # noqa: PLR0913 - Metaflow's signature, and the selection
         self,
         stream: str,
         as_unicode: bool = True,  # noqa: FBT001, FBT002 - Metaflow's
@@ -302,28 +302,29 @@ class Task(MetaflowObject):
     ) -> Iterator[tuple[datetime | None, str | bytes]]:
         """Yield the lines of a stream, each with the time it was printed: naive, UTC.
 
-        `tail` and `since` read the end of a log, as far back as they need. With `follow`, lines
-        of a running task come as they are written, those of its next attempts too, until it has
-        ended; Ctrl-C stops. A line that is being written comes when it is complete.
+        `tail` and `since` read only the needed end of a log. `follow` yields the lines of a
+        running task, and of its next attempts, as they are written, until the task has ended;
+        Ctrl-C stops. A line that is being written comes when it is complete.
 
         Args:
             stream: `stdout` or `stderr`.
-            as_unicode: text; bytes that are not UTF-8 become U+FFFD. Else bytes as printed.
+            as_unicode: True yields text, in which bytes that are not UTF-8 become U+FFFD; False
+                yields the bytes as printed.
             meta_dict: the metadata of this task, if you have it already; not used by `follow`.
-            tail: only the last so many of the lines that the other keywords select, as
+            tail: only this many last lines of those that the other keywords select, as
                 `grep PATTERN | tail -n N`; with `follow`, of the lines so far.
-            since: only what comes after the last line printed before this time, which is as in
+            since: only lines after the last line printed before this time. It has the forms of
                 `Flow.runs`: local unless it has a time zone. The time of a line is naive UTC, so
-                give it as `stamp.replace(tzinfo=timezone.utc)`. A line without a time belongs to
+                pass it as `stamp.replace(tzinfo=timezone.utc)`. A line without a time belongs to
                 the one before it.
-            grep: only lines in which this regular expression is found. One of bytes looks at
-                the line as printed.
-            follow: go on until the task has ended. A failed attempt that `@retry` has tried
-                again is followed by the next one.
+            grep: only lines that this regular expression finds. A pattern of bytes searches the
+                line as printed.
+            follow: continue until the task has ended. After a failed attempt that `@retry`
+                repeats, the next attempt follows.
 
         Raises:
-            BadArgument: an argument is not of its kind, or `since` is asked of a log without
-                times (Metaflow before 2.2.10); a ValueError.
+            BadArgument: an argument is invalid, or `since` is used with a log without times
+                (Metaflow before 2.2.10); a ValueError.
         """
         from mfc._logs._selection import Selection  # listings need no logs
 
@@ -344,9 +345,9 @@ class Task(MetaflowObject):
         *,
         follow: bool,
     ) -> Iterator[tuple[datetime | None, bytes]]:
-        """Yield the selected lines; nothing is read before the first is asked for."""
+        """Yield the selected lines; reading begins with the first one."""
         if follow:
-            from mfc._logs._follow import FollowedTask  # few readers follow a log
+            from mfc._logs._follow import FollowedTask  # few programs follow a log
 
             yield from FollowedTask(self._recorded, stream, wanted).lines()
         else:
@@ -366,13 +367,13 @@ class Task(MetaflowObject):
 
     @property
     def parent_tasks(self) -> Iterator[Task]:
-        """The tasks whose results this one took in, by step, newest first."""
+        """The tasks whose results this one received, by step, newest first."""
         scope = self._scope.unchecked()
         return (Task._of(scope, record) for record in parents_of(self._recorded))
 
     @property
     def child_tasks(self) -> Iterator[Task]:
-        """The tasks that took in the results of this one (so far), by step, newest first."""
+        """The tasks that received the results of this one (so far), by step, newest first."""
         scope = self._scope.unchecked()
         return (Task._of(scope, record) for record in children_of(self._recorded))
 

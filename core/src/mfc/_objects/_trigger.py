@@ -27,7 +27,7 @@ class MetaflowEvent(NamedTuple):
 
     name: str | None
     id: str | None
-    #: Naive, local time; None or what else the sender put there, where it is no time.
+    #: Naive, local time; None, or any other value that the sender put there.
     timestamp: datetime | Any
     #: `event` or `run`.
     type: str | None
@@ -38,10 +38,10 @@ class Trigger:
 
     Args:
         events: the events; mappings with Metaflow's keys become `MetaflowEvent`.
-        scope: where runs among them are found.
+        scope: the scope in which runs among them are found.
 
     Raises:
-        BadArgument: something is not an event.
+        BadArgument: a member is not an event.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Trigger:
 
     @classmethod
     def from_runs(cls, run_objs: Iterable[Run]) -> Trigger:
-        """Return the trigger that these runs would be, once they have ended.
+        """Return the trigger that these runs form once they have ended.
 
         Args:
             run_objs: runs; those without an end task are left out.
@@ -78,7 +78,7 @@ class Trigger:
         events = []
         for run, end in ended:
             flow, step = run.path_components[0], end.path_components[2]
-            # A custom end step is announced by its own name and by the usual one.
+            # A custom end step sends two events: one under its own name, one under `end`.
             for name in dict.fromkeys((step, "end")):
                 event = f"metaflow.{flow}.{name}"
                 events.append(MetaflowEvent(event, end.pathspec, run.finished_at, _RUN))
@@ -93,7 +93,7 @@ class Trigger:
 
     @property
     def events(self) -> list[MetaflowEvent] | None:
-        """All events, newest first; None if there are none."""
+        """All events, newest first; None without events."""
         return list(self._events) or None
 
     @property
@@ -103,9 +103,9 @@ class Trigger:
 
     @property
     def runs(self) -> list[Run] | None:
-        """The runs among the events, newest first; None if there are none.
+        """The runs among the events, newest first; None without runs.
 
-        A run that is gone is left out.
+        Deleted runs are left out.
         """
         if self._known_runs is None:
             self._known_runs = [
@@ -134,7 +134,7 @@ class Trigger:
         """Return the newest run of flow `key` among the events, else the newest event `key`.
 
         Raises:
-            ChildNotFound: there is neither; a KeyError.
+            ChildNotFound: neither exists; a KeyError.
         """
         for run in self.runs or ():
             if run.path_components[0] == key:
@@ -166,7 +166,7 @@ class Trigger:
         return {"_runs": self._known_runs, "_events": self._events}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Accept the state that Metaflow's own class leaves in a pickle, too."""
+        """Restore the state of this class, or of Metaflow's own."""
         events = [MetaflowEvent(*event) for event in state.get("_events") or ()]
         self.__init__(events)  # type: ignore[misc]
         self._known_runs = state.get("_runs")
@@ -177,11 +177,11 @@ class Trigger:
 
 
 def _seconds(stamp: Any) -> float:
-    """Return a sort key; what is no number comes last."""
+    """Return a sort key; values that are not numbers come last."""
     number = isinstance(stamp, (int, float)) and not isinstance(stamp, bool)
     try:
         return float(stamp) if number else float("-inf")
-    except OverflowError:  # a number of more digits than any time has
+    except OverflowError:  # too many digits for a time
         return float("-inf")
 
 

@@ -1,7 +1,7 @@
-"""Pickled values: from bytes to objects without Metaflow, as far as they are trusted.
+"""Pickled values: from bytes to objects without Metaflow, within the client's trust.
 
-`loads` is the way in. A value's own classes come from their libraries, Metaflow's from
-`STANDINS`, and those that are missing become a `Placeholder`.
+`loads` is the entry point. A value's own classes come from their libraries, Metaflow's from
+`STANDINS`, and missing classes become a `Placeholder`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Builders for Arrow's arrays and tables, and for the text of pandas that is kept in them.
+"""Builders for Arrow's arrays and tables, and for text of pandas stored in them.
 
-Arrow is given buffers in memory of its own, and told to check them fully: offsets, lengths, UTF-8.
+Arrow receives copies of the buffers, and checks them fully: offsets, lengths, UTF-8.
 Where pyarrow is not installed, text is decoded here.
 
 Source:
@@ -24,7 +24,7 @@ try:
 except ImportError:
     pa = None
 
-#: Bytes of an object that stands for one element.
+#: Memory of the object for one element, in bytes.
 _LOOKED_AT = 64
 BUILDERS: dict[str, Builder] = {}
 builds = entering(BUILDERS, "pyarrow.")
@@ -35,7 +35,7 @@ _TEXT: dict[str, Any] = {
     "large_string": np.dtype("<i8"),
     "large_utf8": np.dtype("<i8"),
 }
-#: Types that are called by the same name, with numbers, texts, types and fields.
+#: Types made by the function of the same name, from numbers, texts, types and fields.
 _CALLED = (
     "timestamp duration time32 time64 decimal32 decimal64 decimal128 decimal256 list_ large_list "
     "struct dictionary field schema binary map_"
@@ -48,7 +48,7 @@ def _missing() -> ImportError:
 
 
 class _Lacking(Internal):
-    """Stands for what Arrow would hold."""
+    """Stands for an object of Arrow where pyarrow is missing."""
 
     def error(self) -> Exception:
         return _missing()
@@ -115,7 +115,7 @@ def _restored(parts: Parts, said: Any) -> Any:
     else:
         made = pa.Array.from_buffers(kind, length, owned, -1, offset, children=inner or None)
     if length > 8 * made.nbytes:
-        # Elements of which nothing is stored cost what each becomes where it is looked at.
+        # Elements without stored bytes cost the memory of the objects that they become.
         parts.spend(_LOOKED_AT * length)
     made.validate(full=True)
     return made

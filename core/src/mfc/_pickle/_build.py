@@ -1,8 +1,8 @@
-"""From the tree of a pickle to the value, with the builders that its trust admits.
+"""Building a value from the tree of a pickle, with the builders that the trust admits.
 
-The tree is walked in depth without recursion: what is inside is built first. A list is filled
-where it stands; a dict or set is made before its items, so that it may hold itself. All that
-hashes, copies or nests is bounded here, because no scan of opcodes can see it.
+The walk is depth first, without recursion: inner parts are built first. A list is filled in place;
+a dict or set is made before its items, so that it may hold itself. Hashing, copying and nesting
+are bounded here, because a scan of opcodes cannot see them.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from mfc._pickle._tree import Chunk, Dict, Frozen, Name, Node, Pairs, Set
 from mfc.values import Parts
 
 RECORDS = frozenset({Dict, Set, Frozen, Name, Node, Chunk})
-#: How deep a value may nest: what hashes or prints it recurses in C.
+#: Maximum depth of a value: hashing and printing recurse in C.
 DEPTH = 1000
-#: Elements of a tuple or list that is looked at anew each time instead of being noted.
+#: Maximum length of a tuple or list that is examined again each time instead of remembered.
 _FEW = 8
-#: Keys and values of a dict that is built at once, and how near the parts of such an object are.
+#: Maximum number of keys and values of a dict built in one step; depth of objects built so.
 _SMALL, _NEAR = 128, 6
-#: Characters of an argument from which its copies are counted.
+#: Length of an argument from which its copies are counted.
 _LONG = 256
-#: Keys of one container that may have the hash of another.
+#: Maximum number of hash collisions in one container.
 _COLLISIONS = 100
-#: Steps of hashing that any value may take, and how many more for each byte of memory.
+#: Steps of hashing that any value may take; every 64 bytes of memory add one.
 _HASHES = 1 << 20
-#: Keys whose hash is short, is kept, or cannot be chosen.
+#: Types of keys whose hash is short, is cached, or cannot be chosen.
 _QUICK = frozenset({NoneType, bool, float, str, bytes})
-#: Bytes of a dict or set for each entry, at its worst.
+#: Worst-case memory of an entry of a dict or set, in bytes.
 _ENTRY = 104
 
 
 class Pending:
-    """Stands for what is not built yet."""
+    """Stands for an object that is not built yet."""
 
 
 class Build:
     """The walk through one tree.
 
     Args:
-        find: gives the builder for a name; raises NotAllowed.
-        mention: gives the object that a name stands for where it is a value.
-        missing: gives the class that stands for a name that is not here.
-        left: bytes of memory that may be taken.
+        find: returns the builder for a name; raises NotAllowed.
+        mention: returns the object for a name that is itself a value.
+        missing: returns the placeholder class for a missing name.
+        left: memory that may be taken, in bytes.
     """
 
     def __init__(
@@ -62,28 +62,28 @@ class Build:
         self._find, self._mention, self._missing = find, mention, missing
         self._left, self._limit, self._hashes = left, left, _HASHES + left // 64
         self._spend, self._hashed = self.spend, self._keys
-        #: by identity of a list or tuple: its value, how much it takes to hash, how deep it is.
+        #: by identity of a list or tuple: its value, its cost of hashing, its depth.
         self._done: dict[int, Any] = {}
         self._weights: dict[int, int] = {}
         self._depths: dict[int, int] = {}
-        #: keeps identities from being used again.
+        #: objects kept alive so that their identities stay unique.
         self._kept: list[Any] = []
-        #: fill containers that hold what was not there when they were filled first.
+        #: functions that refill containers whose content was not yet built at first.
         self._again: list[Callable[[], None]] = []
         #: identities of values that hold placeholders.
         self._gaps: set[int] = set()
-        #: of values that are, or hold, what only builders know.
+        #: by identity: values that are, or hold, intermediate results of builders.
         self._internal: dict[int, Internal] = {}
-        #: whether something was met that is not built yet: the value holds itself.
+        #: whether an unfinished object was met, so that the value holds itself.
         self._cyclic = False
-        #: the objects, in the order in which they are met.
+        #: the objects, in the order of the walk.
         self.made: list[Node] = []
 
     def value(self, root: Any) -> Any:
         """Return the value of a tree.
 
         Raises:
-            Refused: it is not made here.
+            Refused: the value cannot be built.
         """
         path: list[tuple[Any, Iterator[Any]]] = []
         node, waiting = None, iter((root,))
@@ -112,7 +112,7 @@ class Build:
         """Count bytes of memory that are about to be taken.
 
         Raises:
-            Refused: they are too many.
+            Refused: the limit is exceeded.
         """
         self._left -= size
         if self._left < 0:
@@ -135,7 +135,7 @@ class Build:
         return _is_small(child)
 
     def _is_plain(self, child: Dict) -> bool:
-        """Build a small dict of atoms at once; most records of a table are such."""
+        """Build a small dict of atoms in one step, like most records of a table."""
         flat = child[0].flat if len(child) == 1 and type(child[0]) is Pairs else ()
         if not 0 < len(flat) <= _SMALL or len(flat) % 2 or not ATOMS.issuperset(map(type, flat)):
             return False
@@ -147,7 +147,7 @@ class Build:
         return True
 
     def _is_simple(self, node: Node, near: int) -> bool:  # noqa: C901, PLR0912 - each part once
-        """Build an object at once whose parts are atoms or built, or as simple; most are."""
+        """Build an object in one step if its parts are atoms, built, or as simple; most are."""
         if node.items is not None or node.kwargs is not None or type(node.function) is not Name:
             return False
         builder = self._find(node.function)
@@ -191,16 +191,16 @@ class Build:
         self.made.append(node)
 
     def _of(self, child: Any) -> Any:
-        """Return the value of what was built."""
+        """Return the value of a built node."""
         return child.built if type(child) in RECORDS else self._done.get(id(child), child)
 
     def _all(self, parts: Iterable[Any]) -> list[Any]:
         return [part if type(part) in ATOMS else self._of(part) for part in parts]
 
-    # What is inside is opened, one after the other
+    # Opening a node yields its parts
 
     def _opened(self, node: Any) -> Iterator[Any]:
-        """Return what has to be built before a node."""
+        """Return the parts to build before a node."""
         self._kept.append(node)
         kind = type(node)
         if kind is Node:
@@ -244,7 +244,7 @@ class Build:
                 yield part
         yield from _flattened(node.items or ())
 
-    # and closed
+    # Closing a node makes its value
 
     def _close(self, node: Any) -> None:
         kind = type(node)
@@ -327,7 +327,7 @@ class Build:
         return made
 
     def _parts(self, node: Node, *, whole: bool) -> Parts:
-        """Return what is said of an object; its state and items only when they are there."""
+        """Return the parts of an object; its state and items only if `whole`."""
         state, items, pairs = None, list[Any](), list[tuple[Any, Any]]()
         if whole:
             state = self._of_raw(node.state)
@@ -373,10 +373,10 @@ class Build:
             items = flat[1::2]
             self._again.append(lambda: target.update(zip(keys, self._all(items), strict=True)))
 
-    # What only shows while building is bounded here
+    # Bounds on hashing and depth
 
     def _keys(self, keys: Iterable[Any]) -> list[Any]:
-        """Return keys, or elements of a set, after a look at how long it takes to hash them."""
+        """Return keys, or elements of a set, after checking their cost of hashing."""
         if type(keys) not in _OURS:
             listed(keys)
         keys = list(keys)
@@ -395,7 +395,7 @@ class Build:
         return values
 
     def _weight(self, node: Any) -> int:
-        """Return about how many steps it takes to hash a value."""
+        """Return an estimate of the steps to hash a value."""
         kind: Any = type(node)
         if kind is int:
             return 1 + (int(node).bit_length() >> 6)
@@ -407,7 +407,7 @@ class Build:
         return 1 + (len(node) if kind is Frozen else 0)
 
     def _measure(self, node: Any, parts: Iterable[Any]) -> None:
-        """Note how deep a node is, and whether it holds placeholders."""
+        """Record the depth of a node, and whether it holds placeholders."""
         deep = [part for part in parts if type(part) not in ATOMS]
         if not deep:
             return
@@ -438,7 +438,7 @@ class Build:
 
 
 def fill_placeholder(made: Placeholder, parts: Parts) -> None:
-    """Let a placeholder show what is known of its object."""
+    """Fill a placeholder with the parts of its object."""
     shown = [part.copied() if type(part) is Chunk else part for part in parts.args]
     state = parts.state.copied() if type(parts.state) is Chunk else parts.state
     made.args, made.kwargs, made.state = tuple(shown), parts.kwargs, state
@@ -446,10 +446,10 @@ def fill_placeholder(made: Placeholder, parts: Parts) -> None:
 
 
 _RAW = frozenset({Name, Chunk})
-#: What gives keys besides lists and tuples.
+#: Types of collections of keys besides lists and tuples.
 _OURS = frozenset({Set, Frozen, GeneratorType})
 _SEQUENCES = frozenset({tuple, list})
-#: Bytes of memory for each element of an argument that may be copied.
+#: Memory for each element of an argument that may be copied, in bytes.
 _COPIED: dict[Any, int] = dict.fromkeys((list, tuple, dict, set, frozenset), 8) | dict.fromkeys(
     (str, bytes, bytearray), 1
 )
@@ -484,7 +484,7 @@ def _has_pending(values: Iterable[Any]) -> bool:
 
 
 def _lacks(part: Any) -> bool:
-    """Tell whether a part of an object is not built yet, or something in it, which is copied."""
+    """Tell whether a part, or a member of it that a builder copies, is not built yet."""
     if type(part) in _SEQUENCES:
         return _has_pending(part)
     return part is Pending or (type(part) is dict and _has_pending(part.values()))

@@ -1,4 +1,4 @@
-"""Builders: functions that make the values of one class from what a pickle says of them."""
+"""Builders: functions that make the values of one class from their parts in a pickle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attrs import frozen
 from mfc._pickle._scan import Refused
 from mfc.values import Parts
 
-#: Types whose values are what they are, wherever they stand.
+#: Types whose values need no building.
 ATOMS = frozenset({NoneType, bool, int, float, str, bytes, bytearray})
 
 Make = Callable[[Parts], Any]
@@ -20,19 +20,19 @@ Fill = Callable[[Any, Parts], object]
 
 @frozen
 class Builder:
-    """Makes the objects of one class."""
+    """The builder of the objects of one class."""
 
     make: Make
-    #: puts state and items into what `make` made of the arguments alone; it may hold itself.
+    #: adds state and items to the object that `make` made from its arguments; it may hold itself.
     fill: Fill | None = None
-    #: may hold a placeholder, since nothing in it looks at what it holds.
+    #: whether it may hold placeholders, as it never inspects its content.
     holds: bool = False
 
 
 def entering(
     builders: dict[str, Builder], package: str = ""
 ) -> Callable[..., Callable[[Make], Make]]:
-    """Return a decorator that enters a function as the builder of some names of a package."""
+    """Return a decorator that registers a function as the builder of names of a package."""
 
     def builds(
         *names: str, holds: bool = False, fill: Fill | None = None
@@ -49,12 +49,12 @@ def entering(
 
 
 class Unbuildable(Exception):
-    """A builder failed: the name, and the error."""
+    """A builder failed: its name, and the error."""
 
 
 class Internal:
-    """What one builder makes for another, and is not a value."""
+    """An intermediate result that one builder makes for another; not a value."""
 
     def error(self) -> Exception:
-        """Return what is wrong with a value that is only this."""
+        """Return the error for a value that consists only of this."""
         return Refused("a part of a table, without the table")

@@ -1,4 +1,4 @@
-"""From the bytes of a pickle to the object, at the trust that the client was given."""
+"""Loading the object of a pickle, at the client's trust."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ from mfc.errors import UndecodableArtifact, UntrustedValue
 from mfc.trust import Trust
 from mfc.values import Parts
 
-#: First protocol whose content is framed, so that C reads it in pieces and not op by op.
+#: First protocol with frames, which C reads in pieces, not opcode by opcode.
 _FRAMED = 4
 _READ_AHEAD = 1 << 17
-#: Bytes below which making a buffer costs more than it saves.
+#: Size below which making a buffer costs more than it saves, in bytes.
 _SMALL = 256
-#: Bytes from which copies of frames cost more than calls into Python.
+#: Size from which copies of frames cost more than calls into Python, in bytes.
 _LARGE = 1 << 18
-#: Packages whose objects another version may not load, though it has their names.
+#: Packages whose objects may fail to load in another version, although their names exist.
 _VERSIONED = {"numpy", "pandas"}
 
 
 class _Absent(Exception):
-    """A name cannot be imported, or is somewhere else: the value has to be built."""
+    """A name cannot be imported or has moved: the value must be built."""
 
 
 class FullUnpickler(pickle.Unpickler):
-    """Python's unpickler, with Metaflow's classes as their equivalents here."""
+    """Python's unpickler, with mfc's equivalents of Metaflow's classes."""
 
-    #: whether a name is of a package whose objects another version may not load.
+    #: whether the pickle names a package in `_VERSIONED`.
     versioned = False
-    #: whether to load what another version of pandas wrote.
+    #: whether to load objects that another version of pandas wrote.
     tolerant = False
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return our equivalent or the real thing.
+        """Return mfc's equivalent, or the real object.
 
         Raises:
-            _Absent: there is neither.
+            _Absent: neither exists.
         """
         standin = STANDINS.get((module, name))
         if standin is not None:
             return standin
         if module == EXCEPTIONS:
-            raise _Absent  # it takes other arguments than ours
+            raise _Absent  # its arguments differ from those of mfc's own
         self.versioned = self.versioned or module.partition(".")[0] in _VERSIONED
-        # numpy 2 warns where its core is imported by the old name.
+        # numpy 2 warns when its core is imported by the old name.
         if module.startswith("numpy.core."):
             module = _moved(module)
         try:
             found = super().find_class(module, name)
-        # A module may fail at import with anything, and a script may even call sys.exit().
+        # An import may raise any exception, and a script may even call sys.exit().
         except (Exception, SystemExit) as error:
             raise _Absent from error
-        # pandas 3 moved its classes. What it says of older objects' states may be half a class.
+        # pandas 3 moved its classes, and may restore the state of older objects only in part.
         if not self.tolerant and module.startswith("pandas") and isinstance(found, type):  # noqa: SIM102
             if found.__module__ != module:
                 raise _Absent
@@ -78,26 +78,26 @@ def loads(
     location: str = "",
     part: int | None = None,
 ) -> object:
-    """Return the object that `blob` holds.
+    """Return the object in a pickle.
 
     Args:
-        blob: a pickle of any protocol; or a file with one, so that what is large in it is read
-            to where it stays. The file stands at its start, and is changed by nobody.
-        trust: what may be built.
-        subject: what the value is, for errors: an artifact's pathspec.
+        blob: a pickle of any protocol; or a file with one, from which large parts are read straight
+            to their final place. The file stands at its start, and must not change meanwhile.
+        trust: the objects that may be built.
+        subject: description of the value, for errors: an artifact's pathspec.
         location: where it came from, for errors.
-        part: number of one object in the value, to return that instead.
+        part: number of an object in the value, to return that instead.
 
     Raises:
-        UntrustedValue: `trust` does not extend to what the pickle holds.
-        UndecodableArtifact: the bytes are no pickle, or building the object failed.
+        UntrustedValue: `trust` does not allow the content of the pickle.
+        UndecodableArtifact: the bytes are not a pickle, or building the object failed.
     """
     trust.require_any(subject, location)
     try:
         if trust.level == "full":
             return _full(blob, trust, part)
         return _Loader(_whole(blob), trust).value(part)
-    # Code in a pickle may raise anything, SystemExit included; it must not end the reader.
+    # Code in a pickle may raise any exception, even SystemExit; it must not end the program.
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -109,7 +109,7 @@ def loads(
 
 
 def _full(blob: bytes | BinaryIO, trust: Trust, part: int | None) -> object:
-    """Let Python's unpickler do it; build where a name is not here, or a version differs."""
+    """Load with Python's unpickler; build instead if a name is missing or a version differs."""
     unpickler, failed = FullUnpickler(_reader(blob)), None
     if part is None:
         try:
@@ -125,19 +125,19 @@ def _full(blob: bytes | BinaryIO, trust: Trust, part: int | None) -> object:
     except Exception:
         if failed is not None or part is not None or not unpickler.versioned:
             if failed is not None:
-                raise failed from None  # what C said comes first
+                raise failed from None  # the first error, from C
             raise
         last = FullUnpickler(BytesIO(_whole(blob)))
         last.tolerant = True
         try:
             return cast("object", last.load())
         except _Absent:
-            pass  # why it cannot be built says more
+            pass  # the error of building says more
         raise
 
 
 class _Loader:
-    """One value that is built, not executed; at full trust only where a builder is missing."""
+    """A value that is built, not executed, except at full trust where a builder is missing."""
 
     def __init__(self, blob: bytes, trust: Trust) -> None:
         self._blob, self._trust = blob, trust
@@ -146,7 +146,7 @@ class _Loader:
         self._classes: dict[Name, type[Placeholder]] = {}
 
     def value(self, part: int | None = None) -> object:
-        """Return the value, or one of the objects in it."""
+        """Return the value, or an object in it."""
         found = scanned(self._blob, _ENDLESS if self._full else self._trust.memory)
         tree = Reader(found).load()
         build = Build(self._builder, self._mention, self._missing, found.left)
@@ -176,7 +176,7 @@ class _Loader:
         raise NotAllowed(full)
 
     def _real(self, name: Name) -> Builder:
-        """Return a builder that does what the pickle asks for: imports, calls, sets the state."""
+        """Return a builder that follows the pickle: imports, calls, sets the state."""
         try:
             function = STANDINS.get((name.module, name.name)) or imported(name.module, name.name)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
@@ -214,14 +214,14 @@ def imported(module: str, name: str) -> Any:
     """Return the member `name` of `module`.
 
     Raises:
-        ImportError: there is no such module.
-        AttributeError: it has no such member.
+        ImportError: the module cannot be imported.
+        AttributeError: the module lacks the member.
     """
     return attrgetter(name)(import_module(_moved(module)))
 
 
 def _moved(module: str) -> str:
-    """Return where a module of numpy's core is: numpy 2 renamed it, and warns."""
+    """Return the current name of a module of numpy's core: numpy 2 renamed it, and warns."""
     if not module.startswith(("numpy.core.", "numpy._core.")):
         return module
     rest = module.partition("core.")[2]
@@ -241,7 +241,7 @@ def _live(part: Any) -> Any:
 
 
 def _restored(made: Any, parts: Parts) -> None:
-    """Do as `pickle` does with a state and items."""
+    """Apply a state and items, as `pickle` does."""
     state = _live(parts.state)
     if parts.stated:
         setter = getattr(made, "__setstate__", None)
@@ -264,7 +264,7 @@ def _restored(made: Any, parts: Parts) -> None:
 
 
 class _Views:
-    """A file over bytes that hands out views: copies of frames would leave holes in the heap."""
+    """A file over bytes that returns views: copies of frames would fragment the heap."""
 
     def __init__(self, blob: bytes) -> None:
         self._blob, self._view, self._at = blob, memoryview(blob), 0
@@ -299,12 +299,12 @@ def _reader(blob: bytes | BinaryIO) -> BinaryIO:
         return BytesIO(blob)
     if blob[0] == pickle.PROTO[0] and blob[1] >= _FRAMED:
         return BytesIO(blob) if len(blob) < _LARGE else cast("BinaryIO", _Views(blob))
-    # C asks for every opcode of an older protocol in turn, unless it may peek.
+    # C reads every opcode of an older protocol singly, unless the file can peek.
     return cast("BinaryIO", BufferedReader(cast("Any", BytesIO(blob)), _READ_AHEAD))
 
 
 def _refusal(refused: Refused) -> str:
-    full = "Client(trust='full') if you trust whoever wrote it"
+    full = "Client(trust='full') if you trust its author"
     if isinstance(refused, NotAllowed):
         name = str(refused)
         allow = f"Client(trust=Trust.safe(allow=[{name!r}])) if that is harmless with any content"
@@ -321,6 +321,9 @@ def _said(error: BaseException) -> str:
         return f"{name} cannot be built{with_}: {_said(cause)}"
     try:
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
-    # The text of a foreign exception is foreign code too.
+    # The text of a foreign exception also comes from foreign code.
     except Exception:  # noqa: BLE001
         return type(error).__name__
+
+
+Placeholder._loads = staticmethod(loads)  # noqa: SLF001 - see there

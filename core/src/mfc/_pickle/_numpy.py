@@ -1,7 +1,7 @@
-"""Builders for numpy's values: arrays made of bytes, with dtypes spelt here.
+"""Builders for numpy's values: arrays from bytes, with dtypes spelt here.
 
-A dtype is made of its kind, size, unit and fields as numpy's own constructor takes them; the state
-that says how memory is to be read is never handed over. Bytes are copied before an array is made.
+A dtype is made from kind, size, unit and fields, through numpy's own constructor; the pickled
+state, which says how to read memory, is never passed on. Bytes are copied into a new array.
 
 Source:
     `numpy/_core/src/multiarray/descriptor.c` (`arraydescr_reduce`) and `methods.c`
@@ -23,12 +23,12 @@ from mfc._pickle._stdlib import data, listed
 from mfc._pickle._tree import Name
 from mfc.values import Parts
 
-#: Kind and size of an element, as `numpy.dtype` is called in a pickle.
+#: Kind and size of an element, in a pickle's call of `numpy.dtype`.
 _KIND = re.compile(r"([?bBhHiuIlLqQefdgcFDGSUVOMm])(\d*)")
 _UNITS = frozenset("Y M W D h m s ms us μs ns ps fs as generic".split())  # noqa: SIM905
-#: Bytes of an element, at most.
+#: Maximum size of an element, in bytes.
 _LARGEST = 1 << 30
-#: Bytes of an object that stands for one element.
+#: Memory of the object for one element, in bytes.
 _LOOKED_AT = 64
 _SUBCLASSES = {"ndarray", "matrix", "recarray", "chararray", "memmap"}
 _SCALARS = frozenset(
@@ -41,7 +41,7 @@ _SCALARS = frozenset(
 
 
 def mention(name: str) -> Any:
-    """Return a type of numpy, None for any other name."""
+    """Return a type of numpy; None for any other name."""
     if name in _SCALARS or name.endswith("DType"):
         for owner in (np, np.ma, getattr(np, "dtypes", None)):
             if isinstance(found := getattr(owner, name, None), type):
@@ -81,7 +81,7 @@ def _dtype(parts: Parts) -> Any:
 
 
 def _simple(kind: str, spelt: str, size: int, extra: list[Any]) -> str:
-    """Return how a dtype without parts is spelt."""
+    """Return the spelling of a dtype without parts."""
     if kind in "Mm":
         return kind + "8" + (_unit(*extra[0][1][:2]) if extra else "")
     if kind in "SUV" and size != -1:
@@ -90,7 +90,7 @@ def _simple(kind: str, spelt: str, size: int, extra: list[Any]) -> str:
 
 
 def _unit(unit: Any, count: Any) -> str:
-    """Return the unit of a time, as numpy writes it after its kind."""
+    """Return the unit of a time, in numpy's spelling after the kind."""
     name = unit.decode("ascii") if type(unit) is bytes else unit
     if name not in _UNITS or type(count) is not int or not 0 < count < 1 << 31:
         raise Refused("a time in an unknown unit")
@@ -121,7 +121,7 @@ def _plain(dtype: Any) -> Any:
 
 def _shape(shape: Any) -> tuple[int, ...]:
     if type(shape) is not tuple or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
-        raise Refused("a shape that is none")
+        raise Refused("an invalid shape")
     return shape
 
 
@@ -133,12 +133,12 @@ def _array(parts: Parts) -> Any:
     shape, dtype, fortran, content = parts.state[-4:]
     made = array(parts, shape, dtype, content, fortran=bool(fortran))
     if not made.dtype.isnative and not made.dtype.names:
-        made = made.astype(made.dtype.newbyteorder("="))  # as numpy does when it reads a state
+        made = made.astype(made.dtype.newbyteorder("="))  # as numpy does on unpickling
     return _of_class(kind.name, made)
 
 
 def _of_class(name: str, made: Any) -> Any:
-    """Return an array as the class that was stored; what was mapped from a file is an array."""
+    """Return an array as the stored class; a memmap becomes a plain array."""
     if name == "recarray":
         return made.view(np.recarray)
     if name == "matrix":
@@ -147,10 +147,10 @@ def _of_class(name: str, made: Any) -> Any:
 
 
 def array(parts: Parts, shape: Any, dtype: Any, content: Any, *, fortran: bool) -> Any:
-    """Return an array of bytes or a list of objects, in memory of its own.
+    """Return a new array from bytes or a list of objects.
 
     Raises:
-        Refused: the content is not what the shape and the dtype say.
+        Refused: the content does not fit the shape and the dtype.
     """
     shape, dtype = _shape(shape), _plain(dtype)
     order: Any = "F" if fortran else "C"
@@ -161,7 +161,7 @@ def array(parts: Parts, shape: Any, dtype: Any, content: Any, *, fortran: bool) 
     octets = data(content)
     if len(octets) != prod(shape) * dtype.itemsize:
         raise Refused("an array of another length than its shape")
-    # Elements without bytes cost what each becomes where it is looked at.
+    # Elements without bytes cost the memory of the objects that they become.
     parts.spend(len(octets) if dtype.itemsize else _LOOKED_AT * prod(shape))
     if not octets:
         return np.zeros(shape, dtype, order)
@@ -179,7 +179,7 @@ def _objects(parts: Parts, shape: tuple[int, ...], dtype: Any, content: list[Any
         if ATOMS.issuperset(map(type, content)):
             made[:] = content
         else:
-            for place, item in enumerate(content):  # a slice would unfold what is inside
+            for place, item in enumerate(content):  # a slice would unpack nested sequences
                 made[place] = item
         return made
     missing = type(getattr(dtype, "na_object", None))
@@ -191,7 +191,7 @@ def _objects(parts: Parts, shape: tuple[int, ...], dtype: Any, content: list[Any
 
 
 def _sound(made: Any) -> None:
-    """Bring truth values to 0 and 1, and refuse characters beyond Unicode: numpy relies on both."""
+    """Normalise bools to 0 and 1, and refuse characters beyond Unicode: numpy relies on both."""
     if made.dtype.names:
         for name in made.dtype.names:
             _sound(made[name])

@@ -1,4 +1,4 @@
-"""Whether the code of the task whose value is being decoded was recorded."""
+"""Access to whether the code was recorded, for the task whose value is being decoded."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ def _unknown() -> bool | None:
     return None
 
 
-#: Tells it, None where nobody can; whoever shows it asks, for that may wait for a network.
+#: Returns whether it was, or None if unknown; called on display, as it may wait for a network.
 HAS_CODE: ContextVar[Callable[[], bool | None]] = ContextVar("has code", default=_unknown)

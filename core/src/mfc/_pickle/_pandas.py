@@ -1,8 +1,8 @@
-"""Builders for pandas's values: frames made of columns, through public constructors.
+"""Builders for pandas's values: frames from columns, through public constructors.
 
-The internals that a pickle names (managers, blocks, arrays backed by numpy) are read as what they
-say, so that any version of pandas reads what any other wrote. pandas checks what it is given:
-codes against categories, lengths against the index, places of sparse values.
+The internals in a pickle (managers, blocks, arrays backed by numpy) are read as plain data, so that
+any version of pandas reads the pickles of any other. pandas checks its arguments: codes against
+categories, lengths against the index, places of sparse values.
 
 Source:
     Pickles of pandas 1.1, 1.5, 2.0, 2.2, 3.0 and 3.1, with and without pyarrow.
@@ -26,14 +26,14 @@ from mfc._pickle._tree import Name
 from mfc.values import Parts
 
 __all__ = ["BUILDERS", "mention"]
-#: Bytes of a number of a range once somebody looks at it: twice, as labels are found by a table.
+#: Memory of a number of a range once it is used, in bytes: twice, as a table finds labels.
 _RANGE = 16
-#: Bytes of an object that stands for one element, and of the pointer to it.
+#: Memory of the object for one element, and of the pointer to it, in bytes.
 _OBJECT = 64
 
 
 def mention(name: str) -> Any:
-    """Return a class of pandas, or NA; None for any other name."""
+    """Return a class of pandas, or NA; None for other names."""
     if name in {"NA", "C_NA"}:
         return pd.NA
     found = getattr(pd, name, None)
@@ -53,7 +53,7 @@ class _Manager(Internal):
 
 @frozen
 class _Rows(Internal):
-    """Values of a block that has no class of its own: one array for each column."""
+    """Values of a block without a class of its own: one array for each column."""
 
     rows: list[Any]
 
@@ -137,7 +137,7 @@ def _is_flat_block(values: Any) -> bool:
 def _places(place: Any, columns: int) -> Any:
     if isinstance(place, slice):
         found: Any = range(*place.indices(columns))
-        # Where it ends may lie outside; where it begins and goes may not.
+        # The end may lie outside; the start and all places between may not.
         if found and not (place.start or 0) == found[0]:
             raise Refused("a block outside of the table")
     else:
@@ -154,7 +154,7 @@ def _series(values: Any, index: Any, name: Any = None) -> Any:
         raise Refused("a column of something else than an array")
     if len(values) != len(index):
         raise Refused("a column of another length than the index")
-    kind = object if values.dtype == object else None  # else text would be found in it
+    kind = object if values.dtype == object else None  # pandas would otherwise infer text
     return pd.Series(values, index, name=name, dtype=kind, copy=False)
 
 
@@ -232,9 +232,9 @@ def _array_of(parts: Parts, values: Any) -> Any:
 
 
 def _charge(parts: Parts, values: Any) -> None:
-    """Count what pandas takes for values that are not numbers in memory already.
+    """Count the memory that pandas takes for values that are not yet numbers in memory.
 
-    A range has none; where text and records of fixed size are held, each becomes an object.
+    A range has no values in memory; each text or record of fixed size becomes an object.
     """
     if isinstance(values, pd.RangeIndex):
         parts.spend(_RANGE * len(values))
@@ -243,7 +243,7 @@ def _charge(parts: Parts, values: Any) -> None:
 
 
 def _times(values: Any, zone: Any) -> Any:
-    """Return points in time, of which `values` are those in UTC."""
+    """Return points in time in a zone; `values` are in UTC."""
     if (
         type(values) is not np.ndarray
         or values.dtype.kind not in "mM"
@@ -282,7 +282,7 @@ def _categorical(parts: Parts, state: dict[str, Any]) -> Any:
         _charge(parts, state["_dtype"].categories)
     codes = state["_codes" if "_codes" in state else "_ndarray"]
     if not isinstance(state["_dtype"], pd.CategoricalDtype) or codes.dtype.kind != "i":
-        raise Refused("categories that are none")
+        raise Refused("invalid categories")
     return pd.Categorical.from_codes(codes, dtype=state["_dtype"])
 
 
@@ -362,7 +362,7 @@ def _sparse_array(parts: Parts, state: dict[str, Any]) -> Any:
     places, values = state["_sparse_index"], state["_sparse_values"]
     if getattr(places, "npoints", None) != len(values):
         raise Refused("sparse values that are not where they should be")
-    parts.spend(places.length)  # many a use makes it dense
+    parts.spend(places.length)  # many operations make it dense
     dtype = state["_dtype"]
     if not isinstance(dtype, pd.SparseDtype):
         raise Refused("sparse values of something else than their type")
@@ -397,7 +397,7 @@ for _kind in _ARRAYS:
 
 @builds("IntIndex", "BlockIndex")
 def _sparse_index(parts: Parts) -> Any:
-    from pandas._libs import sparse  # the only place where it is made; it checks what it is given
+    from pandas._libs import sparse  # the only constructor; it checks its arguments
 
     length, *places = parts.args
     if type(length) is not int or any(

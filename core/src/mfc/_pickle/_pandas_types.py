@@ -22,7 +22,7 @@ BUILDERS: dict[str, Builder] = {}
 builds = entering(BUILDERS, "pandas.")
 _MAJOR = int(pd.__version__.partition(".")[0])
 _TEXT_IS_A_TYPE = _MAJOR >= 3  # noqa: PLR2004
-#: Resolution of times as pandas numbers them.
+#: Resolution of times by pandas's number.
 _UNITS = {7: "s", 8: "ms", 9: "us", 10: "ns"}
 _FREQUENCY = re.compile(r"[A-Za-z0-9-]+")
 #: Names of frequencies before and since pandas 2.2.
@@ -42,7 +42,7 @@ def _number_dtype(parts: Parts) -> Any:
 def _plain_dtype(parts: Parts) -> Any:
     dtype = attributes(parts.state)["_dtype"]
     if not isinstance(dtype, np.dtype):
-        raise Refused("the type of an array that is none")
+        raise Refused("an invalid type of an array")
     kind = getattr(pd.core.dtypes.dtypes, "NumpyEADtype", None)
     return kind(dtype) if kind else type(pd.arrays.PandasArray(np.empty(0)).dtype)(dtype)
 
@@ -83,7 +83,7 @@ def _categorical_dtype(parts: Parts) -> Any:
 def _zone_dtype(parts: Parts) -> Any:
     state = attributes(parts.state) or dict(zip(("unit", "tz"), parts.args, strict=False))
     if not isinstance(state["tz"], dt.tzinfo) or state["unit"] not in _UNITS.values():
-        raise Refused("a time zone that is none")
+        raise Refused("an invalid time zone")
     return pd.DatetimeTZDtype(state["unit"] if _MAJOR > 1 else "ns", state["tz"])
 
 
@@ -94,7 +94,7 @@ def _period_dtype(parts: Parts) -> Any:
         return pd.PeriodDtype(frequency)
     name = frequency.removeprefix("period[").removesuffix("]")
     if not _FREQUENCY.fullmatch(name):
-        raise Refused("a frequency that is none")
+        raise Refused("an invalid frequency")
     try:
         return pd.PeriodDtype(name)
     except (ValueError, TypeError):

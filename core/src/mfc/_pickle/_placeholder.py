@@ -1,4 +1,4 @@
-"""What stands in for a class or function that cannot be imported here."""
+"""Placeholders for classes and functions that cannot be imported here."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mfc._pickle._origin import HAS_CODE
 from mfc.errors import shown, visible
 from mfc.trust import Trust
 
-#: What a distribution may be called.
+#: Valid names of distributions.
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-#: Import name → the package to install, where the two differ.
+#: Import name → the distribution to install, where the two differ.
 PACKAGES: dict[str, str] = {
     "Bio": "biopython",
     "PIL": "pillow",
@@ -37,13 +37,13 @@ PACKAGES: dict[str, str] = {
 
 
 class PlaceholderType(type):
-    """Class of the placeholder classes; a pickle may refer to one without making an object."""
+    """Metaclass of placeholders; a pickle may refer to such a class without making an object."""
 
     _told: str | Callable[[], str] = ""
 
     @property
     def advice(cls) -> str:
-        """What to do, as a sentence."""
+        """Advice, as a sentence."""
         if not isinstance(cls._told, str):
             cls._told = visible(cls._told())
         return cls._told
@@ -56,59 +56,60 @@ class PlaceholderType(type):
 
 
 class Placeholder(metaclass=PlaceholderType):
-    """An object whose class cannot be imported: what was stored of it, and what to do.
+    """An object whose class cannot be imported: its stored parts, and advice.
 
-    Each missing class of a value has a subclass of its own. Nothing but plain containers holds
+    Each missing class of a value has a subclass of its own. Only plain containers hold
     placeholders: an object of a library that would hold one is a placeholder itself.
     """
 
-    #: module that the class was imported from when it was stored.
+    #: module of the class when it was stored.
     module: ClassVar[str] = ""
     #: name of the class in that module.
     qualname: ClassVar[str] = ""
     #: distribution to install; empty for a class of the flow's own code.
     install: ClassVar[str] = ""
-    #: version of it that is installed, None if none is.
+    #: installed version of it, or None.
     installed: ClassVar[str | None] = None
     #: bytes of the whole pickle.
     raw: ClassVar[bytes] = b""
     #: trust at which it was loaded.
     trust: ClassVar[Trust] = Trust.none()
 
+    #: `_loads.loads`, which that module sets, for it imports this one.
+    _loads: ClassVar[Callable[..., Any]]
+
     # Class-wide defaults: some constructions bypass `__new__`.
     #: positional arguments that the object was made with.
     args: tuple[Any, ...] = ()
     #: keyword arguments that the object was made with.
     kwargs: dict[str, Any] = {}  # noqa: RUF012 - replaced by each instance, never changed
-    #: what the object's `__setstate__` or `__dict__` would have got.
+    #: argument for the object's `__setstate__` or `__dict__`.
     state: Any = None
     #: elements and (key, value) pairs of a list, set or dict subclass, in order.
     items: list[Any] = []  # noqa: RUF012 - replaced by each instance, never changed
-    #: which of the objects of the pickle it is, in the order of building.
+    #: number of the object in the pickle, in the order of building.
     part: int | None = None
     #: whether the object was made by `__new__`, not by a call.
     new: bool = False
 
     @property
     def advice(self) -> str:
-        """What to do, as a sentence."""
+        """Advice, as a sentence."""
         return str(type(self).advice)
 
     def load(self) -> Any:
         """Return the object itself, now that its class can be imported.
 
-        It is loaded anew from `raw`, at the same trust. Where the class is still missing, the
-        answer is a placeholder again.
+        It is loaded again from `raw`, at the same trust. While the class is missing, the result
+        is a placeholder.
 
         Raises:
-            UntrustedValue, UndecodableArtifact: it cannot be loaded.
+            UntrustedValue, UndecodableArtifact: the object cannot be loaded.
         """
-        from mfc._pickle._loads import loads  # it knows placeholders
-
-        return loads(self.raw, self.trust, part=self.part)
+        return self._loads(self.raw, self.trust, part=self.part)
 
     def __getattr__(self, name: str) -> NoReturn:
-        """Say why the missing class's attributes are missing too.
+        """Explain why attributes of the missing class are missing.
 
         Raises:
             AttributeError: always.
@@ -117,15 +118,15 @@ class Placeholder(metaclass=PlaceholderType):
         raise AttributeError(visible(f"{text}: {self.advice}"), name=name, obj=self)
 
     def append(self, item: object) -> None:
-        """Keep an element, when it is unpickled."""
+        """Keep an element; called by the unpickler."""
         self.__dict__.setdefault("items", []).append(item)
 
     def extend(self, items: list[Any]) -> None:
-        """Keep elements, when it is unpickled."""
+        """Keep elements; called by the unpickler."""
         self.__dict__.setdefault("items", []).extend(items)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the placeholder that it is, for other processes and for caches."""
+        """Pickle the placeholder itself, for other processes and for caches."""
         made = self.args, self.kwargs, self.part, self.new
         return Placeholder._made, (type(self), *made), {"state": self.state}, iter(self.items)
 
@@ -133,7 +134,7 @@ class Placeholder(metaclass=PlaceholderType):
     def _made(
         kind: type[Placeholder], args: tuple[Any, ...], kwargs: dict[str, Any], *origin: Any
     ) -> Placeholder:
-        """Return one from a pickle."""
+        """Return a placeholder from its pickle."""
         made = kind()
         made.args, made.kwargs, made.items = args, kwargs, []
         made.part, made.new = origin
@@ -162,8 +163,8 @@ def placeholder(
         module: module that cannot be imported, or lacks the name.
         qualname: name in that module.
         raw: bytes of the whole pickle, kept for the user.
-        trust: at which it is loaded.
-        cause: why it cannot be had; None where it is here, but holds what is missing.
+        trust: the trust at which it is loaded.
+        cause: the error of the import; None where the class exists, but holds a missing one.
     """
     top = module.partition(".")[0]
     own = top in {"", "__main__", "__mp_main__"}
@@ -175,7 +176,7 @@ def placeholder(
 
 
 def version(package: str) -> str | None:
-    """Return the installed version of a distribution, None if it is not installed."""
+    """Return the installed version of a distribution; None if it is not installed."""
     try:
         return metadata.version(package)
     except (metadata.PackageNotFoundError, ValueError):
@@ -192,7 +193,7 @@ def _reduced(kind: PlaceholderType) -> str | tuple[Any, ...]:
 
 # The classes are made while a value is loaded, so pickle cannot find them by name.
 copyreg.pickle(PlaceholderType, _reduced)
-# Pickles name what users can import.
+# Pickles contain only names that users can import.
 for _function in (Placeholder._made, Placeholder._class):  # noqa: SLF001
     _function.__module__ = "mfc"
 Placeholder.__module__ = "mfc"
@@ -229,7 +230,7 @@ def _advice(  # noqa: PLR0911, PLR0913, PLR0917 - one for each cause
 
 
 def _own_code(has_code: Callable[[], bool | None]) -> str:
-    """Say where the flow's own code is to be had."""
+    """Return a sentence on where to find the flow's own code."""
     recorded = has_code()
     given = "run.code.extract() gives it"
     if recorded is None:

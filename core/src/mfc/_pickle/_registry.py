@@ -1,4 +1,4 @@
-"""Which builder a name has, and at which trust."""
+"""The builder of each name, by trust."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from mfc._pickle._builders import Builder
 from mfc._pickle._tree import Name
 
-#: Package of a name → our module with its builders; all others are the standard library's.
+#: Package of a name → the module with its builders; all others are the standard library's.
 _MODULES = {
     "metaflow": "_standins", "__main__": "_standins", "numpy": "_numpy", "pandas": "_pandas",
     "pyarrow": "_arrow",
 }  # fmt: skip
-#: Packages whose values looking at results may build.
+#: Packages whose values trust `plain` builds.
 PLAIN = frozenset({"builtins", "_codecs", "collections", "metaflow", "__main__"})
 
 
 @lru_cache(maxsize=512)
 def builder(module: str, name: str) -> Builder | None:
-    """Return the builder for a name, None if there is none.
+    """Return the builder for a name, or None.
 
     Names are looked up by package: libraries move them between their modules.
     """
@@ -31,7 +31,7 @@ def builder(module: str, name: str) -> Builder | None:
 
 
 def mentioned(name: Name) -> Any:
-    """Return what a name stands for where it is a value; None if nothing is."""
+    """Return the object for a name that is itself a value, or None."""
     package = name.module.partition(".")[0]
     module = _builders(package)
     if hasattr(module, "mention"):

@@ -1,11 +1,11 @@
-"""One pass over the opcodes of a pickle, before anything is built.
+"""One pass over the opcodes of a pickle, before any object is built.
 
-The pass bounds what the unpickler in C would not: memory, memo indices, sizes that lie. It also
-rewrites the opcodes that act, so that the unpickler records and does nothing else: no dict or set
-is filled (that hashes keys, which recurses in C and can be made slow), and no class is called.
+The pass bounds what the unpickler in C does not: memory, memo indices, false sizes. It also
+rewrites the opcodes that act, so that the unpickler only records: it fills no dict or set (that
+hashes keys, which recurses in C and can be made slow), and calls no class.
 
-A regular expression skips runs of numbers and short strings; the loop meets all other opcodes one
-by one. Time is linear in the size of the blob, and the stack is constant.
+A regular expression skips runs of numbers and short strings; the loop handles all other opcodes
+one by one. Time is linear in the size of the blob, and the stack is constant.
 
 Source:
     CPython's `Lib/pickletools.py` (the opcodes of protocols 0 to 5) and `Modules/_pickle.c`.
@@ -21,26 +21,26 @@ from typing import NoReturn
 
 from attrs import frozen
 
-#: Bytes of memory that any value may take, and how many more for each byte of its blob.
+#: Limit of memory of a value: a base in bytes, and a factor for each byte of its blob.
 BASE, FACTOR = 64 << 20, 8
-#: Bytes objects of this size stay in the blob until they are wanted.
+#: Size from which bytes objects stay in the blob until they are used, in bytes.
 _LARGE = 1 << 16
-#: Characters of a name, or of a number in text.
+#: Maximum length of a name, or of a number in text.
 _LINE = 4300
-#: Tags of what `_tree.Reader` makes.
+#: Tags of the objects that `_tree.Reader` makes.
 DICT, SET, FROZEN, FILLED, NEW, PAIRS = range(6)
 
 
 class Refused(Exception):
-    """The pickle asks for what its trust does not extend to; the text says what that is."""
+    """The pickle exceeds its trust; the text says in which way."""
 
 
 class NotAllowed(Refused):
-    """A name that the trust does not extend to; the text is the name."""
+    """A name that the trust does not allow; the text is the name."""
 
 
 class Chunk:
-    """A bytes object that stays in the blob until it is wanted."""
+    """A bytes object that stays in the blob until it is used."""
 
     __slots__ = ("built", "mutable", "view")
 
@@ -58,28 +58,28 @@ class Scanned:
 
     #: opcodes that record, in order.
     code: bytearray | memoryview
-    #: what stayed in the blob, in the order of its use.
+    #: bytes objects that stay in the blob, in the order of their use.
     chunks: list[Chunk]
     #: protocol of the pickle.
     protocol: int
-    #: bytes of memory that are left for what is built.
+    #: memory left for building, in bytes.
     left: int
 
 
 def _recorded(payload: bytes, tag: int, then: bytes = b"") -> bytes:
-    """Return opcodes that hand a payload and a tag to the reader, for what it makes of them."""
+    """Return opcodes that pass a payload and a tag to the reader, which makes an object of them."""
     return payload + b"K" + bytes([tag]) + (b"\x86" if payload else b"") + b"Q" + then
 
 
-#: What takes the place of the opcodes that would fill, hash or make something.
+#: Replacements of the opcodes that would fill, hash or make objects.
 _INSTEAD = {
     b"}": _recorded(b"", DICT), b"\x8f": _recorded(b"", SET), b"\x90": b"e",
     b"\x91": _recorded(b"l", FROZEN), b"d": _recorded(b"l", FILLED),
     b"s": _recorded(b"\x86", PAIRS, b"a"), b"u": _recorded(b"l", PAIRS, b"a"),
     b"\x81": _recorded(b"\x86", NEW), b"\x92": _recorded(b"\x87", NEW),
 }  # fmt: skip
-#: Bytes of memory for each opcode: its object, and its place on the stack and in a container.
-#: A character or byte of an argument is one more, or as many as `_GROWTH` says.
+#: Memory of each opcode in bytes: its object, and its place on the stack and in a container.
+#: Each character or byte of an argument adds one byte, or the number in `_GROWTH`.
 _COSTS = [100] * 256
 for _codes, _cost in (
     (b"ae0", 0), (b"N\x88\x89)Kh2j", 10), (b"MJG", 42), (b"\x94qrp", 16),
@@ -90,7 +90,7 @@ for _codes, _cost in (
         _COSTS[_code] = _cost
 _WORST = 180
 _GROWTH = dict.fromkeys(b"SVUT\x8cX\x8d", 4) | dict.fromkeys(b"\x8a\x8b", 2)
-#: Arguments: so many bytes; a length of so many bytes, and content; so many lines.
+#: Arguments: a number of bytes; a length of that many bytes, and content; a number of lines.
 _FIXED = {ord("."): 0, 0x80: 1, 0x95: 8, ord("j"): 4, ord("r"): 4}
 _COUNTED = dict.fromkeys(b"U\x8cC\x8a", 1) | dict.fromkeys(b"TXB\x8b", 4)
 _COUNTED |= dict.fromkeys(b"\x8d\x8e\x96", 8)
@@ -118,10 +118,10 @@ _STRINGS = rb"[\x8cUC]" + _ONE + rb"|[XTB]" + _FOUR
 _NUMBERS = rb"(?:[hK].|M..|[jJ]....|G........|[N\x88\x89)])"
 _TOKEN = rb"[]()N}0-2aelotusdRb\x81\x85-\x89\x8f-\x94]|[hKq].|M..|[jJ]....|G........|" + _STRINGS
 _TOKENS = re.compile(_TOKEN + rb"|r....", re.DOTALL)
-#: Runs of one kind, of at most as many tokens: numbers as most lists hold them, any numbers,
-#: strings. The regular expression keeps a note on each token until the run ends.
+#: Maximum tokens in a run of one kind: the numbers of most lists, any numbers, strings. The
+#: regular expression keeps a backtracking entry for each token until the run ends.
 _RUN = 1000
-#: Tokens of a full run of anything, after which a run of one kind may begin.
+#: Tokens of a full mixed run, after which a run of one kind may begin.
 _FULL = 64
 _ALIKE = re.compile(
     rb"((?:%b){8,250}|(?:%b){8,250})|(%b{32,1000})|"
@@ -129,30 +129,31 @@ _ALIKE = re.compile(
     % (b"J...." * 4, b"G........" * 4, _NUMBERS, _ONE, _FOUR, _STRINGS),
     re.DOTALL,
 )
-#: Bytes of memory for each byte of such a run, and for each of its tokens besides its text.
+#: Memory for each byte of such a run, and for each token besides its text, in bytes.
 _RATES = ((9, 42), (14, 42), (19, 88))
 
 
 @lru_cache(maxsize=8)
 def _runs(top: int, zeros: int) -> re.Pattern[bytes]:
-    """Return a pattern of a run of anything with little or no argument.
+    """Return a pattern of a mixed run of opcodes with a short argument or without one.
 
-    A memo index of four bytes ends in so many zeros, with at most `top` before them.
+    A memo index of four bytes ends in `zeros` zeros, with at most `top` before them.
     """
     index = b"." * (3 - zeros) + b"[\\x00-" + re.escape(bytes([top])) + b"]" + rb"\x00" * zeros
     return re.compile(b"(?:" + _TOKEN + b"|r" + index + b"){1,%d}" % _FULL, re.DOTALL)
 
 
 def scanned(blob: bytes, memory: int | None = None) -> Scanned:
-    """Return a pickle as opcodes that record and do nothing else.
+    """Return a pickle as opcodes that only record.
 
     Args:
         blob: a pickle of any protocol.
-        memory: bytes that the value may take; by default `BASE`, and `FACTOR` for each byte.
+        memory: limit of memory of the value, in bytes; by default `BASE`, plus `FACTOR` for each
+            byte of the blob.
 
     Raises:
-        Refused: it would harm its reader.
-        UnpicklingError: it is no pickle.
+        Refused: the pickle is harmful.
+        UnpicklingError: the blob is not a pickle.
     """
     limit = BASE + FACTOR * len(blob) if memory is None else memory
     try:
@@ -202,7 +203,7 @@ def _passed(blob: bytes, limit: int) -> Scanned:  # noqa: C901 - the loop is one
         instead = None
         if code in _CHECKED:
             protocol = max(protocol, _checked(code, blob[content:end], indices, len(blob) - end))
-            instead = b"" if code > 0x7F else None  # noqa: PLR2004 - protocol and frames are ours
+            instead = b"" if code > 0x7F else None  # noqa: PLR2004 - protocol and frames are written anew
         elif end - content >= _LARGE and code in _BYTES:
             chunks.append(Chunk(view[content:end], mutable=code == _BYTEARRAY8))
             instead = _NEXT_BUFFER
@@ -218,12 +219,12 @@ def _passed(blob: bytes, limit: int) -> Scanned:  # noqa: C901 - the loop is one
 
 _FIRST = itemgetter(0)
 _VERBATIM = bytes(code for code in range(256) if bytes([code]) not in _INSTEAD)
-#: Opcodes that are always in runs, wherever they stand.
+#: Opcodes that may occur anywhere in a run.
 _SHORT = frozenset(b"]()N}012aelotusdRb\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x93\x94")
 
 
 def _ends(blob: bytes, code: int, at: int) -> tuple[int, int]:
-    """Return where an opcode ends, and where the content of its argument begins."""
+    """Return the end of an opcode, and the start of its argument's content."""
     content = at + 1
     if code in _LINES:
         return _lines_end(blob, content, code), content
@@ -246,11 +247,11 @@ def _unknown(code: int, at: int) -> NoReturn:
         raise UnpicklingError("it refers to an object outside of the pickle")
     if code in _SHORT or code in b"hKqMJjG":
         raise IndexError(at)
-    raise UnpicklingError(f"byte {at} is no opcode: {code:#04x}")
+    raise UnpicklingError(f"byte {at} is not an opcode: {code:#04x}")
 
 
 def _lines_end(blob: bytes, at: int, code: int) -> int:
-    """Return where the lines that begin at `at` end."""
+    """Return the end of the lines that begin at `at`."""
     for _ in range(_LINES[code]):
         last = len(blob) if code in b"SV" else min(at + _LINE, len(blob))
         end = blob.find(b"\n", at, last) + 1
@@ -263,7 +264,7 @@ def _lines_end(blob: bytes, at: int, code: int) -> int:
 
 
 def _checked(code: int, argument: bytes, indices: int, left: int) -> int:
-    """Return the protocol that an opcode names, 0 if it names none, after a look at its number."""
+    """Check the number of an opcode; return the protocol that it names, or 0."""
     if code == _PUT:
         number = int(argument) if argument.strip().isdigit() else indices + 1
     else:

@@ -1,8 +1,8 @@
-"""Our equivalents of the classes that Metaflow puts into pickles.
+"""Equivalents of the classes that Metaflow puts into pickles.
 
-Metaflow is never imported, not even where it is installed: a value must not depend on which
-Metaflow a reader happens to have. Fields, text and behaviour are those of Metaflow 2.19;
-`STANDINS` says which stored name becomes which class.
+Metaflow is never imported, even where it is installed: a value must not depend on the installed
+version. Fields, text and behaviour are those of Metaflow 2.19; `STANDINS` maps stored names to
+classes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ForeachFrame(NamedTuple):
     step: str | None = None
     #: name of the artifact that was iterated over.
     var: str | None = None
-    #: number of splits, None when it was not known.
+    #: number of splits; None if it was not known.
     num_splits: int | None = None
     #: index of this split.
     index: int | None = None  # type: ignore[assignment] # hides tuple.index, as Metaflow's
@@ -38,7 +38,7 @@ class ForeachFrame(NamedTuple):
 
 
 class RangeInfo(NamedTuple):
-    """Which part of an S3 object was asked for; -1 means up to the end."""
+    """The requested part of an S3 object; -1 means up to the end."""
 
     total_size: int
     request_offset: int = 0
@@ -52,14 +52,14 @@ class MetaflowEvent(NamedTuple):
     name: str
     #: unique name of this occurrence; for a run, the pathspec of its end task.
     id: str
-    #: when it happened.
+    #: time of the event.
     timestamp: object
     #: `event` or `run`.
     type: str
 
 
 class ParameterContext(NamedTuple):
-    """What a function that computes a parameter's default is given."""
+    """The argument of a function that computes a parameter's default."""
 
     flow_name: str
     user_name: str
@@ -70,7 +70,7 @@ class ParameterContext(NamedTuple):
 
 
 class Parallel(NamedTuple):
-    """Where a task stands in a multi-node step."""
+    """The position of a task in a multi-node step."""
 
     main_ip: str
     num_nodes: int
@@ -85,7 +85,7 @@ class MetaflowExceptionWrapper(Exception):
     exception: str
     #: `module.Class` of the exception.
     type: str
-    #: formatted traceback, None when there was none.
+    #: formatted traceback; None without one.
     stacktrace: str | None
 
     def __init__(self, exc: BaseException | None = None) -> None:
@@ -111,7 +111,7 @@ class MetaflowExceptionWrapper(Exception):
 
 
 class IncludedFile:
-    """A file that an `IncludeFile` parameter refers to; the content is in the data store."""
+    """The file of an `IncludeFile` parameter; the content is in the datastore."""
 
     def __init__(self, descriptor: dict[str, Any]) -> None:
         self._descriptor = descriptor
@@ -119,7 +119,7 @@ class IncludedFile:
 
     @property
     def descriptor(self) -> dict[str, Any]:
-        """Where and how the file is stored, as Metaflow recorded it."""
+        """Metaflow's record of where and how the file is stored."""
         return self._descriptor
 
     @property
@@ -129,7 +129,7 @@ class IncludedFile:
 
     @property
     def url(self) -> str:
-        """Where the content is: `s3://…`, `local://…`."""
+        """Location of the content: `s3://…`, `local://…`."""
         return str(self._descriptor.get("url", ""))
 
     @property
@@ -139,13 +139,13 @@ class IncludedFile:
 
     @property
     def encoding(self) -> str | None:
-        """Encoding of a text, None for bytes or the default."""
+        """Encoding of a text; None for bytes or the default."""
         encoding = self._descriptor.get("encoding")
         return None if encoding is None else str(encoding)
 
     @property
     def size(self) -> int | None:
-        """Bytes of the original file, None when only the store knows."""
+        """Size of the original file in bytes; None where only the store knows it."""
         if self._cached_size is None and self._descriptor.get("sub-type") == "uploaded":
             return self._descriptor.get("size")
         return self._cached_size
@@ -202,7 +202,7 @@ class ConfigValue(Mapping[Any, Any], dict[Any, Any]):  # type: ignore[metaclass,
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
-        # Asked for while unpickling, before `__init__` made it.
+        # Unpickling looks up `_data` before `__init__` made it.
         if name != "_data" and name in self._data:
             return self._data[name]
         raise AttributeError(name)
@@ -252,7 +252,7 @@ class ConfigValue(Mapping[Any, Any], dict[Any, Any]):  # type: ignore[metaclass,
 
 
 def _wrapped(value: Any, memo: dict[int, Any]) -> Any:
-    # A hostile pickle refers to one dict twice, thirty levels deep; each is copied once.
+    # Each dict is copied once: a hostile pickle may refer to one twice, thirty levels deep.
     made = memo.get(id(value))
     if made is not None or isinstance(value, ConfigValue):
         return value if made is None else made
@@ -260,7 +260,7 @@ def _wrapped(value: Any, memo: dict[int, Any]) -> Any:
         made = ConfigValue.__new__(ConfigValue)
         made._data = {key: _wrapped(item, memo) for key, item in value.items()}  # noqa: SLF001
         dict.update(made, made._data)  # noqa: SLF001
-    # Exact types: a namedtuple cannot be made from one list, and passes unchanged.
+    # Exact types: a namedtuple cannot be made from a list, and passes unchanged.
     elif type(value) in {list, tuple, set}:
         made = type(value)([_wrapped(item, memo) for item in value])
     else:
@@ -313,7 +313,7 @@ class InternalTestUnboundedForeachInput:
 
 
 class JSONTypeClass:
-    """Type of a parameter that is given as JSON."""
+    """Type of a JSON parameter."""
 
     name = "JSON"
 
@@ -322,7 +322,7 @@ class JSONTypeClass:
 
 
 class S3Object:
-    """An object in S3 that a flow looked at; a local copy rarely outlives the task."""
+    """An object in S3 that a flow used; its local copy rarely outlives the task."""
 
     _size: int | None = None
     _url: str | None = None
@@ -350,17 +350,17 @@ class S3Object:
 
     @property
     def has_info(self) -> bool:
-        """Whether anything but the size is known."""
+        """Whether more than the size is known."""
         known = (self._content_type, self._metadata, self._range_info, self._encryption)
         return any(fact is not None for fact in known)
 
     @property
     def blob(self) -> None:
-        """None where the task had no local copy.
+        """None if the task had no local copy.
 
         Raises:
-            FileNotFoundError: it had one. The copy was deleted with the task, and a path in a
-                stored value is never opened here.
+            FileNotFoundError: the task had one. The copy was deleted with the task, and a path in
+                a stored value is never opened here.
         """
         if self._path:
             raise FileNotFoundError(
@@ -378,10 +378,10 @@ class S3Object:
 
 
 class MetadataProvider:
-    """Class of a metadata provider that objects of old clients name; nothing is asked of it."""
+    """Class of a metadata provider in pickles of old clients; it is never used."""
 
 
-#: Metaflow's exceptions, and which of ours they are.
+#: Metaflow's exceptions by name, and mfc's equivalents.
 _ERRORS: dict[str, type[errors.MetaflowException]] = {
     **dict.fromkeys(
         (
@@ -399,18 +399,18 @@ _ERRORS: dict[str, type[errors.MetaflowException]] = {
     "MetaflowUnknownUser": errors.MetaflowUnknownUser,
     "MetaflowDataMissing": errors.MetaflowDataMissing,
 }  # fmt: skip
-#: Those of ours that are not made of their text, and how many other arguments they need.
+#: Exceptions that are not made from their text, and the number of their other arguments.
 _OTHER_ARGUMENTS = {
     "MetaflowNamespaceMismatch": 1,
     "MetaflowUnknownUser": 0,
     "MetaflowDataMissing": 3,
 }
-#: Where they are.
+#: The module of Metaflow's exceptions.
 EXCEPTIONS = "metaflow.exception"
 
 
 def _error(parts: Parts) -> errors.MetaflowException:
-    """Make an exception that Metaflow raised or a flow kept, of its text."""
+    """Make an exception of Metaflow from its text."""
     name = parts.name.name
     state = attributes(parts.state)
     if any(type(value) not in {str, int, list, NoneType} for value in state.values()):
@@ -426,7 +426,7 @@ def _error(parts: Parts) -> errors.MetaflowException:
 
 
 _S3 = ("metaflow.plugins.datatools.s3.s3", "metaflow.datatools.s3")
-#: Stored (module, name) → our class. `metaflow.datatools` came before `metaflow.plugins`.
+#: Stored (module, name) → mfc's class. `metaflow.datatools` came before `metaflow.plugins`.
 STANDINS: dict[tuple[str, str], Any] = {
     ("__main__", "ForeachFrame"): ForeachFrame,
     ("metaflow.task", "ForeachFrame"): ForeachFrame,
@@ -453,18 +453,18 @@ STANDINS: dict[tuple[str, str], Any] = {
 }
 
 
-#: Those that can be in a value, by name: pickles of ours find them in `mfc`.
+#: Classes that can be in a value, by name: pickles of mfc find them in `mfc`.
 PUBLIC: dict[str, Any] = {
     kind.__name__: kind
     for kind in STANDINS.values()
-    if kind not in {MetaflowEvent, MetadataProvider}  # the objects have one, and nobody has one
+    if kind not in {MetaflowEvent, MetadataProvider}  # public elsewhere; never in a value
 }
 for _public in PUBLIC.values():
     _public.__module__ = "mfc"
 
 
 def _made(parts: Parts) -> Any:
-    """Make one of ours: a namedtuple of its fields, others without arguments."""
+    """Make a stand-in: a namedtuple from its fields, other classes without arguments."""
     cls = _CLASSES[parts.name.name]
     if issubclass(cls, tuple):
         return cls(*parts.args)

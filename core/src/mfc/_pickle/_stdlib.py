@@ -18,7 +18,7 @@ from mfc.values import Parts
 #: Full name → builder.
 BUILDERS: dict[str, Builder] = {}
 builds = entering(BUILDERS)
-#: Names that are values, not calls: full name → what they stand for.
+#: Names that are values, not calls: full name → object.
 _TYPES = (
     bool,
     bytearray,
@@ -41,19 +41,19 @@ MENTIONED |= {
     "collections.Counter": collections.Counter,
 }
 
-#: What holds several exceptions; none before Python 3.11.
+#: Base class of exception groups; SyntaxError before Python 3.11, which lacks them.
 _GROUP: type = getattr(builtins, "BaseExceptionGroup", SyntaxError)
-#: Digits of a number that is read from text, as Python itself bounds them.
+#: Maximum digits of a number in text; the same limit as Python's own.
 _DIGITS = 4300
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _RATIO = re.compile(r"[+-]?\d+(/\d+)?")
 
 
 def data(content: Any) -> memoryview:
-    """Return bytes, however they were pickled.
+    """Return bytes, in whichever form they were pickled.
 
     Raises:
-        Refused: it is something else.
+        Refused: the content is not bytes.
     """
     if type(content) is Chunk:
         return content.view
@@ -65,12 +65,12 @@ def data(content: Any) -> memoryview:
 
 
 def listed(content: Any) -> Any:
-    """Return a list or tuple of the pickle, to be walked through.
+    """Return a list or tuple of the pickle, for iteration.
 
-    Whatever else gives elements may give more than are in memory.
+    Other iterables may yield more elements than are in memory.
 
     Raises:
-        Refused: it is something else.
+        Refused: the content is neither.
     """
     if type(content) is not list and type(content) is not tuple:
         raise Refused(f"a {type(content).__name__} in place of a list")
@@ -78,10 +78,10 @@ def listed(content: Any) -> Any:
 
 
 def of_types(parts: Parts, *signatures: tuple[type, ...]) -> tuple[Any, ...]:
-    """Return the arguments, which are of the types of one of the signatures.
+    """Return the arguments, if their types match one of the signatures.
 
     Raises:
-        Refused: they are not.
+        Refused: they match none.
     """
     found = tuple(map(type, parts.args))
     if found not in signatures or parts.kwargs or parts.stated:
@@ -92,15 +92,15 @@ def of_types(parts: Parts, *signatures: tuple[type, ...]) -> tuple[Any, ...]:
 
 
 def attributes(state: Any) -> dict[str, Any]:
-    """Return a state as attributes, of which Python itself looks at none.
+    """Return a state as attributes.
 
     Raises:
-        Refused: it is something else.
+        Refused: the state has another form, or a dunder name, which Python itself reads.
     """
     named: dict[str, Any] = {}
     for part in state if type(state) is tuple else (state,):
         if part is not None and type(part) is not dict:
-            raise Refused("a state that is no dict")
+            raise Refused("a state that is not a dict")
         named |= part or {}
     for name in named:
         if type(name) is not str or (name.startswith("__") and name.endswith("__")):
@@ -136,7 +136,7 @@ for _kind in (list, tuple):
 
 @builds("builtins.set", "builtins.frozenset", holds=True)
 def _set(parts: Parts) -> Any:
-    # The elements of a list are hashed here, so they are told as keys.
+    # The elements of a list are hashed here, so they are checked like keys.
     (content,) = parts.args or ((),)
     kind = set if parts.name.name == "set" else frozenset
     return kind(parts.hashed(content))
@@ -191,7 +191,7 @@ def _type(parts: Parts) -> type:
 
 
 def _explained(made: BaseException, parts: Parts) -> None:
-    """Give an exception its attributes, which may be, or hold, the exception."""
+    """Set the attributes of an exception, which may be, or hold, the exception itself."""
     if parts.items or parts.pairs:
         raise Refused(f"{parts.name} with items")
     state = dict(parts.state or {})
@@ -215,7 +215,7 @@ def _explained(made: BaseException, parts: Parts) -> None:
 )
 def _exception(parts: Parts) -> BaseException:
     kind: type[BaseException] = vars(builtins)[parts.name.name]
-    if issubclass(kind, UnicodeError) and len(parts.args) > 3:  # noqa: PLR2004 - the text, where in it, why
+    if issubclass(kind, UnicodeError) and len(parts.args) > 3:  # noqa: PLR2004 - text, start, end and reason
         text, start, end = parts.args[-4:-1]
         if not 0 <= start <= end <= len(text):
             raise Refused("an error at a place that its text does not have")
@@ -240,7 +240,7 @@ def _counter(parts: Parts) -> Any:
 
 
 def _pairs(parts: Parts) -> tuple[Any, ...]:
-    """Return nothing, a dict, or the pairs that old protocols wrote as lists."""
+    """Return no argument, a dict, or the pairs that old protocols wrote as lists."""
     content = parts.args[0] if parts.args else {}
     if type(content) is list and all(type(pair) in {list, tuple} for pair in content):
         parts.hashed(pair[0] for pair in content)
@@ -358,7 +358,7 @@ def _timezone(parts: Parts) -> dt.timezone:
 
 
 def zone(name: Any) -> dt.tzinfo:
-    """Return a time zone by its name, which is no path."""
+    """Return a time zone by name; names that look like paths are refused."""
     from zoneinfo import ZoneInfo  # few values have one
 
     if type(name) is not str or not _ZONE.fullmatch(name):
@@ -384,7 +384,7 @@ def _utc(parts: Parts) -> Any:
 def _zone_of_pytz(parts: Parts) -> Any:
     name, *rest = parts.args
     made = _pytz(name)
-    # The zone at one of its offsets: seconds from UTC, of them daylight saving, abbreviation.
+    # One offset of the zone: seconds from UTC, seconds of daylight saving, abbreviation.
     if [type(part) for part in rest] == [int, int, str]:
         offset, saving, mark = rest
         key = dt.timedelta(seconds=offset), dt.timedelta(seconds=saving), mark

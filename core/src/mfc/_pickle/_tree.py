@@ -1,8 +1,8 @@
-"""A pickle as a tree of records: read by the unpickler in C, which meets nothing else.
+"""A pickle as a tree of inert records, read by the unpickler in C.
 
-A pickle can make only what the opcodes make of plain data, and what `Reader` hands out. That is
-inert: a name is a text, a call is noted, a state is kept. Nothing is imported, called or hashed.
-The tree is whole when `tree` returns; the pickle has run out, so nothing in it can change.
+The pickle can make only plain data and the records of `Reader`. Records are inert: a name is text,
+a call is recorded, a state is kept. The reader never imports, calls or hashes. The tree is complete
+when `tree` returns; the pickle has been consumed, so the tree cannot change.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Name:
         self.module, self.name = module, name
 
     def __call__(self, *args: Any) -> Name | Node:
-        """Note a call; those that only spell something else are read as that."""
+        """Record a call; a call that is shorthand for another record becomes that record."""
         shorthand = _SHORTHANDS.get((self.module, self.name))
         return Node(self, args) if shorthand is None else shorthand(self, *args)
 
@@ -48,7 +48,7 @@ class Name:
 
 
 class Node:
-    """An object that was called, or made by its class, and perhaps got a state and items."""
+    """An object made by a call or by `__new__`, perhaps with a state and items."""
 
     __slots__ = (
         "args", "built", "function", "items", "kwargs", "new", "number", "state", "stated",
@@ -66,7 +66,7 @@ class Node:
     number: int
 
     def __call__(self, *args: Any) -> Node:
-        """Note a call of what another call returned."""
+        """Record a call of the result of another call."""
         return Node(self, args)
 
     def __setstate__(self, state: object) -> None:
@@ -76,7 +76,7 @@ class Node:
         self.state, self.stated = state, True
 
     def extend(self, items: list[Any]) -> None:
-        """Keep items; those of a mapping come as `Pairs`."""
+        """Keep items; the items of a mapping are `Pairs`."""
         if self.items is None:
             self.items = items
         else:
@@ -114,7 +114,7 @@ class Pairs:
 
 
 def _reconstructed(_: Name, cls: Any, base: Any, state: Any) -> Node:
-    """Read `copyreg._reconstructor`, by which protocols below 2 make objects."""
+    """Read `copyreg._reconstructor`, with which protocols below 2 make objects."""
     plain = isinstance(base, Name) and (base.module, base.name) == ("builtins", "object")
     return Node(cls, () if plain else (state,), new=True)
 
@@ -128,7 +128,7 @@ def _newobj_ex(_: Name, cls: Any, args: Any, kwargs: Any) -> Node:
 
 
 def _member(name: Name, owner: Any, member: Any) -> Name | Node:
-    """Read `getattr`, by which protocols below 4 name what is inside of a class."""
+    """Read `getattr`, with which protocols below 4 name members of a class."""
     if isinstance(owner, Name) and type(member) is str:
         return Name(owner.module, f"{owner.name}.{member}")
     return Node(name, (owner, member))
@@ -154,7 +154,7 @@ def _filled(flat: list[Any]) -> Dict:
 
 
 class Reader(pickle.Unpickler):
-    """The unpickler in C, which is given records alone."""
+    """The unpickler in C, restricted to records."""
 
     def __init__(self, found: Scanned) -> None:
         super().__init__(cast("Any", _Stream(found.code)), buffers=iter(found.chunks))
@@ -171,7 +171,7 @@ class Reader(pickle.Unpickler):
         return found
 
     def persistent_load(self, pid: Any) -> Any:
-        """Return what an opcode became that `_scan` rewrote; a pickle's own are refused there."""
+        """Return the record for an opcode that `_scan` rewrote; it refuses a pickle's own ids."""
         if type(pid) is int:
             return Dict() if pid == DICT else Set()
         payload, tag = pid
@@ -187,14 +187,14 @@ _MAKERS: dict[int, Callable[[Any], Any]] = {
 
 
 def _renamed(module: str, name: str) -> tuple[str, str]:
-    """Return the name in Python 3 of what Python 2, or a protocol of its time, wrote."""
+    """Return the name in Python 3 of a name from Python 2, or from a protocol of its time."""
     if (module, name) in _compat_pickle.NAME_MAPPING:
         return _compat_pickle.NAME_MAPPING[module, name]
     return _compat_pickle.IMPORT_MAPPING.get(module, module), name
 
 
 class _Stream:
-    """A file of one frame, which the unpickler takes as it is, in one piece."""
+    """A file of one frame, which the unpickler reads in one piece, without a copy."""
 
     def __init__(self, code: bytearray | memoryview) -> None:
         head = pickle.PROTO + b"\x04" + pickle.FRAME + len(code).to_bytes(8, "little")
@@ -220,8 +220,8 @@ def tree(blob: bytes, memory: int | None = None) -> Any:
     """Return the tree of a pickle: plain data, `Name`, `Node`, `Dict`, `Set`, `Frozen`, `Chunk`.
 
     Raises:
-        Refused: the pickle would harm its reader.
-        Exception: whatever the unpickler raises for what is no pickle.
+        Refused: the pickle is harmful.
+        Exception: any exception of the unpickler for bytes that are not a pickle.
     """
     return Reader(scanned(blob, memory)).load()
 

@@ -1,4 +1,4 @@
-"""Asking plugins: by name first, the others only when somebody has to be asked."""
+"""Calling the hooks of plugins: first the plugin of that name, others only if needed."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ from mfc.hookspecs import (
 )
 
 _STRICT, _TRACE = "MFC_STRICT_PLUGINS", "MFC_TRACE_PLUGINS"
-#: Arguments that are the same at every call, and hold everybody's settings.
+#: Arguments left out of traces: they are the same at every call, and hold all settings.
 _UNTRACED = ("config", "meter", "hooks")
-#: What can be asked of a plugin without a backend, and what its answer must be.
+#: Hooks that work without a backend, and the check of their answers.
 _PROBES: dict[str, Callable[[Any, Plugin], object]] = {
     "mfc_metadata_provider": provider_of,
     "mfc_filesystem": filesystem_of,
@@ -65,10 +65,10 @@ _SHORT.maxother = _SHORT.maxstring = 200
 
 
 class _Unmetered:
-    """A `Meter` that forgets."""
+    """A `Meter` that discards its counts."""
 
     def add(self, *, reads: int = 0, size: int = 0, cache_hits: int = 0) -> None:
-        """Count nothing."""
+        """Discard the counts."""
 
 
 class Plugins:
@@ -76,12 +76,12 @@ class Plugins:
 
     Args:
         chosen: rules about the installed plugins (see `Selection`), and modules or objects with
-            hook implementations, used besides them.
-        config: where rules are found if none are given, in setting `MFC_PLUGINS`.
+            further hook implementations.
+        config: settings; `MFC_PLUGINS` holds the rules if `chosen` has none.
 
     Raises:
-        BadSetting: a rule is none.
-        PluginError: an object is no plugin; with `MFC_STRICT_PLUGINS`, an installed one is broken.
+        BadSetting: a rule is invalid.
+        PluginError: an object is not a plugin; with `MFC_STRICT_PLUGINS`, a plugin is broken.
     """
 
     def __init__(self, chosen: Iterable[object], config: Config) -> None:
@@ -103,18 +103,18 @@ class Plugins:
             self.registry.register(plugin)
         except MetaflowException:
             raise
-        except Exception as cause:  # an object that cannot be looked at, such as an array
+        except Exception as cause:  # an object that fails on inspection, such as an array
             expected = "rules about plugins, modules or objects"
             raise BadArgument.of("plugins", plugin, expected) from cause
 
-    # What the client asks
+    # Questions of the client
 
     def provider(self, address: str, meter: Meter) -> MetadataProvider:
         """Return the metadata provider at `address`.
 
         Raises:
-            UnservedAddress: nobody serves it.
-            BadAddress: it is somebody's, but leads nowhere.
+            UnservedAddress: no plugin serves it.
+            BadAddress: a plugin serves it, but it cannot be used.
         """
         kind = address.partition("@")[0] if "@" in address else address.partition(":")[0]
         arguments = self._arguments(address=address, meter=meter)
@@ -129,7 +129,7 @@ class Plugins:
         """Return the filesystem that stores `ds_type`.
 
         Raises:
-            PluginNotFound: nobody serves it, and fsspec does not know it.
+            PluginNotFound: neither a plugin nor fsspec serves it.
         """
         arguments = self._arguments(ds_type=ds_type, meter=meter)
         what = f"datastore type {shown(ds_type)}"
@@ -138,8 +138,8 @@ class Plugins:
     def policy(self) -> NamespacePolicy:
         """Return the namespace policy.
 
-        Where a default decides because a plugin does not load, a warning says so: that plugin may
-        have had stricter rules.
+        A warning says so when a default decides while a plugin does not load: that plugin may have
+        stricter rules.
         """
         answer, plugin = self._ask("mfc_namespace_policy", None, "namespaces", self._arguments())
         if plugin.name in self._defaults and (broken := self.registry.load_all()):
@@ -149,7 +149,7 @@ class Plugins:
         return policy_of(answer, plugin)
 
     def events(self, metadata: Mapping[str, Any]) -> list[Event] | None:
-        """Return the events that started a run; None if nobody recognises any."""
+        """Return the events that started a run; None if no plugin recognises any."""
         answers = self._answers("mfc_trigger", None, {"metadata": metadata}, together=True)
         if not answers:
             return None
@@ -160,7 +160,7 @@ class Plugins:
         """Return the decoder of `encoding`.
 
         Raises:
-            PluginNotFound: nobody reads it.
+            PluginNotFound: no plugin reads it.
         """
         arguments = self._arguments(encoding=encoding, info=info)
         what = f"encoding {shown(encoding)}"
@@ -189,7 +189,7 @@ class Plugins:
         return found
 
     def ask(self, hook: str, **arguments: Any) -> list[Any]:
-        """Return what plugins answer to a hook that one of them publishes; see `Hooks`."""
+        """Return the answers to a hook that a plugin publishes; see `Hooks`."""
         self.registry.load_all()
         published = self.registry.arguments_of(hook)
         if published is None:
@@ -204,7 +204,7 @@ class Plugins:
         return self.registry.infos()
 
     def probe(self) -> None:
-        """Ask every plugin what can be asked without a backend; its info says what is wrong."""
+        """Check every plugin as far as that works without a backend; its info has the error."""
         for info in self.infos():
             for hook in () if info.error or info.off else _PROBES:
                 for kind in info.kinds or ("",):
@@ -224,11 +224,11 @@ class Plugins:
                     _PROBES[hook](answer, plugin)
             except MetaflowException as refusal:
                 answer = refusal
-            # Another refusal says which settings are missing here.
+            # Other refusals are about settings that are missing here.
             if isinstance(answer, BrokenPlugin):
                 self.registry.note(answer)
 
-    # How plugins are asked
+    # Calls of hooks
 
     def _arguments(self, **arguments: Any) -> dict[str, Any]:
         return {**arguments, "config": self._config, "hooks": self}
@@ -240,7 +240,7 @@ class Plugins:
     def _ask(
         self, hook: str, kind: str | None, what: str, arguments: dict[str, Any]
     ) -> tuple[Any, Plugin]:
-        """Return the only answer, and the plugin that it is from."""
+        """Return the single answer, and its plugin."""
         answers = self._answers(hook, kind, arguments)
         if not answers:
             raise PluginNotFound(what, self._advice(hook, kind))
@@ -259,10 +259,10 @@ class Plugins:
     def _answers(
         self, hook: str, kind: str | None, arguments: dict[str, Any], *, together: bool = False
     ) -> list[tuple[str, Any]]:
-        """Return what the plugins answer.
+        """Return the answers of the plugins.
 
-        The defaults are asked only if nobody else answers, or else last, `together` with all. One
-        that fails hurts nobody who wants another's kind: if another answers, it is a warning.
+        The defaults are called only if no other plugin answers, or last if `together`. A failed
+        plugin is ignored with a warning if another one answers, unless its own kind was asked for.
         """
         asked: tuple[list[Any], list[Any]] = [], []
         for implementation in self.registry.implementations(hook, kind):
@@ -286,7 +286,7 @@ class Plugins:
         return []
 
     def _counts(self, failure: BrokenPlugin, kind: str | None) -> bool:
-        """Tell whether it was up to the plugin that failed to answer."""
+        """Tell whether the failed plugin was responsible for the answer."""
         return self._strict or kind is None or kind in self.registry.info(failure.plugin).kinds
 
     def _pass_over(self, failures: Iterable[BrokenPlugin]) -> None:
@@ -295,7 +295,7 @@ class Plugins:
             warn(f"{failure}; another plugin answered")
 
     def _call(self, implementation: Any, hook: str, arguments: dict[str, Any]) -> Any:
-        """Return what one plugin answers, or the error that it failed; refusals are raised."""
+        """Return one plugin's answer, or the error of its failure; raise refusals."""
         answer, started = None, time.perf_counter()
         given = {name: arguments[name] for name in implementation.argnames}
         try:
@@ -305,7 +305,7 @@ class Plugins:
         except MetaflowException as refusal:
             answer = refusal
             raise
-        except (Exception, SystemExit) as cause:  # noqa: BLE001 - somebody else's code
+        except (Exception, SystemExit) as cause:  # noqa: BLE001 - the plugin's code
             answer = self._broken(implementation.plugin_name, hook, cause)
         finally:
             if self._trace:
@@ -323,7 +323,7 @@ class Plugins:
         switched_off = sorted(set(installed()).difference(selection.kinds()))
         off = f"; switched off in {selection.source}: {', '.join(switched_off)}"
         failed = "".join(f"; broken: {failure}" for failure in self.registry.load_all())
-        # Without any plugin, most callers want to read a directory.
+        # Without any plugin, most users want to read a directory.
         wanted = kind if installed() or not metadata else "local"
         to_install = "" if kind in switched_off else advice(wanted, metadata=metadata)
         if kind in selection.kinds() and metadata and not failed:
@@ -335,7 +335,7 @@ class Plugins:
 
 
 def _selection(chosen: Iterable[object], config: Config) -> Selection:
-    """Return what the rules among `chosen` select, or else the setting's."""
+    """Return the selection of the rules among `chosen`, or else that of the setting."""
     if own := [rule for rule in chosen if isinstance(rule, str)]:
         return Selection.of(own, "Client(plugins=…)")
     rules = (config.text(SETTING) or "").split(",")

@@ -1,4 +1,4 @@
-"""Who decodes an artifact: by its encoding, and where that is not enough, by its writer's note."""
+"""Decoders of artifacts, found by encoding and, where needed, by the writer's note."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from mfc.model import ArtifactRecord, Pathspec
 if TYPE_CHECKING:
     from mfc.hookspecs import ArtifactDecoder
 
-#: How encodings end of which the writer's note says nothing, which saves a read.
+#: Suffixes of encodings whose decoder does not depend on the writer's note; this saves a read.
 _PICKLES = ("pickle-v2", "pickle-v4")
-#: What the oldest writers meant, who named none.
+#: Encoding of the oldest records, which do not name one.
 _OLDEST = "gzip+pickle-v2"
 
 Note = Callable[[], Mapping[str, Any]]
 
 
 class Decoders:
-    """The decoders of one client, each asked for once where that is possible.
+    """The decoders of one client, each looked up once where that is possible.
 
     Args:
-        find: gives the decoder for an encoding and a note; raises PluginNotFound.
+        find: returns the decoder for an encoding and a note; raises PluginNotFound.
     """
 
     def __init__(self, find: Callable[[str, Mapping[str, Any]], Any]) -> None:
         self._find = find
         self._known: dict[str, ArtifactDecoder] = {}
-        #: Of artifacts that will be wanted soon.
+        #: Decoders of artifacts that are about to be read.
         self._prepared: dict[tuple[Pathspec, int], ArtifactDecoder] = {}
 
     def need_note(self, record: ArtifactRecord) -> bool:
@@ -38,7 +38,7 @@ class Decoders:
         return not encoding.endswith(_PICKLES) and encoding not in self._known
 
     def prepare(self, record: ArtifactRecord, note: Note) -> None:
-        """Find the decoder of an artifact that will be wanted soon; raises as `of`."""
+        """Find the decoder of an artifact that is about to be read; raises as `of`."""
         self._prepared[record.path, record.attempt] = self.of(record, note)
 
     def of(self, record: ArtifactRecord, note: Note) -> ArtifactDecoder:
@@ -46,10 +46,10 @@ class Decoders:
 
         Args:
             record: the artifact.
-            note: reads what the writer left beside it.
+            note: reads the writer's note on it.
 
         Raises:
-            UnknownEncoding: nobody decodes it.
+            UnknownEncoding: no plugin decodes it.
             DatastoreError: the note cannot be read.
         """
         encoding = record.encoding or _OLDEST

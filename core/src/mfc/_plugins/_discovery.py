@@ -1,4 +1,4 @@
-"""Which plugins there are: what is installed, and what of it is wanted."""
+"""Discovery of installed plugins, and the rules that select among them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LISTING = fork_safe(threading.RLock())
 
 
 class Claim(NamedTuple):
-    """That a distribution serves a kind, by an entry point."""
+    """An entry point by which a distribution serves a kind."""
 
     kind: str
     distribution: str
@@ -35,22 +35,22 @@ class Claim(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Distribution and version, as errors name them."""
+        """Distribution and version, for errors."""
         return f"{self.distribution} {self.version}".strip() or self.entry.value
 
     @property
     def plugin(self) -> str:
-        """What several claims on one module or object have in common."""
+        """The name shared by all claims on the same module or object."""
         return f"{self.title} ({self.entry.value})"
 
     @property
     def names(self) -> frozenset[str]:
-        """What a rule may call it: its kind, its distribution."""
+        """Names for it in rules: its kind and its distribution."""
         return frozenset((_plain(self.kind), _plain(self.distribution)))
 
 
 def installed() -> Mapping[str, tuple[Claim, ...]]:
-    """Return what all installed plugins claim, by kind; listed once per process."""
+    """Return the claims of all installed plugins by kind; listed once per process."""
     with _LISTING:
         return _listed()
 
@@ -60,21 +60,21 @@ def _listed() -> Mapping[str, tuple[Claim, ...]]:
     found: dict[str, dict[str, Claim]] = {}
     claims = [Claim(e.name, e.distribution, e.version, e) for e in entries(GROUP)]
     for claim in sorted(claims, key=lambda claim: (claim.kind, claim.plugin)):
-        # The same distribution may be found twice, when it lies in two places of the path.
+        # A distribution may be found twice, in two places of the path.
         found.setdefault(claim.kind, {}).setdefault(claim.title, claim)
     return {kind: tuple(claims.values()) for kind, claims in found.items()}
 
 
 def _plain(name: str) -> str:
-    """Return a name as installers compare them: `Mfc_S3` is `mfc-s3`."""
+    """Return a name in the form that installers compare: `Mfc_S3` is `mfc-s3`."""
     return name.strip().lower().replace("_", "-").replace(".", "-")
 
 
 class Selection(NamedTuple):
-    """Which of the installed plugins a client uses.
+    """The installed plugins that a client uses.
 
-    Rules are texts: `local` restricts to the plugins named so, `-teams` switches one off,
-    `s3=mfc-s3` says which distribution serves a kind that several claim. A plugin is named by a
+    Rules are texts: `local` restricts to the plugins of that name, `-teams` switches one off,
+    `s3=mfc-s3` pins a kind to one of several distributions that claim it. A plugin is named by a
     kind that it serves or by its distribution.
     """
 
@@ -82,19 +82,19 @@ class Selection(NamedTuple):
     off: frozenset[str] = frozenset()
     #: Distribution by kind.
     pins: Mapping[str, str] = MappingProxyType({})
-    #: Where the rules come from, for errors.
+    #: Source of the rules, for errors.
     source: str = ""
 
     @classmethod
     def of(cls, rules: Iterable[str], source: str) -> Selection:
-        """Return the selection that rules spell.
+        """Return the selection for a list of rules.
 
         Args:
             rules: as above.
             source: where they come from, for errors.
 
         Raises:
-            BadSetting: a rule is none.
+            BadSetting: a rule is invalid.
 
         >>> Selection.of(["-teams", "s3=mfc-s3"], "here").off
         frozenset({'teams'})
@@ -114,19 +114,19 @@ class Selection(NamedTuple):
         return cls(frozenset(only), frozenset(off), pins, source)
 
     def wants(self, claim: Claim) -> bool:
-        """Tell whether a claim counts, as far as it is not settled by a pin."""
+        """Tell whether a claim is selected, apart from pins."""
         return not claim.names & self.off and (not self.only or bool(claim.names & self.only))
 
     def kinds(self) -> list[str]:
-        """Return the kinds that installed plugins serve and that are wanted, sorted."""
+        """Return the selected kinds of installed plugins, sorted."""
         return [kind for kind, claims in installed().items() if any(map(self.wants, claims))]
 
     def claim(self, kind: str) -> Claim:
-        """Return the claim on a kind that counts.
+        """Return the selected claim on a kind.
 
         Raises:
-            PluginConflict: several distributions have it, and none is pinned.
-            BadSetting: one is pinned that has not.
+            PluginConflict: several distributions claim it, without a pin.
+            BadSetting: the pinned distribution does not claim it.
         """
         claims = [claim for claim in installed()[kind] if self.wants(claim)]
         pin = self.pins.get(_plain(kind))
@@ -146,7 +146,7 @@ class Selection(NamedTuple):
         return claims[0]
 
     def idle(self) -> list[str]:
-        """Return the names in rules that no installed plugin has: typing errors, perhaps."""
+        """Return the names in rules that match no installed plugin, perhaps typing errors."""
         claims = [claim for found in installed().values() for claim in found]
         known = frozenset[str]().union(*(claim.names for claim in claims))
         return sorted({*self.only, *self.off, *self.pins} - known)
@@ -154,41 +154,41 @@ class Selection(NamedTuple):
 
 @attrs.frozen
 class PluginInfo:
-    """What is known of a plugin; `mfc.plugins()` lists them."""
+    """Details of a plugin; `mfc.plugins()` lists them."""
 
-    #: What errors and traces call it.
+    #: Its name in errors and traces.
     name: str
     #: The kinds that it serves: names of its entry points.
     kinds: tuple[str, ...] = ()
-    #: Empty for what was registered in the process.
+    #: Empty for a plugin registered in the process.
     distribution: str = ""
     version: str = ""
-    #: The module's file; None if it did not load, or has none.
+    #: The module's file; None without one, or if it did not load.
     file: str | None = None
     #: The hooks that it implements.
     hooks: tuple[str, ...] = ()
-    #: What its metadata provider does itself, if it says so.
+    #: Declared capabilities of its metadata provider, if any.
     capabilities: Capabilities | None = None
     #: Milliseconds that it took to load.
     load_ms: float = 0.0
-    #: Switched off, left out by a restriction to others, or another one is pinned.
+    #: Whether rules exclude it: switched off, restricted to others, or another one is pinned.
     off: bool = False
-    #: Why it cannot be used, or what failed.
+    #: The reason why it cannot be used, or the failure.
     error: str | None = None
 
     @classmethod
     def of(cls, claim: Claim, *, off: bool = False, error: str | None = None) -> PluginInfo:
-        """Return what is known of a plugin that is not loaded."""
+        """Return the details of a plugin that is not loaded."""
         kinds = (claim.kind,)
         return cls(claim.plugin, kinds, claim.distribution, claim.version, off=off, error=error)
 
 
 def advice(kind: str | None, *, metadata: bool) -> str:
-    """Return what to install for a kind that no plugin serves, as far as that is known.
+    """Return advice on the distribution to install for a kind, if it is known.
 
     Args:
-        kind: what addresses of metadata begin with, a datastore type, or an encoding.
-        metadata: whether metadata is wanted, rather than values.
+        kind: the prefix of a metadata address, a datastore type, or an encoding.
+        metadata: whether the kind is one of metadata, not of values.
     """
     from mfc._plugins._known_kinds import METADATA, VALUES  # only errors need it
 
@@ -202,7 +202,7 @@ def advice(kind: str | None, *, metadata: bool) -> str:
 
 
 def values(info: PluginInfo) -> dict[str, Any]:
-    """Return a plugin's facts as JSON can hold them."""
+    """Return a plugin's details as values for JSON."""
     found = attrs.asdict(info, recurse=False)
     if info.capabilities is not None:
         found["capabilities"] = {

@@ -1,4 +1,4 @@
-"""Objects that plugins hand over, guarded: an error that the contract does not name is theirs.
+"""Guards around the objects of plugins: errors outside the contract become `BrokenPlugin`.
 
 Without the guard, an AttributeError of a provider would look like a missing artifact, and a
 KeyError like a missing child.
@@ -32,14 +32,14 @@ T = TypeVar("T")
 
 
 class Plugin(NamedTuple):
-    """A plugin, as errors name it."""
+    """A plugin, with the fields for errors."""
 
     name: str
     distribution: str = ""
     version: str = ""
 
     def failed(self, where: str, cause: BaseException) -> BrokenPlugin:
-        """Return the error for an exception that the contract does not name."""
+        """Return the error for an exception outside the contract."""
         said = f"{type(cause).__name__}: {cause}"
         failure = BrokenPlugin(self.name, f"{where} failed: {said}", *self[1:])
         failure.__cause__ = cause
@@ -49,7 +49,7 @@ class Plugin(NamedTuple):
         """Return the error for an answer that the contract does not allow."""
         given = shown(answer)
         if inspect.iscoroutine(answer):
-            answer.close()  # else it warns that nothing has awaited it
+            answer.close()  # avoids the warning that it was never awaited
             given = "a coroutine, as an async function does"
         return BrokenPlugin(self.name, f"{where} answered {given}; expected {expected}", *self[1:])
 
@@ -58,7 +58,7 @@ def _require(plugin: Plugin, hook: str, answer: object, role: type[Any]) -> None
     """Check that the answer of a hook has the methods of its role, a Protocol of the contract.
 
     Raises:
-        BrokenPlugin: it lacks some.
+        BrokenPlugin: methods are missing.
     """
     wanted = [name for name in vars(role) if not name.startswith("_")]
     lacking = [name for name in wanted if not _has(answer, name)]
@@ -67,7 +67,7 @@ def _require(plugin: Plugin, hook: str, answer: object, role: type[Any]) -> None
         raise plugin.answered(f"hook {hook}", answer, expected)
 
 
-#: What the client gives each method of a role, by place or by name.
+#: Arguments of the client for each method of a role: how many by position, and names.
 _CALLS: dict[str, tuple[int, tuple[str, ...]]] = {
     "root": (1, ()),
     "get": (2, ()),
@@ -89,11 +89,11 @@ _CALLS: dict[str, tuple[int, tuple[str, ...]]] = {
 
 
 def check_methods(answer: object, plugin: Plugin) -> list[BrokenPlugin]:
-    """Return what can be said against the methods of an object without calling them.
+    """Return the faults of an object's methods that can be found without calling them.
 
     Args:
-        answer: what a hook answered, as the plugin made it or guarded.
-        plugin: whose it is.
+        answer: the answer of a hook, guarded or not.
+        plugin: its plugin.
     """
     inner = answer._inner if isinstance(answer, _Guarded) else answer  # noqa: SLF001 - of this module
     kind, found = type(inner).__name__, []
@@ -112,14 +112,14 @@ def check_methods(answer: object, plugin: Plugin) -> list[BrokenPlugin]:
             reason = f"{kind}.{name} cannot be called as the contract says: {cause}"
             found.append(BrokenPlugin(plugin.name, reason, *plugin[1:]))
         except ValueError:
-            continue  # written in C, it does not say what it takes
+            continue  # a function in C without a signature
     return found
 
 
 def _has(answer: object, name: str) -> bool:
     try:
         return hasattr(answer, name)
-    except Exception:  # noqa: BLE001 - a property may run any code; calling it tells more
+    except Exception:  # noqa: BLE001 - a property may run any code; the call reports the error
         return True
 
 
@@ -167,7 +167,7 @@ class GuardedProvider(_Guarded):
         self.capabilities = self._attribute("capabilities", Capabilities, "a Capabilities")
 
     def __getattr__(self, name: str) -> Any:
-        # Optional powers: those that the provider has.
+        # Optional methods, present if the provider has them.
         if name == "patience" and isinstance(self._inner, hookspecs.Patient):
             return self._seconds(name)
         if name == "recent" and isinstance(self._inner, hookspecs.Recent):
@@ -234,7 +234,7 @@ class GuardedProvider(_Guarded):
             raise self._plugin.failed(f"{type(self._inner).__name__}.{method}", cause) from cause
 
     def _pending(self, method: str, record: Any) -> Any:
-        """Return a record whose rest, when it is found, is guarded as the listing was."""
+        """Return a pending record whose `find` is guarded like the listing."""
         where = f"{type(self._inner).__name__}.{method}, a record that is found later,"
 
         def find() -> Record:
@@ -272,7 +272,7 @@ class GuardedPolicy(_Guarded):
     def sees(self, namespace: str, record: Record) -> bool:
         """See `NamespacePolicy`."""
         answer = self._call("sees", namespace, record)
-        if not isinstance(answer, bool):  # a coroutine would count as true, and hide nothing
+        if not isinstance(answer, bool):  # a coroutine would count as true and show every run
             raise self._wrong("sees", answer, "True or False")
         return answer
 
@@ -303,7 +303,7 @@ class GuardedDecoder(_Guarded):
 
 
 class GuardedFileDecoder(GuardedDecoder):
-    """A decoder that reads files, too."""
+    """A decoder that can also read files."""
 
     def __init__(self, decoder: FileDecoder, plugin: Plugin) -> None:
         super().__init__(decoder, plugin)
@@ -313,30 +313,30 @@ class GuardedFileDecoder(GuardedDecoder):
         return self._value("decode_file", file, artifact, trust)
 
 
-# Each returns the answer of a hook, guarded, or raises BrokenPlugin: it is not what was asked for.
+# Each function returns the guarded answer of a hook, or raises BrokenPlugin if it is unfit.
 
 
 def provider_of(answer: Any, plugin: Plugin) -> MetadataProvider:
-    """Return what `mfc_metadata_provider` answered."""
+    """Return the guarded answer of `mfc_metadata_provider`."""
     _require(plugin, "mfc_metadata_provider", answer, hookspecs.MetadataProvider)
     return GuardedProvider(answer, plugin)
 
 
 def filesystem_of(answer: Any, plugin: Plugin) -> Filesystem:
-    """Return what `mfc_filesystem` answered; whoever reads files handles any exception of it."""
+    """Return the checked answer of `mfc_filesystem`; `Files` handles any exception of it."""
     _require(plugin, "mfc_filesystem", answer, hookspecs.Filesystem)
     found: Filesystem = answer
     return found
 
 
 def policy_of(answer: Any, plugin: Plugin) -> NamespacePolicy:
-    """Return what `mfc_namespace_policy` answered."""
+    """Return the guarded answer of `mfc_namespace_policy`."""
     _require(plugin, "mfc_namespace_policy", answer, hookspecs.NamespacePolicy)
     return GuardedPolicy(answer, plugin)
 
 
 def decoder_of(answer: Any, plugin: Plugin) -> ArtifactDecoder:
-    """Return what `mfc_artifact_decoder` answered."""
+    """Return the guarded answer of `mfc_artifact_decoder`."""
     _require(plugin, "mfc_artifact_decoder", answer, hookspecs.ArtifactDecoder)
     if _has(answer, "decode_file"):
         return GuardedFileDecoder(answer, plugin)
@@ -344,7 +344,7 @@ def decoder_of(answer: Any, plugin: Plugin) -> ArtifactDecoder:
 
 
 def classes_of(answer: object, plugin: Plugin) -> frozenset[str]:
-    """Return what `mfc_safe_classes` answered."""
+    """Return the checked answer of `mfc_safe_classes`."""
     where = "hook mfc_safe_classes"
     if not isinstance(answer, Iterable) or isinstance(answer, (str, bytes, Mapping)):
         raise plugin.answered(where, answer, "full names of classes")
@@ -359,7 +359,7 @@ def classes_of(answer: object, plugin: Plugin) -> frozenset[str]:
 
 
 def builders_of(answer: object, plugin: Plugin) -> dict[str, Callable[[Any], object]]:
-    """Return what `mfc_value_builders` answered; a builder that fails names its plugin."""
+    """Return the answer of `mfc_value_builders`; the error of a builder names its plugin."""
     where = "hook mfc_value_builders"
     if not isinstance(answer, Mapping):
         raise plugin.answered(where, answer, "a mapping of builders by the full name of a class")
@@ -381,7 +381,7 @@ def _built(build: Callable[[Any], object], where: str, plugin: Plugin, parts: An
 
 
 def events_of(answer: object, plugin: Plugin) -> list[Event]:
-    """Return what `mfc_trigger` answered."""
+    """Return the checked answer of `mfc_trigger`."""
     where = "hook mfc_trigger"
     if not isinstance(answer, Iterable) or isinstance(answer, (str, bytes, Mapping)):
         raise plugin.answered(where, answer, "Event objects")
@@ -396,5 +396,5 @@ def events_of(answer: object, plugin: Plugin) -> list[Event]:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Tell whether a function is async: it gives a coroutine or an async generator, no answer."""
+    """Tell whether a function returns a coroutine or an async generator instead of an answer."""
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)

@@ -1,8 +1,8 @@
-"""The entry points of what is installed, found without the 25 ms that `importlib.metadata` takes.
+"""Entry points of installed distributions, without the 25 ms of `importlib.metadata`.
 
-That imports half of the standard library, email and zip files among it: a fifth of what a new
-process needs to read its first value. Where it was imported already, or something is installed in
-another way than as a directory with metadata, it is asked after all.
+That module imports half of the standard library, email and zip files among it: a fifth of the time
+that a new process needs to read its first value. It is used where it is imported already, and where
+something may be installed in another form than a directory with metadata.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ _METADATA = (".dist-info", ".egg-info")
 
 
 class Entry(NamedTuple):
-    """An entry point, and the distribution that has it; of damaged metadata, empty texts."""
+    """An entry point and its distribution; the texts are empty where metadata is damaged."""
 
     name: str
-    #: `module` or `module:object`, as it is written.
+    #: `module` or `module:object`, as written.
     value: str
     distribution: str = ""
     version: str = ""
 
     @property
     def module(self) -> str | None:
-        """The module; None if the value is none of the two."""
+        """The module; None if the value has another form."""
         match = _VALUE.match(self.value)
         return None if match is None else match["module"]
 
     def load(self) -> Any:
-        """Return the module or the object; raises whatever importing it does."""
+        """Return the module or the object; raises any exception of the import."""
         match = _VALUE.match(self.value)
         if match is None:
-            raise ImportError(f"its entry point {self.value!r} is no module or module:object")
+            raise ImportError(f"its entry point {self.value!r} is not a module or module:object")
         found: Any = import_module(match["module"])
         for name in filter(None, (match["attr"] or "").split(".")):
             found = getattr(found, name)
@@ -47,7 +47,7 @@ class Entry(NamedTuple):
 
 
 def entries(group: str) -> list[Entry]:
-    """Return the entry points of a group, of each distribution as it comes first on the path."""
+    """Return the entry points of a group, of the first copy of each distribution on the path."""
     if "importlib.metadata" not in sys.modules:
         with contextlib.suppress(_Unusual, UnicodeDecodeError):
             return [entry for directory in _distributions() for entry in _read(directory, group)]
@@ -55,14 +55,14 @@ def entries(group: str) -> list[Entry]:
 
 
 class _Unusual(Exception):
-    """Something may be installed that is not found here."""
+    """The fast search may miss an installed distribution."""
 
 
 def _distributions() -> Iterator[str]:
-    """Yield the directories with the metadata of what is installed.
+    """Yield the metadata directories of installed distributions.
 
     Raises:
-        _Unusual: there may be more.
+        _Unusual: the search may miss some.
 
     Source:
         importlib.metadata of Python 3.10 to 3.14.
@@ -73,7 +73,7 @@ def _distributions() -> Iterator[str]:
     seen = set()
     for place in sys.path:
         if not isinstance(place, str):
-            raise _Unusual  # a Path, say: imports pass it over
+            raise _Unusual  # such as a Path, which imports ignore
         try:
             names = os.listdir(place or ".")
         except NotADirectoryError:
@@ -91,7 +91,7 @@ def _distributions() -> Iterator[str]:
 
 
 def _read(directory: str, group: str) -> Iterator[Entry]:
-    """Yield the entry points of a group that a distribution has."""
+    """Yield a distribution's entry points of a group."""
     content = _content(directory, "entry_points.txt")
     if group.encode() not in content:
         return
@@ -109,7 +109,7 @@ def _read(directory: str, group: str) -> Iterator[Entry]:
 
 
 def _facts(directory: str) -> dict[str, str]:
-    """Return the fields of a distribution's metadata by their names in small letters."""
+    """Return the fields of a distribution's metadata by lower-case name."""
     content = _content(directory, "METADATA") or _content(directory, "PKG-INFO")
     head = content.decode(errors="replace").replace("\r\n", "\n").partition("\n\n")[0]
     fields = (line.partition(":") for line in reversed(head.splitlines()) if ":" in line)
@@ -125,20 +125,20 @@ def _content(directory: str, name: str) -> bytes:
 
 
 def _asked(group: str) -> Iterator[Entry]:
-    """Yield the entry points of a group that importlib.metadata finds."""
+    """Yield the entry points of a group, found by importlib.metadata."""
     from importlib import metadata  # 25 ms
 
     try:
         found = list(metadata.entry_points(group=group))
-    except Exception:  # noqa: BLE001 - somebody's entry points are damaged: go one by one
+    except Exception:  # noqa: BLE001 - one distribution is damaged: read them one by one
         found = []
         for distribution in metadata.distributions():
-            with contextlib.suppress(Exception):  # it is nobody's plugin that can be read
+            with contextlib.suppress(Exception):  # a damaged distribution serves no plugin
                 found += distribution.entry_points.select(group=group)
     for entry in found:
         try:
             facts: Any = entry.dist.metadata if entry.dist else {}  # parsed anew at each access
             name, version = facts["Name"], facts["Version"]
-        except Exception:  # noqa: BLE001 - one damaged installation must not hurt the others
+        except Exception:  # noqa: BLE001 - a damaged installation must not affect the others
             name = version = None
         yield Entry(entry.name, entry.value, name or "", version or "")

@@ -1,8 +1,8 @@
-"""Distributions that serve a kind: advice on what to install, and no more."""
+"""Distributions by the kind that they serve, only for advice on installation."""
 
 from __future__ import annotations
 
-#: Kinds of metadata, as addresses begin.
+#: Kinds of metadata: the prefixes of addresses.
 METADATA = {
     "local": "mfc-local",
     "spin": "mfc-local",

@@ -1,4 +1,4 @@
-"""The plugins of one client: which came in, which could not, and why."""
+"""The registry of one client's plugins, loaded, refused or switched off, with the reasons."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from mfc.hookspecs import CONTRACT, Capabilities, Support
 
 
 class Registry:
-    """Loads the installed plugins that are wanted, when they are, each once.
+    """Loads the selected plugins on first use, each once.
 
     Args:
-        selection: which are wanted.
+        selection: the rules.
     """
 
     def __init__(self, selection: Selection) -> None:
@@ -33,19 +33,19 @@ class Registry:
         self._manager.add_hookspecs(hookspecs)
         self._lock = fork_safe(threading.RLock())
         self._infos: dict[str, PluginInfo] = {}
-        #: Under which name what somebody claims came in, by `Claim.plugin`.
+        #: Registered name of each loaded claim, by `Claim.plugin`.
         self._entered: dict[str, str] = {}
-        #: Names of those that came in only because they are installed.
+        #: Names of plugins that are registered only because they are installed.
         self._claimed: set[str] = set()
         self._failures: dict[str, BrokenPlugin] = {}
 
-    # What comes in
+    # Loading
 
     def register(self, plugin: object) -> str:
-        """Take in a module or object that need not be installed; return its name.
+        """Register a module or object that need not be installed; return its name.
 
         Raises:
-            BrokenPlugin: it is no plugin, or its hooks are wrong.
+            BrokenPlugin: it is not a plugin, or its hooks are wrong.
         """
         with self._lock:
             if (known := self._manager.get_name(plugin)) is not None:
@@ -71,7 +71,7 @@ class Registry:
         claim = self.selection.claim(kind)
         if claim.plugin not in self._entered:
             started = time.perf_counter()
-            found = _imported(claim)  # outside the lock: an import waits for others
+            found = _imported(claim)  # outside the lock: an import may wait for other threads
             with self._lock:
                 if claim.plugin not in self._entered:
                     self._enter(claim, found, started)
@@ -85,18 +85,18 @@ class Registry:
         return name
 
     def load_all(self) -> list[str]:
-        """Load all that are wanted; return what is wrong with those that cannot be.
+        """Load all selected plugins; return the errors of those that fail.
 
-        One that is broken must not hurt who does not need it.
+        A broken plugin must not affect callers that do not need it.
         """
         problems = map(self._problem, self.selection.kinds())
         return list(dict.fromkeys(filter(None, problems)))
 
     def require_all(self) -> None:
-        """Load all that are wanted.
+        """Load all selected plugins.
 
         Raises:
-            PluginError: one has a problem.
+            PluginError: a plugin has a problem.
         """
         for kind in self.selection.kinds():
             self.load(kind)
@@ -104,24 +104,24 @@ class Registry:
             if info.error:
                 raise BrokenPlugin(info.name, info.error, info.distribution, info.version)
 
-    # What is there
+    # Lookup
 
     def implementations(self, hook: str, kind: str | None) -> list[Any]:
-        """Return the implementations of a hook: the registered first, then the installed by name.
+        """Return the implementations of a hook: registered plugins first, then installed by name.
 
-        They are those of the plugin that serves `kind` by name and of the registered; if none
-        does, of all.
+        If an installed plugin serves `kind` by name, only it and the registered plugins count;
+        otherwise all do.
         """
         claims = installed().get(kind, ()) if kind is not None else ()
         if kind is not None and any(map(self.selection.wants, claims)):
             others = self._claimed - {self.load(kind)}
         else:
             self.load_all()
-            # A plugin stays for its other kinds when one of them is switched off.
+            # A plugin with one kind switched off keeps its other kinds.
             others = {self._entered.get(claim.plugin, "") for claim in claims} & self._claimed
         found = reversed(getattr(self._manager.hook, hook).get_hookimpls())
         wanted = [each for each in found if each.plugin_name not in others]
-        # Who came in first depends on what was asked for first; the answer must not.
+        # The answer must not depend on the order in which plugins were loaded.
         return sorted(wanted, key=lambda e: e.plugin_name if e.plugin_name in self._claimed else "")
 
     def publishes(self, hook: str) -> bool:
@@ -129,23 +129,23 @@ class Registry:
         return self.arguments_of(hook) is not None
 
     def arguments_of(self, hook: str) -> frozenset[str] | None:
-        """Return the arguments that a hook is published with, None if it is not."""
+        """Return the arguments of a published hook; None if it is not published."""
         specification = getattr(getattr(self._manager.hook, hook, None), "spec", None)
         return None if specification is None else frozenset(specification.argnames)
 
     def rule_against(self, name: str) -> str | None:
-        """Return the rule that switches the plugin of this name off, None if none can."""
+        """Return the rule that would switch off the plugin of this name; None if rules cannot."""
         if name not in self._claimed:
             return None
         info = self._infos[name]
         return f"-{info.distribution or info.kinds[0]}"
 
     def info(self, name: str) -> PluginInfo:
-        """Return what is known of a plugin that came in."""
+        """Return the details of a registered plugin."""
         return self._infos[name]
 
     def note(self, failure: BrokenPlugin) -> None:
-        """Keep what failed in a plugin that is in use, for listings."""
+        """Keep the failure of a plugin in use, for listings."""
         with self._lock:
             info = self._infos[failure.plugin]
             known = info.error.split("; ") if info.error else []
@@ -154,7 +154,7 @@ class Registry:
                 self._infos[failure.plugin] = attrs.evolve(info, error=error)
 
     def infos(self) -> list[PluginInfo]:
-        """Return all plugins, in use or not, the installed first; loads them."""
+        """Return all plugins, in use or not, installed ones first; loads them."""
         self.load_all()
         with self._lock:
             known = [self._with_unknown_hooks(info) for info in self._infos.values()]
@@ -164,7 +164,7 @@ class Registry:
             *(info for info in known if not info.kinds),
         ]
 
-    # How it comes in
+    # Registration
 
     def _problem(self, kind: str) -> str | None:
         try:
@@ -174,17 +174,17 @@ class Registry:
         return None
 
     def _enter(self, claim: Claim, found: object, started: float) -> None:
-        """Take in what a claim loaded, or keep why that cannot be."""
+        """Register the object of a claim, or keep the reason why that fails."""
         info = PluginInfo.of(claim)
         known = self._manager.get_name(found)
         if known in self._claimed:
-            self._entered[claim.plugin] = str(known)  # of another distribution, that came first
+            self._entered[claim.plugin] = str(known)  # loaded earlier for another distribution
             return
         try:
             if isinstance(found, BaseException):
                 raise PluginError(f"does not load: {_named(found)}") from found
             if known is not None:
-                info = attrs.evolve(info, name=known)  # it was registered, and is installed too
+                info = attrs.evolve(info, name=known)  # it is both registered and installed
             else:
                 self._admit(found, info.name)
                 self._claimed.add(info.name)
@@ -195,13 +195,13 @@ class Registry:
             )
         except PluginError as refusal:
             self._fail(info, refusal)
-        self._entered[claim.plugin] = info.name  # last: others look here without the lock
+        self._entered[claim.plugin] = info.name  # last: other threads read this without the lock
 
     def _admit(self, plugin: object, name: str) -> None:
-        """Let a plugin take part.
+        """Register a plugin with the plugin manager.
 
         Raises:
-            PluginError: why not, without the plugin's name.
+            PluginError: the reason against it, without the plugin's name.
         """
         if refusal := _refusal(plugin):
             raise PluginError(refusal)
@@ -220,7 +220,7 @@ class Registry:
             raise PluginError("implements no hook; are its functions marked @hookimpl?")
 
     def _publish(self, own: Any) -> None:
-        """Add a plugin's own hooks; those who implement them with other arguments have to go."""
+        """Publish a plugin's own hooks; evict plugins that implement them with other arguments."""
         for hook in dir(own):
             specification = getattr(own, hook)
             if not hasattr(specification, f"{GROUP}_spec"):
@@ -257,10 +257,10 @@ class Registry:
             capabilities=getattr(plugin, "MFC_CAPABILITIES", None),
         )
 
-    # What listings say
+    # Listings
 
     def _apart(self) -> list[PluginInfo]:
-        """Return the claims that do not count, and those of which it is not clear which does."""
+        """Return the excluded claims, and those in conflict."""
         found = []
         for kind, claims in installed().items():
             wanted: Collection[Claim] = [c for c in claims if self.selection.wants(c)]
@@ -275,12 +275,12 @@ class Registry:
         return found
 
     def _with_unknown_hooks(self, info: PluginInfo) -> PluginInfo:
-        """Return `info` with an error if it implements hooks that nobody in use publishes."""
+        """Return `info` with an error if it implements hooks that no plugin in use publishes."""
         if not info.hooks:
             return info
         published = [name for name in vars(self._manager.hook) if self.publishes(name)]
         problems = [
-            f"implements {hook}, which nobody publishes{_meant(hook, published)}"
+            f"implements {hook}, which no plugin publishes{_meant(hook, published)}"
             for hook in info.hooks
             if not self.publishes(hook) and not self._optional(hook, info.name)
         ]
@@ -296,7 +296,7 @@ def _imported(claim: Claim) -> object:
     """Return the module or object of a claim, or the exception that importing it raised."""
     try:
         return claim.entry.load()
-    except (Exception, SystemExit) as cause:  # noqa: BLE001 - somebody else's module
+    except (Exception, SystemExit) as cause:  # noqa: BLE001 - the plugin's module
         return cause
 
 
@@ -318,7 +318,7 @@ def _refusal(plugin: object) -> str | None:
 
 
 def _outdated(wanted: object) -> str | None:
-    """Return why a version of the contract is not this one."""
+    """Return the reason if a contract version differs from this one."""
     if not isinstance(wanted, int):
         return f"its MFC_CONTRACT is {wanted!r}, expected a number such as {CONTRACT}"
     if wanted != CONTRACT:
@@ -330,7 +330,7 @@ def _outdated(wanted: object) -> str | None:
 
 
 def _unfit(name: str, found: Any) -> str | None:
-    """Return why what a plugin has under a name cannot be a hook; None if it can, or is none."""
+    """Return why an attribute of a plugin cannot be a hook; None if it can or is not marked."""
     marks = getattr(found, f"{GROUP}_impl", None) or {}
     if isinstance(marks, dict) and (marks.get("wrapper") or marks.get("hookwrapper")):
         return f"its hook {name} is a wrapper; hooks of mfc answer, they wrap no others"
@@ -346,7 +346,7 @@ def _is_marked(found: object) -> bool:
 
 
 def _meant(hook: str, published: Collection[str]) -> str:
-    """Return a question about the hook that was meant, as far as one is close."""
+    """Return a question that suggests a published hook with a similar name, if any."""
     import difflib  # only for plugins with a problem
 
     close = difflib.get_close_matches(hook, published, n=1)
@@ -354,7 +354,7 @@ def _meant(hook: str, published: Collection[str]) -> str:
 
 
 def _file(plugin: object) -> str | None:
-    """Return the file of a module, or of the module that an object's class is from."""
+    """Return the file of a module, or of the module of an object's class."""
     module = plugin if inspect.ismodule(plugin) else inspect.getmodule(plugin)
     module = module or sys.modules.get(type(plugin).__module__)
     return getattr(module, "__file__", None)

@@ -67,7 +67,7 @@ def included_file(scope: Scope, value: Any, subject: str) -> str | bytes:
         return io.TextIOWrapper(io.BytesIO(content), encoding=encoding).read()
     except (LookupError, ValueError) as cause:
         raise DatastoreError(
-            subject, str(descriptor.get("url")), f"it is no {encoding} text"
+            subject, str(descriptor.get("url")), f"it is not {encoding} text"
         ) from cause
 
 
@@ -100,7 +100,7 @@ def _descriptor(value: Any, subject: str) -> dict[str, Any]:
         )
     for name, kind in _KINDS.items():
         if not isinstance(descriptor.get(name), (kind, NoneType)):
-            raise DatastoreError(subject, descriptor["url"], f"its {name} is no {kind.__name__}")
+            raise DatastoreError(subject, descriptor["url"], f"its {name} is not a {kind.__name__}")
     return descriptor
 
 

@@ -102,7 +102,7 @@ def store_at(scope: Scope, task: Pathspec, ds_type: object, root: object) -> Pla
         DatastoreError: that is not text.
     """
     if not isinstance(ds_type, str) or not isinstance(root, str):
-        raise DatastoreError(f"Task {task}", "", "what it recorded of its datastore is no text")
+        raise DatastoreError(f"Task {task}", "", "its record of its datastore is not text")
     roots = scope.roots(ds_type)
     found = place(ds_type, root, task.components[0], roots)
     return scope.reader.bound_to_roots(found, roots, f"Task {task}")

@@ -12,7 +12,7 @@ STARTED, ENDED = "attempt", "attempt-done"
 
 
 def local_time(milliseconds: int) -> datetime:
-    """Return a time as Metaflow shows it: naive, in the local time zone."""
+    """Return a time in Metaflow's form: naive, in the local time zone."""
     return datetime.fromtimestamp(milliseconds / 1000.0)  # noqa: DTZ006 - Metaflow's answer
 
 

@@ -1,1 +1,1 @@
-"""What a client holds: provider, namespace, settings, and how values are read with them."""
+"""The state of a client: provider, namespace and settings, and reading values with them."""

@@ -1,4 +1,4 @@
-"""A metadata provider as the client sees it: counted, and completed where it does less."""
+"""A wrapper around a metadata provider that counts calls and adds missing capabilities."""
 
 from __future__ import annotations
 
@@ -16,58 +16,58 @@ from mfc.query import Query
 if TYPE_CHECKING:
     from mfc.hookspecs import Capabilities, MetadataProvider, TagChange
 
-#: What needs more than a record and a provider to be told: the objects complete it.
+#: Query parts evaluated by the objects: they need more than a record and a provider.
 _OF_OBJECTS = frozenset({"status"})
 
 
-#: Seconds that a backend may be away unless it says otherwise.
+#: Default of `Patient.patience`, in seconds.
 _PATIENCE = 60.0
 
 
-#: Gives the metadata of a run that was registered at a time (ms) or later.
+#: Returns the metadata of a run that was registered at a time (ms) or later.
 Lately = Callable[[Pathspec, int], Iterator[MetadataRecord]]
 
 
 def recent_of(provider: MetadataProvider) -> Lately | None:
-    """Return what tells what was registered lately; None where that is not cheap to tell."""
+    """Return the function that finds recent metadata; None where that is not cheap."""
     return provider.recent if isinstance(provider, CompletedProvider) else None
 
 
 def patience_of(provider: MetadataProvider) -> float:
-    """Return the seconds that a backend may be away before what follows it gives up."""
+    """Return how long a backend may be away before following a log gives up, in seconds."""
     found: float = getattr(provider, "patience", _PATIENCE)
     return found
 
 
 class Counter:
-    """A `Meter` that many threads may use."""
+    """A thread-safe `Meter`."""
 
     def __init__(self) -> None:
         self._lock = fork_safe(threading.Lock())
         self._calls = self._reads = self._bytes = self._hits = 0
 
     def add(self, *, reads: int = 0, size: int = 0, cache_hits: int = 0) -> None:
-        """Count what reading cost."""
+        """Count the cost of reading."""
         with self._lock:
             self._reads += reads
             self._bytes += size
             self._hits += cache_hits
 
     def call(self) -> None:
-        """Count a question to the metadata provider."""
+        """Count a call of the metadata provider."""
         with self._lock:
             self._calls += 1
 
     def snapshot(self) -> Stats:
-        """Return all that was counted so far."""
+        """Return the counts so far."""
         with self._lock:
             return Stats(self._calls, self._reads, self._bytes, self._hits)
 
 
 class CompletedProvider:
-    """A provider with every capability, whatever the one behind it lacks.
+    """A provider with every capability, around one that may lack some.
 
-    Only status is left to the caller: it takes reading values.
+    Only status is left to the caller: it needs values.
     """
 
     def __init__(self, provider: MetadataProvider, counter: Counter) -> None:
@@ -81,7 +81,7 @@ class CompletedProvider:
 
     @property
     def recent(self) -> Lately | None:
-        """What tells what was registered lately; None where that is not cheap to tell."""
+        """The function that finds recent metadata; None where that is not cheap."""
         ask: Lately | None = getattr(self._provider, "recent", None)
         if ask is None:
             return None
@@ -94,7 +94,7 @@ class CompletedProvider:
 
     @property
     def patience(self) -> float:
-        """Seconds that the backend may be away before what follows it gives up; see `Patient`."""
+        """How long the backend may be away, in seconds; see `Patient`."""
         return patience_of(self._provider)
 
     def get(self, path: Pathspec, attempt: int | None = None) -> Record | None:
@@ -106,7 +106,7 @@ class CompletedProvider:
         return found if found.attempt == attempt else None
 
     def children(self, path: Pathspec, query: Query) -> Iterator[Record]:
-        """Yield the records below `path` that match all of `query` but status, newest first."""
+        """Yield the records below `path` that match `query` except for status, newest first."""
         self._counter.call()
         left = {part for part in query.parts() if not self.capabilities.full(part)}
         if not left and self._newest_first:
@@ -126,7 +126,7 @@ class CompletedProvider:
     def _with_metadata(
         self, path: Pathspec, found: Iterator[Record], field: str, pattern: str
     ) -> Iterator[Record]:
-        """Yield those of the tasks of a step of which a value of `field` matches."""
+        """Yield the tasks of a step with a matching value of `field`."""
         if path.level is not Level.STEP:
             return
         matches = re.compile(pattern).fullmatch
@@ -162,7 +162,7 @@ class CompletedProvider:
         return (record for record in found if record.attempt == attempt)
 
     def _of_tasks(self, path: Pathspec, ask: Callable[[Pathspec], Iterator[Any]]) -> Iterator[Any]:
-        """Yield what is asked of every task below a step or run, one after the other."""
+        """Yield the answers of `ask` for every task below a step or run, one after the other."""
         for child in self._provider.children(path, Query()):
             if child.path.level is Level.TASK:
                 yield from ask(child.path)

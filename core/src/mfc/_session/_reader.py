@@ -1,4 +1,4 @@
-"""What a client reads with: provider, namespace, plugins, values. The only place with state."""
+"""The state of a client: provider, namespace, plugins, values. All mutable state is here."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ if TYPE_CHECKING:
 
 Self = TypeVar("Self", bound="Reader")
 
-#: The classes of the Client API by module and name in pickles of Metaflow; `mfc._objects` fills it.
+#: The classes of the Client API by module and name in Metaflow's pickles; `mfc._objects` fills it.
 STANDINS: dict[tuple[str, str], type[Any]] = {}
-#: Metadata that says that a task's code was recorded, and that the task is a clone.
+#: Metadata fields of a task with recorded code, and of a cloned task.
 _CODE, _ORIGIN = "code-package", "origin-task-id"
 
 
 def know_objects() -> None:
-    """Let client objects in pickles of Metaflow become ours."""
+    """Make pickled client objects of Metaflow load as mfc's own."""
     from mfc import _pickle  # listings need no values, so not at start-up
 
     _pickle.STANDINS.update(STANDINS)
 
 
 class Unset:
-    """Marks a namespace that nobody chose yet."""
+    """Marks a namespace that has not been chosen yet."""
 
     def __repr__(self) -> str:
         return "<default namespace>"
@@ -71,7 +71,7 @@ DEFAULT: Final = Unset()
 
 
 class Reader:
-    """The state of a client, and what it reads with it; `Client` documents the arguments."""
+    """The state of a client, and reading with it; `Client` documents the arguments."""
 
     def __init__(
         self,
@@ -107,18 +107,16 @@ class Reader:
         if metadata is not None:
             self.use(metadata)
 
-    # Where and what
-
     def use(self, metadata: str | os.PathLike[str] | MetadataProvider | None) -> str:
-        """Read from another metadata provider from now on; return its address.
+        """Switch to another metadata provider; return its address.
 
-        Objects made before keep theirs. Nothing changes if this raises.
+        Existing objects keep their provider. The client is unchanged if this raises.
 
         Args:
-            metadata: an address, a provider, or None for what the configuration says.
+            metadata: an address, a provider, or None for the configured address.
 
         Raises:
-            BadAddress: the address leads nowhere.
+            BadAddress: the address cannot be used.
             PluginNotFound: no plugin serves it.
         """
         provider = self.provider_at(metadata)
@@ -129,7 +127,7 @@ class Reader:
     def provider_at(
         self, metadata: str | os.PathLike[str] | MetadataProvider | None
     ) -> MetadataProvider:
-        """Return the provider at an address, without using it from now on."""
+        """Return the provider at an address, without switching to it."""
         if metadata is None:
             metadata = self.config.text("DEFAULT_METADATA", "local") or "local"
         if isinstance(metadata, os.PathLike):
@@ -159,9 +157,9 @@ class Reader:
 
     @property
     def namespace(self) -> str | None:
-        """The namespace: only runs in it are seen; None sees all.
+        """The namespace: only its runs are visible; None makes all visible.
 
-        Where nothing tells who the user is (a container's root), it is None, with a warning.
+        If the user's name is unknown (root in a container), it is None, with a warning.
         """
         with self._lock:
             if isinstance(self._namespace, Unset):
@@ -180,27 +178,27 @@ class Reader:
             self._namespace = None if namespace is None else str.__str__(namespace)
 
     def reset_namespace(self) -> str | None:
-        """Return to the default namespace.
+        """Switch back to the default namespace.
 
         Raises:
-            MetaflowUnknownUser: nothing tells who the user is.
+            MetaflowUnknownUser: the user's name is unknown.
         """
         self.namespace = self.policy.default()
         return self.namespace
 
     def within(self, trust: Trust) -> Reader:
-        """Return this client, or one like it that trusts no more than `trust`."""
+        """Return this client, or a copy whose trust is limited to `trust`."""
         limited = self.trust.within(trust)
         if limited == self.trust:
             return self
         client = object.__new__(type(self))
-        client.__dict__.update(self.__dict__)  # shares all but what differs
+        client.__dict__.update(self.__dict__)  # shares everything but the trust
         client.trust = limited
         return client
 
     @property
     def stats(self) -> Stats:
-        """What this client's reading has cost so far."""
+        """The cost of this client's reading so far."""
         return self._counter.snapshot()
 
     # Values
@@ -219,7 +217,7 @@ class Reader:
 
     @property
     def cache(self) -> Cache:
-        """The blobs that were read from afar before, on the local disk."""
+        """The cache of remote blobs on the local disk."""
         with self._lock:
             if self._cache is None:
                 from mfc._cache import Cache  # likewise
@@ -231,7 +229,7 @@ class Reader:
         """Return the filesystem of a datastore type.
 
         Raises:
-            PluginNotFound: nobody serves it.
+            PluginNotFound: no plugin serves it.
         """
         found = self._filesystems.get(ds_type)
         if found is None:
@@ -243,8 +241,8 @@ class Reader:
         return found
 
     def place(self, record: ArtifactRecord, provider: MetadataProvider) -> Place:
-        """Return where the value of an artifact is."""
-        # Artifacts in a row mostly are of one place.
+        """Return the place of an artifact's value."""
+        # Consecutive artifacts mostly share a place.
         known, found = self._last_place
         flow, level = record.path.components[0], self.trust.level
         this = provider, record.ds_type, record.location, flow, level
@@ -255,15 +253,15 @@ class Reader:
         return found
 
     def bound_to_roots(self, found: Place, roots: Roots, subject: str) -> Place:
-        """Return a place as far as the trust goes: at `none`, records lead to known roots alone.
+        """Return a place if the trust allows it: at `none`, only places under known roots.
 
         Raises:
-            UntrustedValue: the record leads elsewhere.
+            UntrustedValue: the record names another root.
         """
         return bound(found, roots, subject) if self.trust.level == "none" else found
 
     def roots(self, ds_type: str, provider: MetadataProvider) -> Roots:
-        """Return where results of a datastore type may be besides where they were recorded."""
+        """Return the roots, besides the recorded one, where results of a type may be."""
         own = provider.root(ds_type)
         if own is not None:
             return Roots(own)
@@ -276,7 +274,7 @@ class Reader:
             raise PluginError(reason) from cause
 
     def wanted(self, record: ArtifactRecord, provider: MetadataProvider) -> Wanted:
-        """Return what to read for the value of an artifact."""
+        """Return the blob to read for the value of an artifact."""
         from mfc._storage._blob import Wanted  # listings need no values, so not at start-up
 
         return Wanted(self.place(record, provider), record.sha, str(record.path))
@@ -284,7 +282,7 @@ class Reader:
     def ahead(
         self, artifacts: Sequence[tuple[ArtifactRecord, MetadataProvider]]
     ) -> list[Planned | None]:
-        """Return what can be done for values before they are wanted, None where nothing can."""
+        """Return the prefetch plan of each artifact; None where prefetch cannot help."""
         if self.trust.level == "none":
             return [None] * len(artifacts)
         wanted = [self._remote(*artifact) for artifact in artifacts]
@@ -296,14 +294,14 @@ class Reader:
         ]
 
     def _remote(self, record: ArtifactRecord, provider: MetadataProvider) -> Wanted | None:
-        """Return what to read from afar for a value; None if there is nothing."""
+        """Return the remote read for a value; None if it does not need one."""
         if known(record.sha) is not UNKNOWN:
             return None
         try:
             if self.datastore.is_local(record.ds_type):
                 return None
             return self.wanted(record, provider)
-        except MetaflowException:  # raised in its turn
+        except MetaflowException:  # raised when the value itself is read
             return None
 
     def _planned(
@@ -345,11 +343,11 @@ class Reader:
         Args:
             record: the artifact.
             provider: where the record is from.
-            read: gives the content, if it is known better than to read it now.
+            read: returns the content, if the caller already has or prefetches it.
 
         Raises:
-            UntrustedValue: the trust is not enough.
-            DatastoreError: the value cannot be had.
+            UntrustedValue: the trust does not allow the value.
+            DatastoreError: the value cannot be read.
         """
         if self.trust.level == "none":
             self.trust.require_any(str(record.path), record.store)
@@ -363,7 +361,7 @@ class Reader:
         provider: MetadataProvider,
         read: Callable[[], Held] | None = None,
     ) -> object:
-        """Return a value that Metaflow itself wrote; whatever else is in it runs no code."""
+        """Return a value that Metaflow itself wrote; code named in it never runs."""
         if (value := known(record.sha)) is not UNKNOWN:
             return value
         return self._decoded(record, provider, Trust.plain(), read)
@@ -376,7 +374,7 @@ class Reader:
         read: Callable[[], Held] | None = None,
     ) -> object:
         if read is not None and self._decoders.need_note(record):
-            with read() as held:  # what reads ahead sees to the decoder, too
+            with read() as held:  # first, since prefetch also finds the decoder
                 return self._built(self._decoder(record, provider), held, (record, provider), trust)
         decoder = self._decoder(record, provider)
         with read() if read else self.datastore.held(self.wanted(record, provider)) as held:
@@ -393,7 +391,7 @@ class Reader:
         from mfc._pickle._origin import HAS_CODE
 
         record, provider = origin
-        if (place := self.place(record, provider)).original:  # what goes wrong is not wrong there
+        if (place := self.place(record, provider)).original:  # errors name the root tried first
             record = attrs.evolve(record, location=f"{ROOT_MARK}{place.roots[0]}")
         token = HAS_CODE.set(partial(_has_code, provider, record.path.parent))
         try:
@@ -406,7 +404,7 @@ class Reader:
             HAS_CODE.reset(token)
 
     def events(self, metadata: Mapping[str, Any]) -> list[Event] | None:
-        """Return the events in the metadata of a start task, None if nothing is said of any."""
+        """Return the events in the metadata of a start task; None if it mentions no events."""
         return self.plugins.events(metadata)
 
     def _extended(self, trust: Trust) -> Trust:
@@ -437,7 +435,7 @@ class Reader:
         return noted if isinstance(noted, dict) else {}
 
     def __enter__(self: Self) -> Self:
-        """Be what the functions of `mfc` read with, in this thread or task of asyncio."""
+        """Become the current reader of the functions of `mfc`, in this thread or asyncio task."""
         CURRENT.set((*CURRENT.get(), self))
         return self
 
@@ -454,12 +452,12 @@ class Reader:
         return f"Client({where!r}, namespace={self._namespace!r})"
 
 
-#: The readers of the clients of the `with` blocks around, innermost last, by thread and task.
+#: The readers of the enclosing `with client:` blocks, innermost last, by thread and asyncio task.
 CURRENT: contextvars.ContextVar[tuple[Reader, ...]] = contextvars.ContextVar("mfc", default=())
 
 
 def _has_code(provider: MetadataProvider, task: Pathspec) -> bool | None:
-    """Tell whether the code of a task was recorded; None of clones, and where nothing answers."""
+    """Tell whether the code of a task was recorded; None for clones, and without an answer."""
     try:
         fields = {record.name for record in provider.metadata(task, (_CODE, _ORIGIN))}
     except MetaflowException:

@@ -1,4 +1,4 @@
-"""What an object remembers of its making, and sees through."""
+"""Scope: the client, provider and namespace that an object was made with."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ if TYPE_CHECKING:
 
 @attrs.frozen(eq=False)
 class Scope:
-    """What an object remembers of its making: where it came from and what it may see."""
+    """The client, provider and namespace that an object was made with."""
 
     reader: Reader
     provider: MetadataProvider
-    #: The namespace at that moment; None sees everything.
+    #: The namespace at that moment; None makes all runs visible.
     namespace: str | None
-    #: Whether the namespace is applied to the object and what is reached from it.
+    #: Whether the namespace is applied to the object and all reached from it.
     checked: bool = True
 
     @classmethod
     def now(cls, reader: Reader) -> Scope:
-        """Return provider and namespace as they are now; objects keep them."""
+        """Return a scope with the current provider and namespace."""
         namespace = reader.namespace
         return cls(reader, reader.provider, namespace, namespace is not None)
 
     def unchecked(self) -> Scope:
-        """Return this scope with the namespace not applied."""
+        """Return this scope without applying the namespace."""
         return attrs.evolve(self, checked=False) if self.checked else self
 
     @property
     def filter(self) -> str | None:
-        """The namespace to apply, None for all."""
+        """The namespace to apply; None makes all runs visible."""
         return self.namespace if self.checked else None
 
     def sees(self, record: Record) -> bool:
-        """Tell whether a run, or something below one, is in the namespace that is applied."""
+        """Tell whether a run, or an object below one, is in the applied namespace."""
         return self.filter is None or self.reader.policy.sees(self.filter, record)
 
     def seen(self, records: Iterator[Record]) -> Iterator[Record]:
-        """Return those of `records`, of runs or below, that are in the namespace applied."""
+        """Return those of `records`, of runs or below, that are in the applied namespace."""
         namespace = self.filter
         if namespace is None:
             return records
@@ -56,7 +56,7 @@ class Scope:
         return (record for record in records if sees(namespace, record))
 
     def below(self, path: Pathspec, query: Query) -> Iterator[Record]:
-        """Yield the children of a flow, run or step that match and are seen, newest first."""
+        """Yield the matching, visible children of a flow, run or step, newest first."""
         namespace = self.filter
         if namespace is None:
             return self.provider.children(path, query)
@@ -68,7 +68,7 @@ class Scope:
         return itertools.islice(self._limited(path, query), query.limit)
 
     def _limited(self, path: Pathspec, query: Query) -> Iterator[Record]:
-        """Yield what is seen of the first children; if some are hidden, of all."""
+        """Yield the visible ones of the first children; if some are hidden, those of all."""
         first = list(self.provider.children(path, query))
         seen = list(self.seen(iter(first)))
         yield from seen
@@ -78,10 +78,10 @@ class Scope:
             yield from (r for r in self.seen(everything) if r.path not in given)
 
     def roots(self, ds_type: str) -> Roots:
-        """Return where results of a datastore type may be besides where they were recorded."""
+        """Return the roots, besides the recorded one, where results of a type may be."""
         return self.reader.roots(ds_type, self.provider)
 
     @property
     def remote(self) -> bool:
-        """Whether questions wait for a network, and are better asked together."""
+        """Whether calls wait for a network, so that batches are faster."""
         return self.provider.capabilities.useful("remote")

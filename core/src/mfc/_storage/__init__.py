@@ -1,1 +1,1 @@
-"""Where values are, and how their bytes are read: locations, blobs, ranges, archives."""
+"""Locations of values, and reading their bytes: blobs, ranges, archives."""

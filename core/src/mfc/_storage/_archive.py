@@ -1,13 +1,13 @@
-"""Code packages: the snapshot of the code that a run was made from.
+"""Code packages: the snapshot of the code of a run.
 
-A package is a gzip'd tar archive in one of two layouts, and the archive itself says which:
+A package is a gzip'd tar archive in one of two layouts; the archive itself tells which:
 
     v0  INFO, CONFIG, metaflow/…, metaflow_extensions/…        and the user's files
     v1  .mf_install, .mf_meta/INFO, .mf_meta/CONFIG, .mf_code/…  and the user's files
 
-Archives are taken for hostile. Reading has bounds, and extraction makes plain files and
-directories only, so the safety of what it writes does not hang on the filters of `tarfile`,
-which early releases of Python 3.10 and 3.11 lack and later ones had to repair.
+Archives are treated as hostile. Reading has bounds, and extraction makes only plain files and
+directories, so its safety does not depend on the filters of `tarfile`, which early releases of
+Python 3.10 and 3.11 lack and later ones had to repair.
 
 Source:
     Metaflow 2.19, package metadata version 0 (`metaflow/package`, `metaflow/packaging_sys`).
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-#: Most that a package may expand to, in bytes; Metaflow itself is 6 MB of it.
+#: Limit of an expanded package, in bytes; Metaflow itself takes 6 MB.
 EXPANDED_LIMIT = 2**30
 
-#: Most members that a package may have; Metaflow itself is 430 of them.
+#: Limit of members of a package; Metaflow itself has 430.
 MEMBER_LIMIT = 100_000
 
 _TOO_LARGE = f"expands to more than {EXPANDED_LIMIT:,} bytes"
@@ -43,18 +43,18 @@ _TOO_LARGE = f"expands to more than {EXPANDED_LIMIT:,} bytes"
 # Longest name of a file, and longest path, that common filesystems take, in bytes.
 _NAME_LIMIT, _PATH_LIMIT = 255, 4096
 
-# What no file's name may hold here: on Windows these lead elsewhere.
+# Characters forbidden in file names: on Windows they lead to another place.
 _NO_FILE_HAS = frozenset("\\:") if os.name == "nt" else frozenset()
 
-# Links that one member may go through before it counts as a circle.
+# Limit of links in a chain; a longer chain counts as a circle.
 _HOP_LIMIT = 8
 
 _MARKER = ".mf_install"
 _MANIFEST = "conda.manifest"
 _INFO = {0: "INFO", 1: ".mf_meta/INFO"}
 
-# First components of what Metaflow itself puts into a package. The files uv.lock and
-# pyproject.toml of v0 are not among them: they are the user's own, as Metaflow added them.
+# First components of the files that Metaflow itself puts into a package. uv.lock and
+# pyproject.toml of v0 are missing: they are the user's own files, which Metaflow added.
 _NOT_THE_USERS = {
     0: frozenset({"INFO", "CONFIG", "metaflow", "metaflow_extensions", _MANIFEST, "condav2-1.cnd"}),
     1: frozenset({_MARKER, ".mf_meta", ".mf_code"}),
@@ -63,14 +63,14 @@ _NOT_THE_USERS = {
 
 @attrs.frozen
 class CodePackage:
-    """A code package that was found to be readable; `CodePackage.read` makes one."""
+    """A readable code package; made by `CodePackage.read`."""
 
     #: URL or path that the package came from.
     location: str
     #: Layout of the archive, 0 or 1.
     content_version: int
-    #: Source of the flow's file as Metaflow's client gives it: bytes, or None if the package
-    #: does not have the file (it has an unusual suffix).
+    #: Source of the flow's file, as in Metaflow's client: bytes, or None if the package lacks
+    #: the file (it has an unusual suffix).
     flowspec: bytes | None = attrs.field(repr=False)
     _blob: bytes = attrs.field(repr=False)
     _info: bytes = attrs.field(repr=False)
@@ -78,20 +78,19 @@ class CodePackage:
 
     @classmethod
     def read(cls, blob: bytes, location: str, metadata: str | None = None) -> CodePackage:
-        """Return the package that `blob` is.
+        """Return the package in `blob`.
 
         Args:
             blob: the archive, as stored.
             location: where it came from; used in errors.
-            metadata: JSON text recorded next to the location; None if there was none,
-                which means a tgz.
+            metadata: JSON text recorded next to the location; None means a tgz.
 
         Raises:
             BadCodePackage: the archive or its metadata cannot be read, is of an unknown
                 format, has no INFO, or is larger than `EXPANDED_LIMIT` or `MEMBER_LIMIT`.
 
         Source:
-            Metaflow 2.19, where the archive decides on its version, not `metadata`.
+            Metaflow 2.19, where the archive itself decides the version, not `metadata`.
         """
         _check_metadata(metadata, location)
         archive = _Archive.opened(blob, location)
@@ -113,7 +112,7 @@ class CodePackage:
 
     @property
     def info(self) -> dict[str, Any]:
-        """What Metaflow recorded about the user, versions and repository; a new dict."""
+        """Metaflow's record of the user, versions and repository; a new dict."""
         return _object(self._info, _INFO[self.content_version], self.location)
 
     @property
@@ -123,13 +122,13 @@ class CodePackage:
         return name
 
     def tarball(self) -> tarfile.TarFile:
-        """Return a new archive object on the package; its members may have any name."""
-        import tarfile  # heavier than all else here, and seldom needed
+        """Return a new archive object for the package; its members may have any name."""
+        import tarfile  # slow to import, and seldom needed
 
         return tarfile.open(fileobj=BytesIO(self._blob), mode="r:gz")
 
     def manifest(self) -> bytes | None:
-        """Return what the archive says of conda environments, None if it says nothing."""
+        """Return the archive's manifest of conda environments, or None without one."""
         archive = _Archive.opened(self._blob, self.location)
         names = [name for name in archive.members if name.endswith(_MANIFEST)]
         return archive.content(names[0]) if names else None
@@ -137,7 +136,7 @@ class CodePackage:
     def user_files(self) -> list[str]:
         """Return the names of the user's own files in the package, in its order.
 
-        Left out is what Metaflow adds: itself, its extensions, modules and records.
+        Metaflow's own files are left out: itself, its extensions, modules and records.
         """
         foreign = _NOT_THE_USERS[self.content_version]
         return [name for name in self._files if name.split("/", 1)[0] not in foreign]
@@ -145,19 +144,20 @@ class CodePackage:
     def extract(self, directory: Path | str, *, everything: bool = False) -> None:
         """Write the user's files below `directory`, which is made if missing.
 
-        Files are written anew, with no link and no mode but executable or not. Of several
-        members with one name the last counts. Directories without files are left out.
+        All files are new and plain: links are replaced by content, and of the mode only the
+        executable bit is kept. Of several members with one name the last counts. Empty
+        directories are left out.
 
         Args:
             directory: where to write; existing files of the same names are replaced.
-            everything: also write what is not the user's own.
+            everything: also write files that are not the user's own.
 
         Raises:
-            BadCodePackage: a member (also one that was not asked for) has an unsafe name, is
-                no file, or links to what is not in the package. Nothing was written.
+            BadCodePackage: a member, selected or not, has an unsafe name, is not a file, or
+                links outside the package. The directory is untouched.
             OSError: the directory cannot be written.
         """
-        from pathlib import Path  # heavier than all else here, and seldom needed
+        from pathlib import Path  # slow to import, and seldom needed
 
         archive = _Archive.opened(self._blob, self.location)
         root = Path(os.path.realpath(directory))
@@ -170,7 +170,7 @@ class CodePackage:
 
 @attrs.frozen
 class _Archive:
-    """The expanded tar archive: all of its bytes, and its members by name, the last of each."""
+    """The expanded tar archive: its bytes, and the last member of each name."""
 
     location: str
     data: memoryview
@@ -178,7 +178,7 @@ class _Archive:
 
     @classmethod
     def opened(cls, blob: bytes, location: str) -> _Archive:
-        import tarfile  # heavier than all else here, and seldom needed
+        import tarfile  # slow to import, and seldom needed
 
         members: dict[str, tarfile.TarInfo] = {}
         with _readable(location):
@@ -193,13 +193,13 @@ class _Archive:
         return cls(location, memoryview(data), members)
 
     def files(self) -> tuple[str, ...]:
-        """Return the names of all members that are or stand for a file, in order."""
+        """Return the names of all members that are files or links, in order."""
         return tuple(
             name for name, member in self.members.items() if member.isreg() or _is_link(member)
         )
 
     def content(self, name: str) -> bytes | None:
-        """Return what the file `name` holds, or None if there is none."""
+        """Return the content of file `name`, or None if it does not exist."""
         source = self._source(name)
         return None if source is None else bytes(self.data_of(source))
 
@@ -207,10 +207,10 @@ class _Archive:
         return self.data[member.offset_data : member.offset_data + member.size]
 
     def sources(self) -> dict[str, tarfile.TarInfo]:
-        """Return for each file the member that holds its content.
+        """Return the member that holds the content of each file.
 
         Raises:
-            BadCodePackage: any member may not be written.
+            BadCodePackage: a member must not be written.
         """
         found: dict[str, tarfile.TarInfo] = {}
         for name, member in self.members.items():
@@ -223,19 +223,19 @@ class _Archive:
                 reason = f"member {name!r} is not a file, nor a link to one in the package"
                 raise BadCodePackage(self.location, reason)
             found[name] = source
-        # Many links to one large file could fill the disk.
+        # Many links to a large file could fill the disk.
         if sum(member.size for member in found.values()) > EXPANDED_LIMIT:
             raise BadCodePackage(self.location, _TOO_LARGE)
         return found
 
     def _source(self, name: str) -> tarfile.TarInfo | None:
-        """Return the regular file that `name` is, or links to within the archive."""
+        """Return the regular file called `name`, or the one that its links lead to."""
         for _ in range(_HOP_LIMIT):
             member = self.members.get(name)
             if member is None or not _is_link(member):
-                # Metaflow writes no sparse files; theirs would need a reader of its own.
+                # Metaflow never writes sparse files, which would need a reader of their own.
                 return member if member and member.isreg() and not member.issparse() else None
-            # A hard link names a member, a symbolic one a path from where it is.
+            # A hard link names a member, a symbolic link a path relative to its own directory.
             start = posixpath.dirname(name) if member.issym() else ""
             name = posixpath.normpath(posixpath.join(start, member.linkname))
         return None
@@ -243,8 +243,8 @@ class _Archive:
 
 @contextmanager
 def _readable(location: str) -> Iterator[None]:
-    """Turn whatever a broken archive makes the standard library raise into BadCodePackage."""
-    import tarfile  # heavier than all else here, and seldom needed
+    """Turn the standard library's exceptions for broken archives into BadCodePackage."""
+    import tarfile  # slow to import, and seldom needed
 
     broken = (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, LookupError)
     try:
@@ -277,7 +277,7 @@ def _check_metadata(metadata: str | None, location: str) -> None:
 
 
 def _content_version(archive: _Archive) -> int:
-    """Return the archive's layout; `mfcontent_version` of the metadata is not asked."""
+    """Return the archive's layout, without regard to `mfcontent_version` of the metadata."""
     marker = archive.content(_MARKER)
     if not marker:
         return 0
@@ -289,7 +289,7 @@ def _content_version(archive: _Archive) -> int:
 
 
 def _object(text: str | bytes, what: str, location: str) -> dict[str, Any]:
-    """Return the JSON object that `text` spells."""
+    """Return the JSON object in `text`."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -304,7 +304,7 @@ def _is_link(member: tarfile.TarInfo) -> bool:
 
 
 def _fault(name: str) -> str | None:
-    """Return why no file of this name may be written, or None if it may."""
+    """Return why a file of this name must not be written; None if it may."""
     parts = name.split("/")
     if name.startswith("/") or ".." in parts:
         return "would be written outside the directory"
@@ -322,10 +322,10 @@ def _fault(name: str) -> str | None:
 
 
 def _check_targets(names: Collection[str], root: Path, location: str) -> None:
-    """Make sure that every directory to write in is a real one below `root`.
+    """Check that every target directory is a real one below `root`.
 
-    The archive cannot bring links along, but `root` may hold some from before. Whoever
-    changes `root` during the extraction is not held off.
+    The archive cannot create links, but `root` may already hold some. Concurrent changes of
+    `root` during the extraction are not detected.
     """
     files = set(names)
     for folder in {posixpath.dirname(name) for name in names}:
@@ -342,9 +342,9 @@ def _check_targets(names: Collection[str], root: Path, location: str) -> None:
 
 
 def _write(target: Path, content: memoryview, mode: int) -> None:
-    """Make a new file; executable if its owner could execute it, else as the umask says."""
+    """Make a new file; executable if its owner could execute it; other bits follow the umask."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Removed and made anew: writing into what is there would go through links.
+    # An existing file is removed first: writing into it would follow links.
     target.unlink(missing_ok=True)
     allowed = 0o777 if mode & 0o100 else 0o666
     with open(target, "xb", opener=lambda path, flags: os.open(path, flags, allowed)) as file:

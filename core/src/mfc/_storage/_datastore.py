@@ -1,6 +1,6 @@
 """Metaflow's datastore layout on a filesystem: verified blobs, and the files beside a task.
 
-Blobs of other machines go through the cache.
+Remote blobs go through the cache.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from mfc.hookspecs import Filesystem, Meter
 
 
-#: In the note of an attempt: the keys of what it produced, by name.
+#: In the note of an attempt: the keys of its artifacts by name.
 _OBJECTS = re.compile(rb'"objects": (\{(?:"[^"\\]*": "[0-9a-f]{40}"(?:, )?)*\}), "info": ')
 _KEY = re.compile("[0-9a-f]{40}")
-#: Blobs in a row that are not cached, after which it is not likely that the next one is.
+#: Consecutive cache misses after which the next blob is unlikely to be cached.
 _MISSED = 8
 
 
 class Datastore:
-    """Reads what Metaflow stored, from any filesystem.
+    """Reads Metaflow's files and blobs from any filesystem.
 
     Args:
-        filesystem: gives the filesystem of a datastore type.
-        meter: where reads are counted.
-        cache: keeps blobs of filesystems that are elsewhere.
-        limits: how much may be read at once, and how long a read may take.
+        filesystem: returns the filesystem of a datastore type.
+        meter: counts reads.
+        cache: keeps blobs of remote filesystems.
+        limits: bounds of concurrent reads, and the timeout of a read.
     """
 
     def __init__(
@@ -54,21 +54,21 @@ class Datastore:
         self._meter = meter
         self._cache = cache
         self._flights: Flights[Fetched] = Flights(lambda fetched: isinstance(fetched, Small))
-        #: How often it was asked whether a blob is cached, and how many in a row were not.
+        #: Number of cache lookups, and of consecutive misses.
         self._asked = self._missed = 0
 
     def is_local(self, ds_type: str) -> bool:
-        """Tell whether files of a datastore type are on this machine."""
+        """Tell whether files of a datastore type are local."""
         return self._files.is_local(ds_type)
 
     # Blobs
 
     def blob(self, where: Place, key: str, subject: str, *, packed: bool = True) -> bytes:
-        """Return the content stored under `key`, its hash checked; `Wanted` says what these are.
+        """Return the verified content stored under `key`; see `Wanted` for the arguments.
 
         Raises:
-            MetaflowDataMissing: no such blob, or an empty one.
-            CorruptBlob: neither the bytes nor what they decompress to hash to `key`.
+            MetaflowDataMissing: the blob is missing or empty.
+            CorruptBlob: neither the bytes nor their decompressed content hash to `key`.
             UnreadableBlob: no permission, or the store failed.
 
         Source:
@@ -83,9 +83,9 @@ class Datastore:
         """Return verified content, in a file if it is large; raises as `blob` does.
 
         Args:
-            wanted: what to read.
-            in_file: of large files of this machine, too.
-            progress: told of the stored bytes as they come.
+            wanted: the blob to read.
+            in_file: use a file also for large local blobs.
+            progress: called with the stored bytes as they arrive.
         """
         if self.is_local(wanted.where.ds_type):
             if not in_file:
@@ -103,16 +103,16 @@ class Datastore:
         return found
 
     def find(self, wanted: Iterable[Wanted]) -> dict[str, bytes]:
-        """Return the content of those small blobs that are cached, by key; all else is not said."""
+        """Return the content of cached small blobs by key; other keys are absent."""
         found = self._cache.find([one.key for one in wanted])
         if found:
             self._meter.add(cache_hits=len(found))
         return found
 
     def needs_fetching(self, wanted: Wanted) -> bool:
-        """Tell whether it pays to `fetch` before the content is wanted, which `find` has not."""
-        # Who asks hands out the work of many threads, and a look at the disk makes it wait for its
-        # turn among them. So where nothing was found for a while, it looks now and then.
+        """Tell whether prefetching a blob that `find` did not return pays."""
+        # The caller dispatches the work of many threads, and a look at the disk makes it wait for
+        # its turn among them. So after some misses it looks only now and then.
         self._asked += 1
         if self._missed >= _MISSED and self._asked % _MISSED:
             return True
@@ -121,7 +121,7 @@ class Datastore:
         return not found
 
     def fetch(self, wanted: Wanted) -> Fetched:
-        """Read a blob, or the beginning of a large one, for as long as that takes.
+        """Read a blob, or the beginning of a large one, without a timeout.
 
         Raises:
             DatastoreError: as `blob`.
@@ -161,16 +161,16 @@ class Datastore:
         *,
         is_last: bool = False,
     ) -> Held:
-        """Return the content that `fetch` gave, the rest of a large one read now.
+        """Return the content of a fetched blob, after reading the rest of a large one.
 
-        Where it gave None, the content is known here: it is cached, or was when that was asked.
-        A remote one that is not right is fetched once more.
+        A result of None means that the content is cached, or was at the time of the lookup. A
+        corrupt remote blob is fetched once more.
 
         Args:
-            wanted: what was fetched.
-            outcome: what `fetch` gave.
-            progress: told of the stored bytes as they come.
-            is_last: what is not right is not fetched again.
+            wanted: the fetched blob.
+            outcome: the outcome of `fetch`.
+            progress: called with the stored bytes as they arrive.
+            is_last: do not fetch a corrupt blob again.
 
         Raises:
             DatastoreError: as `blob`.
@@ -196,14 +196,14 @@ class Datastore:
                 return Held(content)
             again: Outcome[Fetched | None] = self._files.in_time(partial(self.fetch, wanted))
             return self.received(wanted, again, progress, is_last=True)
-        # Somebody else may have read the same one meanwhile.
+        # Another thread or process may have read the same blob meanwhile.
         if remote and (found := self._cached(wanted.key)) is not None:
             return Held(found)
         fill = partial(self._pour, wanted, fetched, progress=progress)
         return self._spooled(wanted.key if remote else "", fill)
 
     def _spooled(self, key: str, fill: Callable[[Spool], bool]) -> Held:
-        """Return what `fill` writes; it is cached under `key` if there is one, and it is right."""
+        """Return the content that `fill` writes; valid content is cached under `key` if set."""
         entry = self._cache.new(key) if key else None
         spool = Spool(roomy(entry))
         try:
@@ -220,7 +220,7 @@ class Datastore:
                 entry.leave()
 
     def pour(self, wanted: Wanted, spool: Spool, progress: Progress | None = None) -> None:
-        """Write verified content to a file of the caller's; raises as `blob` does, and OSError."""
+        """Write verified content to the caller's file; raises as `blob` does, and OSError."""
         remote = not self.is_local(wanted.where.ds_type)
         if remote and (found := self._cached(wanted.key)) is not None:
             with Held(found) as held:
@@ -255,7 +255,7 @@ class Datastore:
     # Other files
 
     def task_file(self, where: Place, task: Pathspec, name: str) -> bytes | None:
-        """Return a file that stands beside a task, such as `0.data.json`; None if there is none.
+        """Return a file beside a task, such as `0.data.json`; None if it does not exist.
 
         Raises:
             UnreadableBlob: no permission, or the store failed.
@@ -267,7 +267,7 @@ class Datastore:
             return None
 
     def task_file_size(self, where: Place, task: Pathspec, name: str) -> int:
-        """Return the size in bytes of a file beside a task, 0 if there is none.
+        """Return the size of a file beside a task in bytes; 0 if it does not exist.
 
         Raises:
             UnreadableBlob: the store failed.
@@ -280,7 +280,7 @@ class Datastore:
     def task_file_range(
         self, where: Place, task: Pathspec, name: str, start: int, end: int
     ) -> bytes:
-        """Return the bytes [start, end) of a file beside a task; empty if there is none.
+        """Return the bytes [start, end) of a file beside a task; empty if it does not exist.
 
         Raises:
             UnreadableBlob: no permission, or the store failed.
@@ -297,10 +297,10 @@ class Datastore:
             return b""
 
     def attempt_info(self, where: Place, task: Pathspec, attempt: int) -> dict[str, Any]:
-        """Return what the writer noted of each artifact of an attempt, by name.
+        """Return the writer's notes on the artifacts of an attempt by name.
 
         Each value has `size` (bytes of the encoded value), `type` (as `str(type(value))`) and
-        `encoding`, perhaps `serializer_info`. No note: `{}`.
+        `encoding`, perhaps `serializer_info`. Without a note the result is `{}`.
 
         Raises:
             CorruptBlob: the note is not JSON.
@@ -309,9 +309,9 @@ class Datastore:
         return self._attempt_note(found, task, attempt, "info")
 
     def attempt_keys(self, where: Place, task: Pathspec, attempt: int) -> dict[str, str]:
-        """Return the keys of the blobs of what an attempt produced, by the artifacts' names.
+        """Return the keys of the blobs of an attempt's artifacts, by name.
 
-        No note: `{}`.
+        Without a note the result is `{}`.
 
         Raises:
             CorruptBlob: the note is not JSON.
@@ -321,15 +321,15 @@ class Datastore:
         return {n: k for n, k in noted.items() if isinstance(k, str) and _KEY.fullmatch(k)}
 
     def attempt_names(self, where: Place, task: Pathspec, attempt: int) -> list[str]:
-        """Return the names of what an attempt produced, in the order in which they are registered.
+        """Return the names of an attempt's artifacts, in the order of their registration.
 
-        No note: `[]`.
+        Without a note the result is `[]`.
 
         Raises:
             CorruptBlob: the note is not JSON.
         """
         found = self.task_file(where, task, f"{attempt}.data.json")
-        # It is the first part of the note, and the least: the rest is not needed.
+        # The names are in the first, small part of the note; the rest is not parsed.
         listed = None if found is None else _OBJECTS.search(found)
         if listed is not None:
             return list(json.loads(listed[1]))
@@ -351,7 +351,7 @@ class Datastore:
         """Return a file by its full path, the first of the roots that exists.
 
         Raises:
-            MetaflowDataMissing: none exists.
+            MetaflowDataMissing: the file does not exist.
             UnreadableBlob: no permission, or the store failed.
         """
         return self._files.content(where, "", subject)
@@ -365,14 +365,14 @@ class Datastore:
         key: str = "",
         progress: Progress | None = None,
     ) -> tuple[Held, str]:
-        """Return the content of a file that is no blob, and its SHA-1; raises as `file` does.
+        """Return the content of a file outside the blob store, and its SHA-1; raises as `file`.
 
         Args:
             where: its full paths as roots; the first that exists counts.
-            subject: what it is, for errors.
-            packed: it is gzip data; if it is not, the SHA-1 is empty.
-            key: what the SHA-1 should be, to find it in the cache.
-            progress: told of the stored bytes as they come.
+            subject: description, for errors.
+            packed: expect gzip data; the SHA-1 is empty for any other data.
+            key: the expected SHA-1, to find the content in the cache.
+            progress: called with the stored bytes as they arrive.
         """
         remote = not self.is_local(where.ds_type)
         if remote and key and (found := self._cached(key)) is not None:

@@ -1,6 +1,6 @@
-"""Files of a filesystem: read at once where they are of this machine, else in time.
+"""Reading files of a filesystem: local files directly, remote ones with a timeout.
 
-What is elsewhere is read by threads that can be left behind, large files in ranges side by side.
+Remote files are read by threads that can be abandoned, large files in concurrent ranges.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from mfc.hookspecs import Filesystem, Meter
 
 T = TypeVar("T")
-#: Takes how many bytes have come, and of how many.
+#: Called with the number of bytes received, and the total.
 Progress = Callable[[int, int | None], object]
 
-#: Bytes that are asked for first of every file: most have no more, and are one request.
+#: Size of the first range of every file, in bytes: most files fit, and need one request.
 BEGINNING = 4 << 20
-#: Bytes of each further range, and of all ranges of a file that are under way.
+#: Size of each further range, and of all ranges of a file in flight, in bytes.
 _RANGE, _RANGES = 4 << 20, 32 << 20
 
 
 def limits_of(config: Config) -> Limits:
-    """Return how much may be read at once, as the settings say.
+    """Return the limits of concurrent reads from the settings.
 
     Raises:
-        BadSetting: a setting is no positive number.
+        BadSetting: a setting is not a positive number.
     """
     return Limits(
         width=max(int(_positive(config, "MFC_READS", 32)), 1),
@@ -59,7 +59,7 @@ def _positive(config: Config, name: str, default: float) -> float:
 
 
 class Part(NamedTuple):
-    """The beginning of a file that is large, or whose content is."""
+    """The beginning of a file that is large or has a large content."""
 
     filesystem: Filesystem
     path: str
@@ -67,17 +67,17 @@ class Part(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether there is no more."""
+        """Whether the file ends here."""
         return len(self.first) != BEGINNING
 
 
 class Files:
-    """Reads files, from any filesystem.
+    """Reads files from any filesystem.
 
     Args:
-        filesystem: gives the filesystem of a datastore type.
-        meter: where reads are counted.
-        limits: how much may be read at once, and how long a read may take.
+        filesystem: returns the filesystem of a datastore type.
+        meter: counts reads.
+        limits: bounds of concurrent reads, and the timeout of a read.
     """
 
     def __init__(
@@ -88,16 +88,16 @@ class Files:
         self.limits = limits
 
     def is_local(self, ds_type: str) -> bool:
-        """Tell whether files of a datastore type are on this machine."""
+        """Tell whether files of a datastore type are local."""
         return bool(getattr(self._filesystem(ds_type), "local_file", False))
 
-    # Each takes a place, a path below its roots, and for errors what it is that is read.
+    # Arguments of each: a place, a path below its roots, and a description for errors.
 
     def content(self, where: Place, path: str, subject: str) -> bytes:
         """Return a file.
 
         Raises:
-            MetaflowDataMissing: it is at no root.
+            MetaflowDataMissing: the file is missing at every root.
             UnreadableBlob: no permission, or the store failed.
         """
         if self.is_local(where.ds_type):
@@ -105,7 +105,7 @@ class Files:
         return b"".join(self.pieces(self.part(where, path, subject), subject))
 
     def part(self, where: Place, path: str, subject: str) -> Part:
-        """Return the beginning of a file, or raise in time; raises as `content`."""
+        """Return the beginning of a file, with a timeout; raises as `content`."""
         find = partial(self.beginning, where, path, subject)
         if self.is_local(where.ds_type):
             return find()
@@ -118,7 +118,7 @@ class Files:
         return self.ask(where, path, subject, self._size)
 
     def whole(self, where: Place, path: str, subject: str) -> Part:
-        """Return a file, in one read, for as long as that takes; raises as `content`."""
+        """Return a file, in one read without a timeout; raises as `content`."""
 
         def read(filesystem: Filesystem, path: str) -> Part:
             content = bytes_of(filesystem.cat_file(path))
@@ -128,7 +128,7 @@ class Files:
         return self._find(where, path, subject, read)
 
     def beginning(self, where: Place, path: str, subject: str) -> Part:
-        """Return the beginning of a file, for as long as that takes; raises as `content`."""
+        """Return the beginning of a file, without a timeout; raises as `content`."""
 
         def read(filesystem: Filesystem, path: str) -> Part:
             first = bytes_of(filesystem.cat_file(path, start=0, end=BEGINNING))
@@ -145,7 +145,7 @@ class Files:
         return size
 
     def pieces(self, part: Part, subject: str, progress: Progress | None = None) -> Iterator[bytes]:
-        """Yield a file in pieces, in order, some read ahead side by side."""
+        """Yield a file in pieces, in order, with concurrent prefetch."""
         done = len(part.first)
         size = done
         if not part.is_whole:
@@ -182,14 +182,14 @@ class Files:
                 yield self.given(outcome, subject, part.path)
 
     def _asked(self, part: Part, subject: str, read: Callable[[Filesystem, str], T]) -> T:
-        """Return what a filesystem says of a file that is there."""
+        """Return the result of `read` for an existing file."""
         ask = partial(_told, part.filesystem, part.path, subject, read)
         if getattr(part.filesystem, "local_file", False):
             return ask()
         return self.given(self.in_time(ask), subject, part.path)
 
     def ask(self, where: Place, path: str, subject: str, read: Callable[[Filesystem, str], T]) -> T:
-        """Return what `read` gives for a file, or raise in time; raises as `content`."""
+        """Return the result of `read` for a file, with a timeout; raises as `content`."""
         find = partial(self._find, where, path, subject, read)
         if self.is_local(where.ds_type):
             return find()
@@ -200,7 +200,7 @@ class Files:
     def _find(
         self, where: Place, path: str, subject: str, read: Callable[[Filesystem, str], T]
     ) -> T:
-        """Return what `read` gives for a file at the first root where it is."""
+        """Return the result of `read` for a file at the first root that has it."""
         filesystem = self._filesystem(where.ds_type)
         missing: BaseException | None = None
         for root in where.roots:
@@ -225,15 +225,15 @@ class Files:
     # Waiting
 
     def in_time(self, act: Callable[[], T]) -> Outcome[T]:
-        """Return what a call gives, made by another thread; it may be overdue."""
+        """Return the outcome of a call made by another thread; it may be overdue."""
         calls: SideBySide[T] = SideBySide(self.limits)
         return calls.take(calls.want("", act))
 
     def given(self, outcome: Outcome[T], subject: str, location: str) -> T:
-        """Return what a call gave; its errors say for what it was made here.
+        """Return the result of a call; its errors name the subject of this read.
 
         Raises:
-            DatastoreError: what it raised, or it is overdue.
+            DatastoreError: the call failed or is overdue.
         """
         try:
             return outcome.get()
@@ -256,7 +256,7 @@ class Files:
 
 
 def _stay_within(root: str, path: str, subject: str) -> None:
-    """Do nothing if a file of this machine is below a root.
+    """Check that a local file is below a root.
 
     Raises:
         UntrustedValue: a link leads out of it.
@@ -270,10 +270,10 @@ def _stay_within(root: str, path: str, subject: str) -> None:
 def _told(
     filesystem: Filesystem, path: str, subject: str, read: Callable[[Filesystem, str], T]
 ) -> T:
-    """Return what `read` gives.
+    """Return the result of `read`.
 
     Raises:
-        MetaflowDataMissing: there is no such file.
+        MetaflowDataMissing: the file does not exist.
         UnreadableBlob: no permission, or the store failed.
     """
     try:
@@ -281,25 +281,25 @@ def _told(
     except (FileNotFoundError, NotADirectoryError) as cause:
         raise MetaflowDataMissing(subject, path, "it is gone") from cause
     except (Exception, SystemExit) as cause:
-        # Filesystems are plugins over any library; none of its exceptions may escape.
+        # Filesystems are plugins over any library; its exceptions must not escape.
         raise UnreadableBlob(subject, path, _why(cause)) from cause
 
 
 def bytes_of(answer: object) -> bytes:
-    """Return what `cat_file` answered.
+    """Return the answer of `cat_file` as bytes.
 
     Raises:
-        TypeError: it is not bytes.
+        TypeError: the answer is not bytes.
     """
     if not isinstance(answer, (bytes, bytearray, memoryview)):
         if inspect.iscoroutine(answer):
-            answer.close()  # else it warns that nothing has awaited it
+            answer.close()  # avoids the warning that it was never awaited
         raise TypeError(f"cat_file answered {shown(answer)}; expected bytes")
     return bytes(answer)
 
 
 def _why(cause: BaseException) -> str:
-    """Return why a file cannot be read: what its store says, or what the system's error means."""
+    """Return why a file cannot be read: the store's message, or the meaning of a system error."""
     if isinstance(cause, OSError) and cause.errno is None and str(cause):
         return str(cause)
     if isinstance(cause, TimeoutError):

@@ -1,4 +1,4 @@
-"""Values that a content address alone tells, so that nobody has to read their blob."""
+"""Values that are known from their content address, without reading the blob."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Unknown(Enum):
-    """The answer for an address whose value has to be read."""
+    """The answer for an address whose value must be read."""
 
     UNKNOWN = "unknown"
 
@@ -35,5 +35,5 @@ def known(sha: str) -> object:
     True
     """
     value = KNOWN_SHA1.get(sha, UNKNOWN)
-    # The caller owns what it gets; a shared list would carry one caller's change to the next.
+    # The caller owns the value; a shared list would carry one caller's change to the next.
     return [] if value == [] else value

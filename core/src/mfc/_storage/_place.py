@@ -1,4 +1,4 @@
-"""Where in a datastore something is: the roots that records name."""
+"""Locations in a datastore: the roots that records name."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from typing import NamedTuple
 from mfc.errors import DatastoreError, UntrustedValue
 from mfc.model import ArtifactRecord
 
-#: Records say `:root:<root>` since Metaflow 2.0; older ones give the path of the blob.
+#: Prefix of `:root:<root>`, in records since Metaflow 2.0; older ones have the path of the blob.
 ROOT_MARK = ":root:"
 
 
 class Roots(NamedTuple):
-    """Roots of a datastore type other than the one that a record names."""
+    """Roots of a datastore type besides the recorded one."""
 
-    #: The one beside the records, which is tried first: results may be a copy.
+    #: The root beside the records, which is tried first: results may be a copy.
     own: str | None = None
-    #: The one that the settings name, which is tried last: results may have moved.
+    #: The root from the settings, which is tried last: results may have moved.
     usual: str | None = None
 
 
 class Place(NamedTuple):
-    """A flow's part of a datastore: its type and the roots where it may be, best first."""
+    """A flow's part of a datastore: its type and the possible roots, best first."""
 
     ds_type: str
     roots: tuple[str, ...]
     flow: str
-    #: The recorded root, where another one is tried before; empty otherwise.
+    #: The recorded root, if another one is tried before it; else empty.
     original: str = ""
-    #: Links that lead out of a root are refused.
+    #: Whether links that lead out of a root are refused.
     bound: bool = False
 
 
 def place_of(record: ArtifactRecord, others: Roots) -> Place:
-    """Return where the value of `record` is.
+    """Return the place of the value of `record`.
 
     Args:
         record: an artifact record.
@@ -53,7 +53,7 @@ def root_in(location: str, flow: str, subject: str) -> str:
     """Return the datastore root that a recorded location implies.
 
     Raises:
-        DatastoreError: it names neither a root nor a blob of `flow`.
+        DatastoreError: the location names neither a root nor a blob of `flow`.
     """
     if location.startswith(ROOT_MARK):
         return location[len(ROOT_MARK) :]
@@ -70,18 +70,18 @@ def place(ds_type: str, root: str, flow: str, others: Roots) -> Place:
 
 
 def bound(place: Place, others: Roots, subject: str) -> Place:
-    """Return a place without what only a record says: that may lead a reader anywhere.
+    """Return a place limited to known roots: a recorded root may lead anywhere.
 
     Args:
-        place: where a value is.
+        place: the place of a value.
         others: roots besides the recorded one.
-        subject: what it is, for errors.
+        subject: description, for errors.
 
     Raises:
-        UntrustedValue: the record leads to another root than the one that is known.
+        UntrustedValue: the record names another root than the known one.
     """
     usual = others.own or others.usual
-    if usual is None:  # nothing says where results are but the records
+    if usual is None:  # only the records tell where results are
         return place._replace(bound=True)
     if others.own is None and usual.rstrip("/") not in (
         root.rstrip("/") for root in place.roots[:1]

@@ -1,4 +1,4 @@
-"""Content on its way from a store: verified before anybody gets it, on disk if it is large."""
+"""Content read from a store: verified before use, on disk if it is large."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mfc._cache import PIECE, NewEntry
 from mfc._concurrency._threads import start
 
 GZIP = b"\x1f\x8b"
-#: The same for a file without a name or anything else, as Metaflow writes it; and its length.
+#: Start of a gzip header without optional fields, as Metaflow writes it; and the header's length.
 _PLAIN, _HEADER = b"\x1f\x8b\x08\x00", 10
-#: Parts of content that wait to be hashed.
+#: Limit of parts that wait to be hashed.
 _WAITING = 8
 
 
 class Held:
-    """Verified content, in memory or in an open file; to be closed.
+    """Verified content, in memory or in an open file, which the caller closes.
 
     Args:
-        content: the bytes, or a file that stands at its start.
+        content: the bytes, or a file at its start.
     """
 
     def __init__(self, content: bytes | BinaryIO) -> None:
@@ -41,25 +41,25 @@ class Held:
         return self._content
 
     def read(self) -> bytes:
-        """Return all of it."""
+        """Return the whole content."""
         if isinstance(self._content, bytes):
             return self._content
         self._content.seek(0)
         return self._content.read()
 
     def open(self) -> BinaryIO:
-        """Return a file to read it from, which takes its place: close that instead."""
+        """Return the content as a file; the caller closes that file instead."""
         if isinstance(self._content, bytes):
             return io.BytesIO(self._content)
         self._content.seek(0)
         return self._content
 
     def copy(self, spool: Spool, progress: Callable[[int, int], object] | None = None) -> None:
-        """Write all of it to another file.
+        """Write the content to another file.
 
         Args:
             spool: the file.
-            progress: told of the bytes that are written, and of how many there are.
+            progress: called with the number of bytes written, and the total.
         """
         if isinstance(self._content, bytes):
             size, file = len(self._content), cast("BinaryIO", io.BytesIO(self._content))
@@ -72,11 +72,11 @@ class Held:
                 progress(file.tell(), size)
 
     def lent(self) -> Held:
-        """Return the same content for one more reader, who does not close it."""
+        """Return the same content for another reader, which does not close it."""
         return _Lent(self._content)
 
     def close(self) -> None:
-        """Close the file, if there is one."""
+        """Close the file, if any."""
         if not isinstance(self._content, bytes):
             self._content.close()
 
@@ -93,7 +93,7 @@ class Held:
 
 
 class _Lent(Held):
-    """Content that somebody else closes."""
+    """Content whose file another owner closes."""
 
     def close(self) -> None:
         """Leave the file open."""
@@ -103,10 +103,10 @@ class Spool:
     """A file for content whose hash is not known yet.
 
     Args:
-        targets: files to write to, unbuffered: when a disk is full, the next one takes over.
+        targets: unbuffered files to write to: when a disk is full, the next file takes over.
 
     Raises:
-        OSError: by `write`, when no target can take more.
+        OSError: by `write`, when all targets are full.
     """
 
     def __init__(self, targets: Iterable[BinaryIO]) -> None:
@@ -115,7 +115,7 @@ class Spool:
         self._size = 0
 
     def write(self, piece: bytes) -> None:
-        """Append to what was written."""
+        """Append a piece."""
         left = memoryview(piece)
         while left:
             try:
@@ -127,7 +127,7 @@ class Spool:
             left = left[written:]
 
     def _move(self, error: OSError) -> None:
-        """Go on in the next target, with what was written so far."""
+        """Copy the content so far to the next target, and continue there."""
         full, size = self.file, self._size
         target = next(self._targets, None)
         if target is None:
@@ -139,14 +139,14 @@ class Spool:
         full.close()
 
     def again(self) -> None:
-        """Forget what was written."""
+        """Discard the content, to start again."""
         self.file.seek(0)
         self.file.truncate()
         self._size = 0
 
 
 def roomy(entry: NewEntry | None) -> Iterator[BinaryIO]:
-    """Yield files for content of any size: in the cache, among temporary files, in memory."""
+    """Yield files for content of any size: in the cache, a temporary file, or memory."""
     if entry is not None:
         yield cast("BinaryIO", entry.file)
     with contextlib.suppress(OSError):
@@ -157,7 +157,7 @@ def roomy(entry: NewEntry | None) -> Iterator[BinaryIO]:
 
 
 def buffered(file: BinaryIO) -> BinaryIO:
-    """Return a file to read from its start what was written to an unbuffered one."""
+    """Return a buffered file for reading an unbuffered one from its start."""
     file.seek(0)
     if isinstance(file, io.FileIO):
         return io.BufferedReader(file)
@@ -165,15 +165,15 @@ def buffered(file: BinaryIO) -> BinaryIO:
 
 
 def pour(stored: Iterable[bytes], write: Callable[[bytes], None], *, packed: bool) -> str:
-    """Write what pieces of stored bytes hold.
+    """Write the content of pieces of stored bytes.
 
     Args:
         stored: the pieces, in order.
-        write: takes the content.
-        packed: the content is what they uncompress to.
+        write: receives the content.
+        packed: uncompress the pieces.
 
     Returns:
-        SHA-1 of the content; empty if it is no gzip data, or cut short.
+        SHA-1 of the content; empty if the data is not gzip, or truncated.
     """
     content = hashlib.sha1(usedforsecurity=False)
     try:
@@ -187,10 +187,10 @@ def pour(stored: Iterable[bytes], write: Callable[[bytes], None], *, packed: boo
 
 
 class _Beside:
-    """Another thread that takes parts, in order, while this one goes on: hashing is half the work.
+    """A second thread that processes parts in order: hashing is half the work.
 
     Args:
-        take: is called with each part; all are taken when the block ends.
+        take: called with each part; the end of the block waits for all of them.
     """
 
     def __init__(self, take: Callable[[bytes], object]) -> None:
@@ -212,7 +212,7 @@ class _Beside:
         self._ended.set()
 
     def give(self, part: bytes) -> None:
-        """Let a part be taken; wait if many are not yet."""
+        """Queue a part; wait if the queue is full."""
         if self._is_alone:
             self._take(part)
         else:
@@ -225,19 +225,18 @@ class _Beside:
 
 
 def deflated(packed: bytes) -> tuple[int, int]:
-    """Return how zlib reads gzip data, its `wbits`, and from where.
+    """Return the `wbits` of zlib for gzip data, and the offset to start from.
 
-    Without the frame of gzip it is faster, as it adds up no sum: whoever reads blobs looks at a
-    better one, their SHA-1.
+    Raw deflate is faster, as it skips the CRC: SHA-1 covers the content.
     """
     return (-15, _HEADER) if packed.startswith(_PLAIN) else (31, 0)
 
 
 def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what gzip data of one member uncompresses to, in parts that are never large.
+    """Yield the uncompressed content of gzip data of one member, in bounded parts.
 
     Raises:
-        zlib.error: it is no gzip data, or it is cut short.
+        zlib.error: the data is not gzip, or truncated.
     """
     unpacker: Any = None
     for piece in pieces:

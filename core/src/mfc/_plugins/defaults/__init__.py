@@ -1,8 +1,8 @@
-"""The defaults of mfc: plugins like any other, that answer when nobody else does."""
+"""The defaults of mfc: ordinary plugins that answer when no other plugin does."""
 
 from __future__ import annotations
 
 from mfc._plugins.defaults import any_fsspec, metaflow_events, metaflow_namespaces, pickles
 
-#: In the order in which they are asked, after everybody else.
+#: In the order in which they are called, after all other plugins.
 PLUGINS = (metaflow_namespaces, metaflow_events, pickles, any_fsspec)

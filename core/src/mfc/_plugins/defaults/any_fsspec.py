@@ -1,4 +1,4 @@
-"""Any protocol that fsspec knows is a datastore type, without a plugin."""
+"""Datastore types for all protocols of fsspec, without a plugin."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from mfc.config import Config
 from mfc.errors import PluginError
 from mfc.hookspecs import Filesystem, hookimpl
 
-#: Protocols of fsspec whose filesystems have one connection, one file, or one folder of copies for
-#: all calls.
+#: Protocols whose filesystems share one connection, file, or folder of copies between calls.
 _SERIAL = frozenset(
     (
         "filecache",
@@ -37,10 +36,10 @@ _SERIAL = frozenset(
 
 @hookimpl(trylast=True)
 def mfc_filesystem(ds_type: str, config: Config) -> Filesystem | None:
-    """Answer for the protocols of fsspec; options come from setting `FSSPEC_<TYPE>`, a JSON object.
+    """Return a filesystem of fsspec; setting `FSSPEC_<TYPE>` holds its options, a JSON object.
 
-    Option `protocol` names the protocol that serves the type, where fsspec has another word for it.
-    Option `one_by_one` says whether it bears one call at a time only, as one connection does.
+    Option `protocol` names the protocol that serves the type, where fsspec has another name for it.
+    Option `one_by_one` says whether calls must be serialised, as for a single connection.
 
     Raises:
         PluginError: fsspec knows the protocol, but the package that serves it is not installed.
@@ -62,11 +61,11 @@ def mfc_filesystem(ds_type: str, config: Config) -> Filesystem | None:
 
 
 class FsspecFiles:
-    """A filesystem of fsspec as the contract has it: implementations differ where it says little.
+    """An fsspec filesystem with the contract's behaviour, where implementations differ.
 
     Args:
-        make: makes it; done again in a forked child, which many of them do not outlive.
-        one_by_one: it bears one call at a time only.
+        make: makes the filesystem; called again in a forked child, where many stop working.
+        one_by_one: serialise the calls.
     """
 
     def __init__(self, make: Callable[[], Any], *, one_by_one: bool = False) -> None:
@@ -79,9 +78,9 @@ class FsspecFiles:
 
     @property
     def local_file(self) -> bool:
-        """Whether paths are files of this machine: not where they are copied here first."""
+        """Whether paths are local files; False for filesystems that copy remote files here."""
         inner = self._filesystem
-        # A wrapper, such as `simplecache`, answers for what it wraps, even for `__dict__`.
+        # Wrappers such as `simplecache` forward attributes, even `__dict__`, to the inner one.
         while (within := object.__getattribute__(inner, "__dict__").get("fs")) is not None:
             inner = within
         return bool(getattr(inner, "local_file", False))
@@ -107,7 +106,7 @@ class FsspecFiles:
         return file
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
-        """Return the bytes [start, end) of a file, all by default; nothing where there is none."""
+        """Return the bytes [start, end) of a file, all by default; empty beyond its end."""
         with self._turn:
             return self._content(path, start, end)
 
@@ -118,7 +117,7 @@ class FsspecFiles:
         except FileNotFoundError:
             raise
         except Exception:
-            # Stores refuse a range that begins at the end, of an empty file every one.
+            # Stores refuse a range that begins at the end, and any range of an empty file.
             if (start is not None or end is not None) and (start or 0) >= (
                 self._filesystem.size(path) or 0
             ):

@@ -1,4 +1,4 @@
-"""Triggers as Metaflow's orchestrators record them."""
+"""Triggers in the form that Metaflow's orchestrators record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIELD = "execution-triggers"
 
 @hookimpl(trylast=True)
 def mfc_trigger(metadata: Mapping[str, Any]) -> list[Event] | None:
-    """Return the events in field `execution-triggers`; entries that are no events are left out.
+    """Return the events in field `execution-triggers`; malformed entries are left out.
 
     Source:
         Metaflow 2.19, `plugins.argo.argo_workflows_decorator` and `events.Trigger`.

@@ -1,4 +1,4 @@
-"""Metaflow's rules: a namespace is a tag; everybody may change tags."""
+"""Metaflow's rules: a namespace is a tag, and every user may change tags."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class TagNamespaces:
     """A run is in a namespace when the namespace is one of its tags.
 
     Args:
-        config: says who the user is.
+        config: settings, with the name of the user.
 
     Source:
         Metaflow 2.19, `util.resolve_identity` and `client.core`.
@@ -22,7 +22,7 @@ class TagNamespaces:
         self._config = config
 
     def default(self) -> str:
-        """Return `production:<token>` if there is one, else `user:<name>`."""
+        """Return `production:<token>` if a token is set, else `user:<name>`."""
         if token := self._config.environment.get("METAFLOW_PRODUCTION_TOKEN"):
             return f"production:{token}"
         if (user := self._config.user()) is None:
@@ -30,7 +30,7 @@ class TagNamespaces:
         return f"user:{user}"
 
     def required(self, namespace: str) -> frozenset[str]:
-        """Return the namespace itself: it is a tag."""
+        """Return the namespace itself, which is a tag."""
         return frozenset((namespace,))
 
     def sees(self, namespace: str, record: Record) -> bool:
@@ -38,11 +38,11 @@ class TagNamespaces:
         return namespace in record.system_tags or namespace in record.tags
 
     def may_retag(self, namespace: str | None, record: Record) -> str | None:  # noqa: ARG002
-        """Allow everybody, as Metaflow does."""
+        """Allow every user, as Metaflow does."""
         return None
 
 
 @hookimpl(trylast=True)
 def mfc_namespace_policy(config: Config) -> TagNamespaces:
-    """Answer with Metaflow's rules."""
+    """Return Metaflow's rules."""
     return TagNamespaces(config)

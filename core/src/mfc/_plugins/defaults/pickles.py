@@ -1,4 +1,4 @@
-"""Artifacts as Metaflow itself encodes them: pickles of protocol 2 or 4."""
+"""Metaflow's own encoding of artifacts: pickles of protocol 2 or 4."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from mfc.hookspecs import hookimpl
 from mfc.model import ArtifactRecord
 from mfc.trust import Trust
 
-#: `gzip+` names the datastore's compression, which is gone when a decoder sees the bytes.
+#: `gzip+` names the datastore's compression; decoders get the bytes uncompressed.
 ENCODINGS = frozenset({"pickle-v4", "pickle-v2", "gzip+pickle-v4", "gzip+pickle-v2"})
 
 
 class PickleDecoder:
-    """Unpickle, at the trust that the client gives."""
+    """Unpickle at the client's trust."""
 
     def decode(self, blob: bytes, artifact: ArtifactRecord, trust: Trust) -> object:
-        """Return the pickled object, Metaflow's own classes as their equivalents here."""
-        from mfc._pickle import loads  # the plugin must be light, and values are not always read
+        """Return the pickled object, with mfc's equivalents of Metaflow's own classes."""
+        from mfc._pickle import loads  # the plugin must import fast, and listings need no values
 
         return loads(blob, trust, subject=str(artifact.path), location=artifact.store)
 
     def decode_file(self, file: BinaryIO, artifact: ArtifactRecord, trust: Trust) -> object:
-        """Return the pickled object; the large buffers in it are read to where they stay."""
+        """Return the pickled object; large buffers are read straight to their final place."""
         from mfc._pickle import loads  # as above
 
         return loads(file, trust, subject=str(artifact.path), location=artifact.store)
@@ -33,5 +33,5 @@ _DECODER = PickleDecoder()
 
 @hookimpl(trylast=True)
 def mfc_artifact_decoder(encoding: str) -> Any:
-    """Answer for Metaflow's four names of pickle."""
+    """Return the decoder for Metaflow's four names of pickle."""
     return _DECODER if encoding in ENCODINGS else None
