@@ -101,7 +101,7 @@ def test_a_limit_gives_the_first_failures(tmp_path: Path, client: Reading) -> No
         of.failures(limit=-1)
 
 
-def test_retries_and_caught_exceptions_are_no_failures(tmp_path: Path, client: Reading) -> None:
+def test_retries_and_caught_exceptions_are_not_failures(tmp_path: Path, client: Reading) -> None:
     graph = {**FAN, "work": node("linear", "join", retry=2)}
     run = WrittenRun(tmp_path, graph)
     run.task("start", WELL)

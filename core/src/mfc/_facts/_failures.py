@@ -115,7 +115,7 @@ class _Look:
 
     @property
     def _at_end(self) -> bool:
-        """Whether the end step has begun, and all steps before it have completed."""
+        """Whether the end step has begun; if its tasks completed, those of all others have."""
         return ("end" if self._graph is None else self._graph.end) in self._names
 
     def _sorted(
