@@ -148,6 +148,31 @@ def test_an_attempt_due_after_a_failure_is_waited_for(tmp_path: Path, client: Re
     assert client(run).run("F/1").failures() == []
 
 
+def test_a_retry_that_was_killed_is_the_failure(tmp_path: Path, client: Reading) -> None:
+    graph = {**FAN, "start": node("split-foreach", "work", retry=1)}
+    run = WrittenRun(tmp_path, graph, created=DAYS_AGO)
+    run.task("start", BOOM, -9)
+    found = client(run).run("F/1").failures()
+    assert brief(found)[0] == ("start", 1, None, "killed", False)
+    task = client(run).task(found[0].pathspec, attempt=0)
+    assert task.failure is not None
+    assert task.failure.kind == "exception"
+    assert client(run).task(found[0].pathspec, attempt=4).failure is None
+
+
+def test_records_that_contradict_each_other_are_not_a_failure(
+    tmp_path: Path, client: Reading
+) -> None:
+    run = WrittenRun(tmp_path, FAN, created=DAYS_AGO)
+    start = run.task("start", WELL)
+    run.artifacts = [record for record in run.artifacts if record.path.parent != start]
+    (tmp_path / f"{start}/0.runtime").write_text('{"return_code": 0, "killed": false}')
+    of = client(run)
+    assert of.task(str(start)).status == "unknown"
+    assert of.task(str(start)).failure is None
+    assert of.run("F/1").failures() == []
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [

@@ -81,8 +81,8 @@ class Step:
     def matched(self) -> list[Unfinished]:
         """Return the tasks that started and did not note that they went well, oldest first.
 
-        Two questions, and one where the step is retried, tell which these are. The datastore has
-        the artifacts of those that failed; others are looked at one by one.
+        Two questions tell which these are. The datastore has the artifacts of those whose last
+        attempt failed; others are looked at one by one.
         """
         # In this order: a task that ends after the first question is among those that went well.
         started = self._noting(_STARTED)
@@ -109,13 +109,9 @@ class Step:
         last = None if graph is None else graph.last_attempt(self.record.path.name)
         if last is None or like is None:
             return {}
-        final = left
-        if last:
-            again = set(self._noting(("attempt", str(last))))
-            final = [path for path in left if path in again]
         found = {}
-        listed = in_turn(self.scope, partial(self._keys, like, last), iter(final))
-        for path, keys in zip(final, listed, strict=True):
+        listed = in_turn(self.scope, partial(self._keys, like, last), iter(left))
+        for path, keys in zip(left, listed, strict=True):
             if known(keys.get(OUTCOME, "")) is False:
                 artifacts = {
                     name: attrs.evolve(like, path=path.child(name), attempt=last, sha=key)

@@ -188,11 +188,11 @@ class Run(MetaflowObject):
         minutes in a run in which another task failed. In a run that stopped without a failure,
         the tasks that were running then are `killed`, and the steps due then `never started`.
 
-        On a service a step of any number of tasks costs two requests, three if it is retried,
-        and the run two; the datastore has the rest of tasks that failed with an exception (two or
-        three reads each). Each task that was killed costs up to four requests more. While no task
-        has failed, and the run has not ended, the cost is that of `status`. Elsewhere the tasks
-        of steps that have not passed are read one by one.
+        On a service the run costs two requests, and a step of any number of tasks two. The
+        datastore has the rest of tasks whose last attempt raised an exception: two or three reads
+        each. Each task that was killed costs up to four requests more. While no task has failed,
+        and the run has not ended, the cost is that of `status`. Elsewhere the tasks of steps that
+        have not passed are read one by one.
 
         Args:
             limit: at most so many, the first ones; the rest is not read.
