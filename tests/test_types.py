@@ -9,12 +9,12 @@ from mypy import api
 
 RIGHT = """
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, assert_type
 
 from mfc import (
-    Client, DataArtifact, Flow, Metaflow, MetaflowCode, MetaflowData, Placeholder, Run, Status,
-    Step, Task, Trigger, namespace,
+    Client, DataArtifact, Failure, Flow, Metaflow, MetaflowCode, MetaflowData, Placeholder, Run,
+    Status, Step, Task, Timeline, TimelineRow, Trigger, namespace,
 )
 
 assert_type(namespace(None), str | None)
@@ -27,6 +27,11 @@ for flow in Metaflow():
         assert_type(run.code, MetaflowCode | None)
         assert_type(run.trigger, Trigger | None)
         assert_type(run.status, Status)
+        assert_type(run.failures(), list[Failure])
+        assert_type(run.timeline(), Timeline)
+        assert_type(run.timeline().rows[0], TimelineRow)
+        assert_type(run.duration, timedelta | None)
+        assert_type(run.user, str | None)
         run.add_tags(tag for tag in ("a", "b"))
         run.replace_tag("a", "b")
         for step in run:

@@ -56,6 +56,10 @@ class Records:
         else:
             self._put(history)
 
+    def put(self, history: History) -> None:
+        """Write records."""
+        self._put(history)
+
     def client(self) -> Client:
         provider: MetadataProvider = self._provider()
         return Client(provider, namespace=None)

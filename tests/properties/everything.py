@@ -28,6 +28,9 @@ _DOWNLOADS = TemporaryDirectory()
 CALLS: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = {
     "is_in_namespace": [((), {})],
     "runs": [((), {}), (("a",), {}), ((), {"status": "failed"}), ((), {"since": "2020-01-01"})],
+    "failed_runs": [((), {}), ((), {"limit": 1})],
+    "failures": [((), {}), ((), {"limit": 1})],
+    "timeline": [((), {})],
     "steps": [((), {}), (("a",), {})],
     "tasks": [((), {}), (("a",), {})],
     "control_tasks": [((), {})],

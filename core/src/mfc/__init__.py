@@ -45,6 +45,8 @@ from mfc.model import CacheInfo, Stats, Status
 from mfc.trust import Trust
 
 if TYPE_CHECKING:
+    from mfc._facts._failure import Failure
+    from mfc._facts._timeline import Timeline, TimelineRow
     from mfc._pickle import Placeholder
 
 #: Metaflow's name for the class in its annotations.
@@ -56,6 +58,7 @@ __all__ = [
     "CacheInfo",
     "Client",
     "DataArtifact",
+    "Failure",
     "Flow",
     "Metadata",
     "Metaflow",
@@ -77,6 +80,8 @@ __all__ = [
     "Status",
     "Step",
     "Task",
+    "Timeline",
+    "TimelineRow",
     "Trigger",
     "Trust",
     "default_metadata",
@@ -102,7 +107,15 @@ for _public in (
 if not TYPE_CHECKING:  # with it, type checkers would accept every misspelt name
 
     def __getattr__(name: str) -> Any:
-        """Load `Placeholder`, and the classes that pickles of Metaflow name, on first use."""
+        """Load facts, `Placeholder`, and classes that pickles of Metaflow name, on first use."""
+        if name == "Failure":
+            from mfc._facts._failure import Failure  # few programs need it
+
+            return Failure
+        if name in ("Timeline", "TimelineRow"):
+            from mfc._facts import _timeline  # likewise
+
+            return getattr(_timeline, name)
         if name[:1].isupper():  # `__getattr__` is also called for submodules
             from mfc import _pickle  # 8 ms, and most programs never need it
 

@@ -239,6 +239,25 @@ class Flow(MetaflowObject):
         )
         return Listing(self._selected(query), described=f"runs of {self}", scope=self._scope)
 
+    def failed_runs(
+        self,
+        *,
+        since: datetime | date | timedelta | str | None = None,
+        limit: int | None = None,
+    ) -> Listing[Run]:
+        """Return an iterator over the runs in the namespace whose status is `failed`, newest first.
+
+        It is `runs(status="failed")`: each run that is passed on the way costs its `status`.
+
+        Args:
+            since: as of `runs`.
+            limit: at most so many.
+
+        Raises:
+            BadArgument: an argument is not of its kind; a ValueError.
+        """
+        return self.runs(since=since, status="failed", limit=limit)
+
     def _selected(self, query: Query) -> Iterator[Run]:
         if query.status is None or self._scope.provider.capabilities.full("status"):
             return self._listed(self._child_records(query))

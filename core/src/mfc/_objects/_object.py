@@ -10,6 +10,7 @@ from mfc._arguments import flag, plain, whole
 from mfc._concurrency._prefetch import Siblings
 from mfc._objects._current import HasReader, chosen_client
 from mfc._objects._state import object_state, provider_for, reader_for, unpacked
+from mfc._recorded._times import local_time
 from mfc._session._scope import Scope
 from mfc.errors import (
     BadAttempt,
@@ -28,11 +29,6 @@ Self = TypeVar("Self", bound="MetaflowObject")
 _WALKED = frozenset((Level.FLOW, Level.STEP))
 #: Larger than any id of a run or task.
 _MANY = 10**100
-
-
-def local_time(milliseconds: int) -> datetime:
-    """Return a time in Metaflow's form: naive, in the local time zone."""
-    return datetime.fromtimestamp(milliseconds / 1000.0)  # noqa: DTZ006 - Metaflow's answer
 
 
 class MetaflowObject:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mfc._arguments import texts
+from mfc._arguments import texts, whole
 from mfc._concurrency._prefetch import Question
 from mfc._objects._artifact import AT_END, DataArtifact, MetaflowData, artifacts_below
 from mfc._objects._code_package import UNCLEAR, MetaflowCode, noted_package
 from mfc._objects._listing import Listing
-from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._object import MetaflowObject
 from mfc._objects._step import Step
 from mfc._objects._task import Task
 from mfc._objects._trigger import Trigger
 from mfc._recorded._metadata import ORIGIN_RUN, newest, origin_name
 from mfc._recorded._run import RecordedRun
+from mfc._recorded._times import local_time
 from mfc.errors import MetaflowTaggingError
 from mfc.model import ArtifactRecord, Level, PendingRecord, Record, Status
 from mfc.query import Query
 from mfc.tags import TagEdit
 
 if TYPE_CHECKING:
+    from mfc._facts._failure import Failure
+    from mfc._facts._timeline import Timeline
     from mfc._objects._flow import Flow
 
 
@@ -155,13 +158,97 @@ class Run(MetaflowObject):
         return None if record is None else local_time(record.created)
 
     @property
+    def duration(self) -> timedelta | None:
+        """The time from the creation of the run to the end of its end task, well or not.
+
+        None while the end task has not ended, and for runs that never came so far. It costs as
+        much as `finished_at`; a loop over runs reads ahead.
+        """
+        record = self._at_end("_task_ok")
+        if record is None:
+            return None
+        return timedelta(milliseconds=record.created - self._record.created)
+
+    @property
     def status(self) -> Status:
         """`running`, `completed`, `failed` or `unknown`; `.reason` says why."""
         from mfc._recorded._status import run_status  # few programs need it
 
         return run_status(self._recorded)
 
+    def failures(self, limit: int | None = None) -> list[Failure]:
+        """Return the tasks that failed and the steps that were due and never started.
+
+        Root causes come first, then the failures that they led to, which are `collateral`: tasks
+        of later steps that lacked a result, tasks that were cut off, steps that never started.
+        Among each, earlier steps come first, and of one step the tasks created first. A retry
+        that went well is not a failure, nor is an exception that `@catch` took.
+
+        A task without an end is `killed` once it gave no sign of life for 24 hours, or for ten
+        minutes in a run in which another task failed. In a run that stopped without a failure,
+        the tasks that were running then are `killed`, and the steps due then `never started`.
+
+        On a service the run costs two requests, and a step of any number of tasks two. The
+        datastore has the rest of tasks whose last attempt raised an exception: two or three reads
+        each. Each task that was killed costs up to four requests more. While no task has failed,
+        and the run has not ended, the cost is that of `status`. Elsewhere the tasks of steps that
+        have not passed are read one by one.
+
+        Args:
+            limit: at most so many, the first ones; the rest is not read.
+
+        Raises:
+            BadArgument: an argument is not of its kind; a ValueError.
+            Unanswered: the metadata's backend does not answer.
+        """
+        from mfc._facts._failures import failures_of  # few ask for it
+
+        most = None if limit is None else whole("limit", limit, "a number of failures, 0 or more")
+        return failures_of(self._recorded, most)
+
+    def timeline(self) -> Timeline:
+        """Return when each attempt of each task started and ended, a row for each.
+
+        Steps come in the order in which they began, of a step the tasks in the order in which they
+        were created, then attempts. A task of which no attempt has started has one row. The status
+        of an attempt is as of `Task(…, attempt=n).status`, told by the marks of the attempt where
+        it has ended.
+
+        It costs a question for the steps, one for the tasks of each step, one for the metadata of
+        the run, which a service gives in pages of 500 entries, and the graph; and the status of
+        each task that has not ended. Positions in a foreach are read from the datastore, one value
+        for each task, where metadata lacks them: before Metaflow 2.15, and for clones.
+
+        Raises:
+            Unanswered: the metadata's backend does not answer.
+        """
+        from mfc._facts._timeline import timeline_of  # few ask for it
+
+        return timeline_of(self._recorded)
+
     # Origin
+
+    @property
+    def user(self) -> str | None:
+        """Who started it, as the run recorded it; None if it did not. Nothing is read."""
+        return self._record.user
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The values of the parameters by name, in the order of the flow.
+
+        Nothing is read before it is used: then the names, by one question and one value of the
+        datastore, and each value when it is asked for, at the trust of the client. A loop over
+        runs reads the records ahead. Constants of the flow are left out; Metaflow before 2.4 did
+        not tell them from parameters, so there they are in it. Empty if the run recorded none.
+
+        Raises:
+            KeyError: of `parameters[name]`, for a name that is missing.
+            DatastoreError: of a value, as `DataArtifact.data` documents.
+        """
+        from mfc._facts._parameters import Parameters  # few ask for it
+
+        return Parameters(self._recorded)
 
     @property
     def code(self) -> MetaflowCode | None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from mfc._arguments import texts
 from mfc._objects._artifact import DataArtifact, artifacts_below
 from mfc._objects._listing import Listing
-from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._object import MetaflowObject
 from mfc._objects._task import Task
 from mfc._recorded._graph import Graph, graph_of, parameters_of
 from mfc._recorded._lineage import graph_around
+from mfc._recorded._times import local_time
 from mfc.errors import NoTasks, UnreadableRecord
 from mfc.model import Level, Pathspec, Record
 from mfc.query import Query

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 from mfc._arguments import flag, one_of
 from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
 from mfc._objects._code_package import MetaflowCode, environment_of
-from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._object import MetaflowObject
 from mfc._recorded._lineage import PATH_FIELD, children_of, parents_of
 from mfc._recorded._metadata import newest
 from mfc._recorded._task import RecordedTask
+from mfc._recorded._times import ENDED, STARTED, Span, last_ended, local_time, spans_of
 from mfc.errors import BadArgument
 from mfc.model import Level, Pathspec, Record, Status, whole_number
 from mfc.query import Query
 
 if TYPE_CHECKING:
+    from mfc._facts._failure import Failure
     from mfc._logs._selection import Selection
     from mfc._logs._task_logs import TaskLogs
     from mfc._objects._step import Step
@@ -114,11 +116,41 @@ class Task(MetaflowObject):
         return None if record is None else local_time(record.created)
 
     @property
+    def duration(self) -> timedelta | None:
+        """The time from start to end of the chosen attempt, else of the one that ended last.
+
+        Both as the task noted them: neither the wait before its start nor earlier attempts count.
+        None if no attempt has ended. Of a clone it is the time that cloning took, or None where its
+        start was not noted. It costs one question; a loop over tasks asks for all of a step at once
+        where questions wait for a network.
+        """
+        spans = spans_of(self._recorded.own_metadata((STARTED, ENDED)))
+        if self._attempt is not None:
+            return spans.get(self._attempt, Span()).duration
+        return last_ended(spans).duration
+
+    @property
     def status(self) -> Status:
         """`running`, `completed`, `failed` or `unknown`; `.reason` says why."""
         from mfc._recorded._status import task_status  # few programs need it
 
         return task_status(self._recorded)
+
+    @property
+    def failure(self) -> Failure | None:
+        """How the chosen attempt failed, else the last one; None if it has not failed.
+
+        It is the entry of `Run.failures`, but for `collateral`, which is False: the task is looked
+        at by itself. So a task without an end is `killed` once it gave no sign of life for 24
+        hours. It costs as much as `status`, and the artifacts of a task that failed.
+
+        Raises:
+            UnreadableRecord: what it recorded cannot be read.
+            Unanswered: the metadata's backend does not answer.
+        """
+        from mfc._facts._failures import failure_of  # few ask for it
+
+        return failure_of(self._recorded)
 
     @property
     def index(self) -> int | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfc._arguments import members
 from mfc._objects._current import current_client
-from mfc._objects._object import local_time
+from mfc._recorded._times import local_time
 from mfc._session._scope import Scope
 from mfc.errors import BadArgument, ChildNotFound, MetaflowException, Unanswered, visible
 from mfc.model import Level, Pathspec

@@ -105,6 +105,16 @@ class Graph(NamedTuple):
         """Return the steps that may go to `step`."""
         return [name for name in self.steps if step in self.after(name)]
 
+    def below(self, step: str) -> set[str]:
+        """Return the steps that a way leads to from `step`."""
+        found, left = set[str](), self.after(step)
+        while left:
+            name = left.pop()
+            if name not in found:
+                found.add(name)
+                left += self.after(name)
+        return found
+
     def may_lack(self, step: str) -> bool:
         """Tell whether steps may lead to `step` of which this graph does not know it."""
         if step == self.start or self.before(step):
@@ -132,6 +142,16 @@ class Graph(NamedTuple):
         """Return how often a step is tried again, and how many minutes later."""
         node = self.steps.get(step, _NO_NODE)
         return (0, 0) if _NEVER_AGAIN in (node.decorators or ()) else node.retry
+
+    def last_attempt(self, step: str) -> int | None:
+        """Return the number of the attempt after which a step is not tried again.
+
+        None where decorators that are not Metaflow's own may ask for more.
+        """
+        decorators = self.steps.get(step, _NO_NODE).decorators
+        if decorators is None or not decorators <= _CATCH_NOTHING | {"catch"}:
+            return None
+        return self.retry_of(step)[0] + self.fallbacks_of(step)
 
     def fallbacks_of(self, step: str) -> int:
         """Return how many more attempts `catch` makes of a step that failed from the outside."""

@@ -86,7 +86,7 @@ class _Lineage:
             return cls(scope, graph, path, str(noted), simple=not cloned)
         if graph.depth_of(path.components[2]) == 0:
             return cls(scope, graph, path, "", simple=True)
-        position = _by_stack(internal(scope, path, _STACK))
+        position = position_of(internal(scope, path, _STACK))
         return cls(scope, graph, path, position, simple=False)
 
     @property
@@ -178,7 +178,7 @@ class _Lineage:
                 stack = self._scope.reader.plain(record, self._scope.provider)
             except DatastoreError as cause:
                 raise UnreadableRecord(f"lineage of Task('{self._task}')", str(cause)) from cause
-            if (position := _by_stack(stack)) is not None:
+            if (position := position_of(stack)) is not None:
                 found[record.path.parent] = position
         return found
 
@@ -211,7 +211,7 @@ class _Lineage:
         return whole_number(stack[-1]) if isinstance(stack, list) and stack else None
 
 
-def _by_stack(stack: object) -> str | None:
+def position_of(stack: object) -> str | None:
     """Return the position that `_foreach_stack` means, as `PATH_FIELD` spells it; None if none."""
     if not isinstance(stack, list):
         return None

@@ -101,10 +101,10 @@ def run_standing(run: RecordedRun) -> Status:
     if end is not None:
         status = standing(end).status
         return Status(status, f"end task {end.path}: {status.reason}")
-    latest, first = _sign(run.record), dict[str, Status]()
+    latest, first = sign_of(run.record), dict[str, Status]()
     unreadable: MetaflowException | None = None
     for task in run.tasks():
-        latest = max(latest, _sign(task.record))
+        latest = max(latest, sign_of(task.record))
         try:
             status = _status_of(task)
         except Unanswered:
@@ -156,6 +156,9 @@ class Standing:
     attempt: int | None
     #: When the newest mark of it was made, in seconds since 1970 UTC.
     newest: float
+    #: Whether that attempt noted its start or its end.
+    started: bool = True
+    ended: bool = False
 
 
 class _Marks(NamedTuple):
@@ -199,7 +202,8 @@ def standing(task: RecordedTask) -> Standing:
             return found
         found, seen = _look(task.alone(), seen)
     latest, newest_mark = seen.marks.latest, seen.marks.newest / 1000
-    return Standing(Status("running", f"attempt {latest} is ending"), latest, newest_mark)
+    status = Status("running", f"attempt {latest} is ending")
+    return Standing(status, latest, newest_mark, ended=True)
 
 
 def _look(task: RecordedTask, before: _Seen | None) -> tuple[Standing | None, _Seen]:
@@ -210,15 +214,19 @@ def _look(task: RecordedTask, before: _Seen | None) -> tuple[Standing | None, _S
         if task.attempt is not None:
             status = Status("unknown", f"attempt {task.attempt} recorded nothing")
         else:
-            status = _quiet(_sign(task.record), "it was created, no attempt has started")
-        return Standing(status, task.attempt, marks.newest / 1000), _Seen(marks, None)
+            status = _quiet(sign_of(task.record), "it was created, no attempt has started")
+        stands = Standing(status, task.attempt, marks.newest / 1000, started=False)
+        return stands, _Seen(marks, None)
     attempt = _Attempt(task, latest, marks, records)
     found, seen = attempt.status(), _Seen(marks, None)
     if found is None:
         # The scheduler's note comes last, so the second look at all else has to follow it.
         seen = _Seen(marks, attempt.noted_end)
         found = attempt.settled() if seen == before else None
-    return (None if found is None else Standing(found, latest, marks.newest / 1000)), seen
+    if found is None:
+        return None, seen
+    ended = latest in marks.done
+    return Standing(found, latest, marks.newest / 1000, ended=ended), seen
 
 
 def _marks(task: RecordedTask) -> tuple[_Marks, list[MetadataRecord]]:
@@ -411,8 +419,8 @@ def due_after(task: RecordedTask, failed: int) -> Due | None:
     return None
 
 
-def _sign(record: Record) -> int:
-    """Return when a run or task gave its last sign of life, as its record tells, in ms."""
+def sign_of(record: Record) -> int:
+    """Return when a run or task gave its last sign of life, as its record says, in ms."""
     beat = record.heartbeat
     return record.created if beat is None else max(record.created, beat)
 

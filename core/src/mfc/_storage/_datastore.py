@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 #: In the note of an attempt: the keys of its artifacts by name.
 _OBJECTS = re.compile(rb'"objects": (\{(?:"[^"\\]*": "[0-9a-f]{40}"(?:, )?)*\}), "info": ')
+_KEY = re.compile("[0-9a-f]{40}")
 #: Consecutive cache misses after which the next blob is unlikely to be cached.
 _MISSED = 8
 
@@ -306,6 +307,18 @@ class Datastore:
         """
         found = self.task_file(where, task, f"{attempt}.data.json")
         return self._attempt_note(found, task, attempt, "info")
+
+    def attempt_keys(self, where: Place, task: Pathspec, attempt: int) -> dict[str, str]:
+        """Return the keys of the blobs of an attempt's artifacts, by name.
+
+        Without a note the result is `{}`.
+
+        Raises:
+            CorruptBlob: the note is not JSON.
+        """
+        found = self.task_file(where, task, f"{attempt}.data.json")
+        noted = self._attempt_note(found, task, attempt, "objects")
+        return {n: k for n, k in noted.items() if isinstance(k, str) and _KEY.fullmatch(k)}
 
     def attempt_names(self, where: Place, task: Pathspec, attempt: int) -> list[str]:
         """Return the names of an attempt's artifacts, in the order of their registration.
