@@ -29,6 +29,7 @@ def load(
         total = len(given) if isinstance(given, Sized) else None
     texts("names", names, "the names of artifacts")
     returned = one_of("errors", errors, ("raise", "return")) == "return"
+    failed = (lambda error: error) if returned else None
     reporting = reporter(progress, "values")
 
     def loaded() -> Iterator[Any]:
@@ -38,7 +39,7 @@ def load(
             def tell(done: int) -> None:
                 told(done, total)
 
-            yield from values(found, names, _limits, tell, returned=returned)
+            yield from values(found, names, limits, tell, failed=failed)
 
     return loaded()
 
@@ -71,5 +72,6 @@ def _wrong(item: object) -> BadArgument:
     return BadArgument.of("an item", item, _EXPECTED)
 
 
-def _limits() -> Limits:
+def limits() -> Limits:
+    """Return the bounds on reading of the current client."""
     return current_client().datastore.limits

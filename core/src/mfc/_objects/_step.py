@@ -13,8 +13,9 @@ from mfc._objects._object import MetaflowObject, local_time
 from mfc._objects._task import Task
 from mfc._recorded._graph import Graph, graph_of, parameters_of
 from mfc._recorded._lineage import graph_around
-from mfc.errors import NoTasks, UnreadableRecord
-from mfc.model import Level, Pathspec, Record
+from mfc._recorded._task import end_of_step
+from mfc.errors import UnreadableRecord
+from mfc.model import Level
 from mfc.query import Query
 
 if TYPE_CHECKING:
@@ -98,21 +99,8 @@ class Step(MetaflowObject):
         Raises:
             NoTasks: the step has no tasks; a ValueError, as in Metaflow.
         """
-        provider, path = self._scope.provider, self._record.path
-        known: dict[Pathspec, Record] | None = None
-        if self._scope.remote:
-            known = {r.path.parent: r for r in provider.artifacts(path, ("_task_ok",))}
-        newest = None
-        for task in self._child_records(Query()):
-            end = (
-                provider.get(task.path.child("_task_ok")) if known is None else known.get(task.path)
-            )
-            if end is None:
-                return None
-            newest = max(newest or 0, end.created)
-        if newest is None:
-            raise NoTasks(f"{self} has no tasks, so none has ended")
-        return local_time(newest)
+        newest = end_of_step(self._scope, self._record.path)
+        return None if newest is None else local_time(newest)
 
     @property
     def environment_info(self) -> Any:
