@@ -29,6 +29,7 @@ from mfc._objects._functions import (
     metadata,
     namespace,
     plugins,
+    table,
     unpickle,
 )
 from mfc.errors import (
@@ -45,6 +46,7 @@ from mfc.model import CacheInfo, Stats, Status
 from mfc.trust import Trust
 
 if TYPE_CHECKING:
+    from mfc._facts._table import Table
     from mfc._pickle import Placeholder
 
 #: Metaflow's name for the class in its annotations.
@@ -76,6 +78,7 @@ __all__ = [
     "Stats",
     "Status",
     "Step",
+    "Table",
     "Task",
     "Trigger",
     "Trust",
@@ -88,6 +91,7 @@ __all__ = [
     "metadata",
     "namespace",
     "plugins",
+    "table",
     "unpickle",
 ]
 
@@ -102,7 +106,11 @@ for _public in (
 if not TYPE_CHECKING:  # with it, type checkers would accept every misspelt name
 
     def __getattr__(name: str) -> Any:
-        """Load `Placeholder`, and the classes that pickles of Metaflow name, on first use."""
+        """Load `Table`, `Placeholder`, and the classes that Metaflow's pickles name, on first use."""
+        if name == "Table":
+            from mfc._facts._table import Table  # few programs make one
+
+            return Table
         if name[:1].isupper():  # `__getattr__` is also called for submodules
             from mfc import _pickle  # 8 ms, and most programs never need it
 

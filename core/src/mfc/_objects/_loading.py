@@ -8,9 +8,8 @@ from typing import Any
 from mfc._arguments import members, one_of, texts
 from mfc._bulk._load import ArtifactAt, Item, TaskAt, TasksBelow, values
 from mfc._bulk._progress import Progress, reporter
-from mfc._concurrency._calls import Limits
 from mfc._objects._artifact import DataArtifact
-from mfc._objects._current import current_client
+from mfc._objects._current import limits
 from mfc._objects._run import Run
 from mfc._objects._step import Step
 from mfc._objects._task import Task
@@ -70,8 +69,3 @@ def _task_at(task: Task) -> TaskAt:
 
 def _wrong(item: object) -> BadArgument:
     return BadArgument.of("an item", item, _EXPECTED)
-
-
-def limits() -> Limits:
-    """Return the bounds on reading of the current client."""
-    return current_client().datastore.limits

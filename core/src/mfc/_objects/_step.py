@@ -10,9 +10,11 @@ from mfc._arguments import texts
 from mfc._objects._artifact import DataArtifact, artifacts_below
 from mfc._objects._listing import Listing
 from mfc._objects._object import MetaflowObject, local_time
+from mfc._objects._tabling import Rows
 from mfc._objects._task import Task
 from mfc._recorded._graph import Graph, graph_of, parameters_of
 from mfc._recorded._lineage import graph_around
+from mfc._recorded._object import Recorded
 from mfc._recorded._task import end_of_step
 from mfc.errors import UnreadableRecord
 from mfc.model import Level
@@ -44,6 +46,11 @@ class Step(MetaflowObject):
 
         return Run
 
+    @property
+    def _recorded(self) -> Recorded:
+        """What was recorded."""
+        return Recorded(self._scope, self._record)
+
     def __iter__(self) -> Iterator[Task]:
         """Yield the tasks, newest first."""
         return self._children(hidden=True)
@@ -62,10 +69,14 @@ class Step(MetaflowObject):
         """The newest task; the only one, unless the step is in a foreach."""
         return next(self._listed(self._child_records(Query(limit=1))), None)
 
-    def tasks(self, *tags: str) -> Iterator[Task]:
-        """Yield the tasks, newest first, if the run has all of `tags`."""
+    def tasks(self, *tags: str) -> Rows[Task]:
+        """Return an iterator over the tasks, newest first, if the run has all of `tags`.
+
+        `.table(…)` of it is a table of them; see `mfc.table`.
+        """
         wanted = texts("tags", tags)
-        return (task for task in self if task.tags.issuperset(wanted))
+        found = (task for task in self if task.tags.issuperset(wanted))
+        return Rows(found, f"tasks of {self.pathspec}", self._scope, Level.TASK)
 
     def artifacts(self, *names: str) -> Iterator[DataArtifact]:
         """Yield the artifacts of all tasks, newest task first; pass them to `load` for the values.

@@ -1,0 +1,1 @@
+"""Facts about results as frozen values: tables."""
