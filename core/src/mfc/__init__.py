@@ -106,7 +106,7 @@ for _public in (
 if not TYPE_CHECKING:  # with it, type checkers would accept every misspelt name
 
     def __getattr__(name: str) -> Any:
-        """Load `Table`, `Placeholder`, and the classes that Metaflow's pickles name, on first use."""
+        """Load `Table`, `Placeholder` and classes that pickles of Metaflow name, on first use."""
         if name == "Table":
             from mfc._facts._table import Table  # few programs make one
 

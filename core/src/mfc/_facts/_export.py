@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 import io
 import os
-from collections.abc import Callable
+import re
 from datetime import timezone
 from typing import Any, TextIO
 
@@ -14,6 +13,8 @@ from mfc._arguments import flag, path_of
 from mfc._facts._cells import Cells, encodable, guarded, is_no_time, text_of
 from mfc.errors import BadArgument, MissingLibrary
 
+#: Characters for which a field of CSV is quoted.
+_SPECIAL = re.compile(r"[\",\r\n]|^\s|\s$")
 _TARGET = "a path, a text file, or None for the text"
 
 
@@ -40,21 +41,25 @@ def to_csv(
 
 
 def _write(table: Cells, file: TextIO, *, guard: bool) -> None:
-    safe: Callable[[str], str] = guarded if guard else str
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([safe(encodable(name)) for name in table.columns])
-    for row in table.rows:
-        # An empty line would be no row.
-        cells = [_field(cell, safe) for cell in row]
-        if cells == [""]:
-            file.write('""\n')
-        else:
-            writer.writerow(cells)
+    file.write(_line([guarded(name) if guard else name for name in map(encodable, table.columns)]))
+    file.writelines(_line([_field(cell, guard=guard) for cell in row]) for row in table.rows)
 
 
-def _field(cell: object, safe: Callable[[str], str]) -> str:
+def _line(fields: list[str]) -> str:
+    """Return a line of CSV; an empty field that is alone is quoted, as it would be no line."""
+    return ",".join(map(_quoted, fields)) + "\n" if fields != [""] else '""\n'
+
+
+def _quoted(field: str) -> str:
+    # The writer of older Pythons leaves a carriage return as it is.
+    if _SPECIAL.search(field):
+        return '"' + field.replace('"', '""') + '"'
+    return field
+
+
+def _field(cell: object, *, guard: bool) -> str:
     text = text_of(cell)
-    return text if isinstance(cell, (bool, int, float)) else safe(text)
+    return guarded(text) if guard and not isinstance(cell, (bool, int, float)) else text
 
 
 def to_pandas(table: Cells) -> Any:

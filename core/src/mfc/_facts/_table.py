@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import attrs
 
 from mfc._facts._cells import same, type_of
+from mfc.errors import BadArgument
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 def _frozen(rows: Iterable[Iterable[Any]]) -> tuple[tuple[Any, ...], ...]:
     return tuple(map(tuple, rows))
+
+
+def _checked(table: Table, _: object, rows: tuple[tuple[Any, ...], ...]) -> None:
+    columns = table.columns
+    if len(set(columns)) < len(columns):
+        raise BadArgument.of("columns", columns, "each name once")
+    if any(len(row) != len(columns) for row in rows):
+        raise BadArgument("rows have another number of cells than there are columns")
 
 
 def _types(table: Table) -> tuple[str, ...]:
@@ -35,7 +44,7 @@ class Table:
     #: Names of the columns, in the order asked for.
     columns: tuple[str, ...]
     #: The cells of each row, in the order of the columns. None is a missing value.
-    rows: tuple[tuple[Any, ...], ...] = attrs.field(converter=_frozen)
+    rows: tuple[tuple[Any, ...], ...] = attrs.field(converter=_frozen, validator=_checked)
     _kinds: tuple[str, ...] = attrs.field(
         init=False, default=attrs.Factory(_types, takes_self=True)
     )
