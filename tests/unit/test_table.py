@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import pickle
-import subprocess
-import sys
 import warnings
 from datetime import timedelta, timezone
 from pathlib import Path
@@ -391,12 +388,6 @@ def test_an_error_ends_the_reading_of_an_endless_listing() -> None:
 
 
 # The value
-
-
-def test_importing_mfc_imports_no_table() -> None:
-    code = "import sys, mfc, json; print(json.dumps([m for m in sys.modules if '_facts' in m]))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    assert json.loads(shown.stdout) == []
 
 
 def test_a_table_is_a_frozen_value() -> None:

@@ -6,7 +6,7 @@ import csv
 import io
 import pickle
 import sys
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tests import frames
+from tests.frames import ALL, NOON, WEST
 
 from mfc import Table, table
 from mfc.errors import BadArgument, MetaflowDataMissing, MissingLibrary
 
 from .faraway import step_of
 
-UTC = timezone.utc
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-WEST = datetime(2026, 3, 1, 4, 30, tzinfo=timezone(timedelta(hours=-8)))
 GONE = MetaflowDataMissing("F/1/a/1/x", "s3://there", "its bytes are gone")
 #: Cells of a column, and its type.
 COLUMNS = [
@@ -51,14 +50,6 @@ COLUMNS = [
     ([pd.NaT, NOON], "datetime"),
     ([], "empty"),
 ]
-ALL = Table(
-    ("int", "bool", "float", "str", "bytes", "at", "naive", "day", "took", "tags", "any", "none"),
-    [
-        (1, True, 1, "a", b"a", NOON, datetime(2026, 3, 1), date(2026, 3, 1), timedelta(1), ("a",), {"k": [1]}, None),
-        (None,) * 12,
-        (2, False, 2.5, "b\ud800", b"", WEST, datetime(2027, 3, 1), date(2027, 3, 1), timedelta(0), (), "x", None),
-    ],
-)  # fmt: skip
 
 
 @pytest.mark.parametrize(("cells", "kind"), COLUMNS)
@@ -186,21 +177,10 @@ def test_csv_is_written_to_paths_and_files(tmp_path: Path) -> None:
 # Frames
 
 
-def test_pandas_keeps_types() -> None:
-    frame = ALL.to_pandas()
-    assert list(frame.columns) == list(ALL.columns)
-    types = {name: str(kind) for name, kind in frame.dtypes.items()}
-    assert (types["int"], types["bool"], types["float"]) == ("Int64", "boolean", "float64")
-    assert types["str"] == "string"
-    assert types["at"].startswith("datetime64[")
-    assert types["at"].endswith("UTC]")
-    assert types["took"].startswith("timedelta64")
-    assert frame["int"].tolist()[::2] == [1, 2]
-    assert frame["int"].isna().tolist() == [False, True, False]
-    assert frame["at"].tolist()[0] == NOON
-    assert frame["at"].tolist()[2] == WEST
-    assert frame["any"].tolist() == [{"k": [1]}, None, "x"]
-    assert str(Table(("x",), [(1,), (2,)]).to_pandas()["x"].dtype) == "int64"
+@pytest.mark.parametrize("library", frames.CHECKS)
+def test_frames_keep_types(library: str) -> None:
+    pytest.importorskip(library, reason=f"{library} is not installed; make matrix has it")
+    frames.CHECKS[library]()
 
 
 def test_pandas_takes_any_object_as_one_cell() -> None:
@@ -210,37 +190,6 @@ def test_pandas_takes_any_object_as_one_cell() -> None:
     assert frame["x"][0] is inner
     assert frame["y"][0] == [1, 2]
     assert list(Table(("x", "y"), []).to_pandas().columns) == ["x", "y"]
-
-
-def test_arrow_keeps_types() -> None:
-    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    made = ALL.to_arrow()
-    assert [str(field.type) for field in made.schema] == [
-        "int64", "bool", "double", "string", "binary", "timestamp[us, tz=UTC]", "timestamp[us]",
-        "date32[day]", "duration[us]", "list<item: string>", "string", "null",
-    ]  # fmt: skip
-    assert made.schema.field("any").metadata == {b"mfc.type": b"object"}
-    assert made.schema.field("str").metadata is None
-    assert made["any"].to_pylist() == ['{"k": [1]}', None, "x"]
-    assert made["int"].to_pylist() == [1, None, 2]
-    assert made["float"].to_pylist() == [1.0, None, 2.5]
-    assert made["at"].to_pylist() == [NOON, None, WEST.astimezone(UTC)]
-    assert made["tags"].to_pylist() == [["a"], None, []]
-    assert pa.table(ALL).equals(made)  # through __arrow_c_stream__
-    assert Table(("x",), []).to_arrow().num_rows == 0
-
-
-def test_polars_keeps_types() -> None:
-    pl = pytest.importorskip("polars", reason="polars is not installed")
-    frame = ALL.to_polars()
-    assert frame.columns == list(ALL.columns)
-    assert frame.dtypes[:4] == [pl.Int64, pl.Boolean, pl.Float64, pl.String]
-    assert frame["at"].dtype == pl.Datetime("us", "UTC")
-    assert frame["int"].to_list() == [1, None, 2]
-    assert frame["at"].to_list() == [NOON, None, WEST]
-    assert frame["any"].to_list() == ['{"k": [1]}', None, "x"]
-    assert frame["tags"].to_list() == [["a"], None, []]
-    assert frame.shape == (3, 12)
 
 
 @pytest.mark.parametrize("name", ["pandas", "pyarrow", "polars"])
