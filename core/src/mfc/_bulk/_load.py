@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -76,7 +76,7 @@ def values(
     tell: Callable[[int], object],
     *,
     failed: Callable[[MetaflowException], Any] | None = None,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield the values of artifacts, or of the artifacts `names` of tasks.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,15 +38,12 @@ def table_of(
         MetaflowException: a cell cannot be read.
     """
     rows: list[tuple[Any, ...]] = []
-    for cells in rows_of(items, plan, limits):
-        failed = [cell for cell in cells if isinstance(cell, Failed)]
-        if failed and not returned:
-            raise failed[0].error
-        rows.append(
-            tuple(cell.error if isinstance(cell, Failed) else cell for cell in cells)
-            if failed
-            else cells
-        )
+    with contextlib.closing(rows_of(items, plan, limits)) as read:
+        for cells in read:
+            failed = [cell for cell in cells if isinstance(cell, Failed)]
+            if failed and not returned:
+                raise failed[0].error
+            rows.append(tuple(c.error if isinstance(c, Failed) else c for c in cells))
     table = Table(plan.names, rows)
     _warn_of_empty(table, plan)
     return table

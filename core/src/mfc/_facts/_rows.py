@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, cast
 
 import attrs
@@ -41,7 +42,7 @@ class _Row:
 
 def rows_of(
     items: Iterator[Recorded | TasksBelow], plan: Plan, limits: Callable[[], Limits]
-) -> Iterator[tuple[Any, ...]]:
+) -> Generator[tuple[Any, ...], None, None]:
     """Yield the cells of each item; `Failed` stands for those that cannot be had.
 
     Args:
@@ -69,9 +70,10 @@ def rows_of(
     of_tasks = plan.level is Level.TASK
     found = values(wanted(), names if of_tasks else (), limits, _untold, failed=Failed)
     width = 1 if of_tasks else len(names)
-    while got := tuple(itertools.islice(found, width)):
-        loaded = got[0] if of_tasks and len(names) > 1 else got
-        yield reading.cells(pending.popleft(), loaded)
+    with contextlib.closing(found):
+        while got := tuple(itertools.islice(found, width)):
+            loaded = got[0] if of_tasks and len(names) > 1 else got
+            yield reading.cells(pending.popleft(), loaded)
 
 
 def _untold(_done: int) -> None:
