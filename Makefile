@@ -81,15 +81,18 @@ kit: $(VENV)/installed
 	@echo "Asking faulty and right plugins, two at a time; Ctrl-C ends it …"
 	$(BIN)/python -m tests.kit.faulty.measure $(ONLY)
 
-## matrix: read what other versions wrote with other versions
+## matrix: read what other versions wrote with other versions, and check the frames of tables
 matrix: .venv-pandas1.5/installed .venv-pandas2.2/installed .venv-pyarrow/installed
 	.venv-pandas1.5/bin/python tests/pickles/reading.py
 	.venv-pandas2.2/bin/python tests/pickles/reading.py
 	.venv-pyarrow/bin/python tests/pickles/reading.py
+	.venv-pandas1.5/bin/python tests/frames.py
+	.venv-pandas2.2/bin/python tests/frames.py
+	.venv-pyarrow/bin/python tests/frames.py
 
 .venv-pandas1.5/installed: PACKAGES = "pandas==1.5.*" "numpy<2"
 .venv-pandas2.2/installed: PACKAGES = "pandas==2.2.*" "numpy<2.3"
-.venv-pyarrow/installed: PACKAGES = pandas pyarrow
+.venv-pyarrow/installed: PACKAGES = pandas pyarrow polars
 .venv-pandas1.5/installed .venv-pandas2.2/installed .venv-pyarrow/installed: $(call manifests,core)
 	$(PYTHON) -m venv $(@D)
 	$(PIP_QUIET) $(@D)/bin/pip install --quiet --editable core $(PACKAGES)

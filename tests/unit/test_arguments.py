@@ -49,6 +49,10 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def is_column(value: Any) -> bool:
+    return is_text(value) and is_name(value)
+
+
 def is_scalar(value: Any) -> bool:
     return type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
 
@@ -297,6 +301,9 @@ CALLS: list[Call] = [
     Call("load", "names", is_text, lambda c, v: mfc.load([], v)),
     Call("load", "progress", optional(either(instance(bool), is_callable)), lambda c, v: mfc.load([], "x", progress=v)),
     Call("load", "errors", word("raise", "return"), lambda c, v: mfc.load([], "x", errors=v)),
+    Call("table", "items", is_empty_list, lambda c, v: mfc.table(v, "id"), "items|an item"),
+    Call("table", "columns", is_column, lambda c, v: mfc.table([], v)),
+    Call("table", "errors", word("raise", "return"), lambda c, v: mfc.table([], "id", errors=v)),
     Call("Trust.of", "value", word("full", "safe", "none"), lambda c, v: Trust.of(v), "trust"),
     Call("Trust.safe", "memory", optional(is_number), lambda c, v: Trust.safe(memory=v)),
     Call("Trust.safe", "allow", is_empty_list, lambda c, v: Trust.safe(v), "allow"),

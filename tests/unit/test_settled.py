@@ -180,3 +180,12 @@ def test_one_task_costs_few_queries(tasks: Tasks) -> None:
     provider.asked.clear()
     assert next(iter(step)).status == "completed"
     assert len(provider.asked) <= 8
+
+
+def test_a_status_that_is_read_again_is_the_same(tasks: Tasks) -> None:
+    tasks.task("again", False, True)
+    tasks.task("failed", False)
+    expected = alone(tasks.provider())
+    listed = list(Client(tasks.provider(), namespace=None).step(str(STEP)))
+    for task in (*listed, *listed[::-1]):
+        assert [repr(task.status), repr(task.status)] == [expected[task.id]] * 2

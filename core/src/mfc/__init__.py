@@ -29,6 +29,7 @@ from mfc._objects._functions import (
     metadata,
     namespace,
     plugins,
+    table,
     unpickle,
 )
 from mfc.errors import (
@@ -46,6 +47,7 @@ from mfc.trust import Trust
 
 if TYPE_CHECKING:
     from mfc._facts._failure import Failure
+    from mfc._facts._table import Table
     from mfc._facts._timeline import Timeline, TimelineRow
     from mfc._pickle import Placeholder
 
@@ -79,6 +81,7 @@ __all__ = [
     "Stats",
     "Status",
     "Step",
+    "Table",
     "Task",
     "Timeline",
     "TimelineRow",
@@ -93,6 +96,7 @@ __all__ = [
     "metadata",
     "namespace",
     "plugins",
+    "table",
     "unpickle",
 ]
 
@@ -116,6 +120,10 @@ if not TYPE_CHECKING:  # with it, type checkers would accept every misspelt name
             from mfc._facts import _timeline  # likewise
 
             return getattr(_timeline, name)
+        if name == "Table":
+            from mfc._facts._table import Table  # likewise
+
+            return Table
         if name[:1].isupper():  # `__getattr__` is also called for submodules
             from mfc import _pickle  # 8 ms, and most programs never need it
 

@@ -30,6 +30,7 @@ exception, the class here is also that builtin, so code that catches either keep
     │   ├── UnknownEncoding            no decoder for how it was written
     │   ├── UndecodableArtifact        the decoder failed
     │   └── UntrustedValue             loading it would run code that the client does not trust
+    ├── MissingLibrary                 an optional library is not installed (also ImportError)
     ├── BadCodePackage                 not a code package, or an unsafe one
     └── PluginError                    a plugin is missing, broken or in conflict
         ├── BrokenPlugin               it does not load, is for another contract, or failed
@@ -391,6 +392,20 @@ class UndecodableArtifact(DatastoreError):
 
 class UntrustedValue(DatastoreError):
     """Loading the value would run code that the client does not trust."""
+
+
+class MissingLibrary(MetaflowException, ImportError):
+    """An optional library is not installed.
+
+    Args:
+        name: what to install.
+    """
+
+    headline = "Missing library"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.message = f"This needs {name}, which is not installed: pip install {name}"
 
 
 class BadCodePackage(MetaflowException):

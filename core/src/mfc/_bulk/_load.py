@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -75,8 +75,8 @@ def values(
     limits: Callable[[], Limits],
     tell: Callable[[int], object],
     *,
-    returned: bool,
-) -> Iterator[Any]:
+    failed: Callable[[MetaflowException], Any] | None = None,
+) -> Generator[Any, None, None]:
     """Yield the values of artifacts, or of the artifacts `names` of tasks.
 
     Args:
@@ -84,10 +84,11 @@ def values(
         names: names of the artifacts of each task; several give tuples.
         limits: returns the bounds on reading where items have no client.
         tell: called with the number of items done, after each.
-        returned: whether an error is yielded in place of the value; else it is raised.
+        failed: returns what is yielded in place of a value, given its error; without it, errors
+            are raised.
     """
     width = max(len(names), 1)
-    with _Values(_slots(items, names), limits, returned=returned) as found:
+    with _Values(_slots(items, names), limits, failed) as found:
         for done in itertools.count(1):
             row = list(itertools.islice(found, width))
             if not row:
@@ -262,11 +263,14 @@ class _Values(Iterator[Any]):
     Args:
         some: the slots, in batches.
         limits: returns the bounds on reading where items have no client.
-        returned: whether an error is yielded in place of the value.
+        failed: returns what is yielded in place of a value, given its error; None raises it.
     """
 
     def __init__(
-        self, some: Iterator[list[Slot]], limits: Callable[[], Limits], *, returned: bool
+        self,
+        some: Iterator[list[Slot]],
+        limits: Callable[[], Limits],
+        failed: Callable[[MetaflowException], Any] | None,
     ) -> None:
         first = next(some, [])
         reader = _reader_of(first[0]) if first else None
@@ -276,7 +280,7 @@ class _Values(Iterator[Any]):
         )
         planned = (plan for slots in itertools.chain((first,), some) for plan in _planned(slots))
         self._read = in_order(planned, _call_of, calls)
-        self._returned = returned
+        self._failed = failed
         #: The identity of the last large content, and the content: the next one may be the same.
         self._large: tuple[Any, Held] | None = None
 
@@ -295,9 +299,9 @@ class _Values(Iterator[Any]):
             scope, record = slot.artifact
             return value_of(scope, record, partial(self._held, scope, record, planned, outcome))
         except MetaflowException as error:
-            if self._returned:
-                return error
-            raise
+            if self._failed is None:
+                raise
+            return self._failed(error)
 
     def _held(
         self,

@@ -1,1 +1,1 @@
-"""Facts about results, each computed when it is asked for: failures, timelines, parameters."""
+"""Facts about results, each computed when it is asked for: failures, timelines, tables."""

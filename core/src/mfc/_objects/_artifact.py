@@ -54,7 +54,7 @@ def _in_row(scope: Scope, listing: Siblings, name: str, position: int) -> Artifa
             from mfc._objects._run import Run  # it imports this module
 
             run = Run._of(scope, Record(path, 0))
-            return run._end_artifacts(name).get(name)
+            return run._recorded.end_artifacts((name,)).get(name)
         record = scope.provider.get(path.child(name))
         return record if isinstance(record, ArtifactRecord) else None
     return None

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import TYPE_CHECKING
 
 from mfc._concurrency._forks import fork_safe
 from mfc._session._reader import CURRENT, Reader
 from mfc.errors import BadArgument
+
+if TYPE_CHECKING:
+    from mfc._concurrency._calls import Limits
 
 _lock = fork_safe(threading.Lock())
 _default: list[Reader] = []
@@ -50,3 +54,8 @@ def current_client() -> Reader:
         if not _default:
             _default.append(Reader())
         return _default[0]
+
+
+def limits() -> Limits:
+    """Return the bounds on reading of the current client."""
+    return current_client().datastore.limits

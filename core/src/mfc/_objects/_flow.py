@@ -12,10 +12,11 @@ import attrs
 from mfc._arguments import milliseconds
 from mfc._concurrency._prefetch import ahead
 from mfc._objects._current import HasReader, chosen_client
-from mfc._objects._listing import FlowList, Listing
+from mfc._objects._listing import FlowList
 from mfc._objects._object import MetaflowObject
 from mfc._objects._run import Run
 from mfc._objects._state import provider_for, reader_for, trust_state
+from mfc._objects._tabling import Rows
 from mfc._session._reader import Reader
 from mfc._session._scope import Scope
 from mfc.errors import (
@@ -214,8 +215,10 @@ class Flow(MetaflowObject):
         status: str | None = None,
         user: str | None = None,
         limit: int | None = None,
-    ) -> Listing[Run]:
+    ) -> Rows[Run]:
         """Return an iterator over the matching runs in the namespace, newest first.
+
+        `.table(…)` of it is a table of them; see `mfc.table`.
 
         Args:
             tags: the run has all of these tags.
@@ -237,14 +240,14 @@ class Flow(MetaflowObject):
             user=user,
             limit=limit,
         )
-        return Listing(self._selected(query), described=f"runs of {self}", scope=self._scope)
+        return Rows(self._selected(query), f"runs of {self}", self._scope, Level.RUN)
 
     def failed_runs(
         self,
         *,
         since: datetime | date | timedelta | str | None = None,
         limit: int | None = None,
-    ) -> Listing[Run]:
+    ) -> Rows[Run]:
         """Return an iterator over the runs in the namespace whose status is `failed`, newest first.
 
         It is `runs(status="failed")`: each run that is passed on the way costs its `status`.

@@ -13,6 +13,7 @@ from mfc.errors import BadAddress, BadArgument
 from mfc.trust import Trust
 
 if TYPE_CHECKING:
+    from mfc._facts._table import Table
     from mfc._plugins._discovery import PluginInfo
 
 
@@ -140,3 +141,44 @@ def load(
     from mfc._objects._loading import load as loaded  # values need it, listings do not
 
     return loaded(tasks_or_artifacts, names, progress, errors)
+
+
+def table(
+    items: Iterable[Any], *columns: str, errors: Literal["raise", "return"] = "raise"
+) -> Table:
+    """Return a table with a row for each run, step or task, read side by side.
+
+    Attributes are those of the objects, but that times have a time zone (UTC), tags are sorted,
+    and `status` is the word; `status_reason` says why. `duration` is from `created_at` to
+    `finished_at`. All else:
+
+    - `x` or `data.x`: an artifact of the task, of a run that of its end task, as `mfc.load` reads
+      it. An artifact with the name of an attribute is `data.status`.
+    - `param.x`: a parameter of the run.
+    - `meta.x`: the newest value of a metadata field of the task, of a run that of its end task.
+
+    A cell is None where there is no such artifact, parameter or field, and while a run has no end
+    task. A column without a single value comes with a warning: its name may be misspelt.
+
+    Where metadata is remote, the artifacts of a completed run, its end and its status cost two
+    questions, its parameters one; a metadata field one more, and a run that did not complete what
+    its `status` costs. Tasks of one step cost a handful of questions together, and one for the
+    parameters of each run.
+
+    Args:
+        items: runs, steps or tasks, all of one kind. One `Flow` stands for its runs, one `Run` or
+            `Step` for its tasks, newest first.
+        columns: names, in this order; by default the pathspec and some attributes. Of all rows:
+            `id, pathspec, flow, user, created_at, finished_at, tags, user_tags, system_tags`; of
+            runs and tasks `status, status_reason, successful, finished, duration`; of steps
+            `run`; of tasks `run, step, index, current_attempt`.
+        errors: `raise` raises what is wrong with a cell; `return` puts the exception there.
+
+    Raises:
+        BadArgument: an argument is not of its kind, the items are of several kinds, or a name
+            cannot be a column of theirs; a ValueError.
+        MetaflowException: a cell cannot be read.
+    """
+    from mfc._objects._tabling import table as made  # few readers make one
+
+    return made(items, columns, errors)

@@ -8,9 +8,8 @@ from typing import Any
 from mfc._arguments import members, one_of, texts
 from mfc._bulk._load import ArtifactAt, Item, TaskAt, TasksBelow, values
 from mfc._bulk._progress import Progress, reporter
-from mfc._concurrency._calls import Limits
 from mfc._objects._artifact import DataArtifact
-from mfc._objects._current import current_client
+from mfc._objects._current import limits
 from mfc._objects._run import Run
 from mfc._objects._step import Step
 from mfc._objects._task import Task
@@ -29,6 +28,7 @@ def load(
         total = len(given) if isinstance(given, Sized) else None
     texts("names", names, "the names of artifacts")
     returned = one_of("errors", errors, ("raise", "return")) == "return"
+    failed = (lambda error: error) if returned else None
     reporting = reporter(progress, "values")
 
     def loaded() -> Iterator[Any]:
@@ -38,7 +38,7 @@ def load(
             def tell(done: int) -> None:
                 told(done, total)
 
-            yield from values(found, names, _limits, tell, returned=returned)
+            yield from values(found, names, limits, tell, failed=failed)
 
     return loaded()
 
@@ -69,7 +69,3 @@ def _task_at(task: Task) -> TaskAt:
 
 def _wrong(item: object) -> BadArgument:
     return BadArgument.of("an item", item, _EXPECTED)
-
-
-def _limits() -> Limits:
-    return current_client().datastore.limits

@@ -22,7 +22,6 @@ from mfc._recorded._run import RecordedRun
 from mfc._recorded._times import local_time
 from mfc.errors import MetaflowTaggingError
 from mfc.model import ArtifactRecord, Level, PendingRecord, Record, Status
-from mfc.query import Query
 from mfc.tags import TagEdit
 
 if TYPE_CHECKING:
@@ -79,26 +78,11 @@ class Run(MetaflowObject):
 
     # The end
 
-    def _end_artifacts(self, name: str | None = None) -> dict[str, ArtifactRecord]:
-        """Return the artifacts of the end task, or the one called `name`, with one call."""
-        provider, path = self._scope.provider, self._record.path
-        names = None if name is None else (name,)
-        end = path.child("end")
-        found = list(provider.artifacts(end, names))
-        if not found and (step := self._recorded.endpoint("end")) != "end":
-            end = path.child(step)
-            found = list(provider.artifacts(end, names))
-        tasks = {record.path.parent for record in found}
-        if len(tasks) > 1:  # Metaflow itself writes only one
-            newest = next(provider.children(end, Query(limit=1)), None)
-            found = [r for r in found if newest is not None and r.path.parent == newest.path]
-        return {record.path.name: record for record in found}
-
     def _at_end(self, name: str) -> ArtifactRecord | None:
         """Return an artifact of the end task, or None if it does not exist (yet)."""
 
         def find(run: Record) -> ArtifactRecord | None:
-            return self._beside(run)._end_artifacts(name).get(name)
+            return self._beside(run)._recorded.end_artifacts((name,)).get(name)
 
         return self._recorded.ask(Question((AT_END, name), find))
 
@@ -122,7 +106,7 @@ class Run(MetaflowObject):
 
     def _found_at_end(self, run: Record) -> dict[str, ArtifactRecord]:
         """Return the artifacts of the end task of this run, or of a sibling in its listing."""
-        return self._beside(run)._end_artifacts()
+        return self._beside(run)._recorded.end_artifacts()
 
     def _beside(self, run: Record) -> Run:
         """Return this run, or a sibling in its listing."""

@@ -10,12 +10,15 @@ from mfc._arguments import texts
 from mfc._objects._artifact import DataArtifact, artifacts_below
 from mfc._objects._listing import Listing
 from mfc._objects._object import MetaflowObject
+from mfc._objects._tabling import Rows
 from mfc._objects._task import Task
 from mfc._recorded._graph import Graph, graph_of, parameters_of
 from mfc._recorded._lineage import graph_around
+from mfc._recorded._object import Recorded
+from mfc._recorded._task import end_of_step
 from mfc._recorded._times import local_time
-from mfc.errors import NoTasks, UnreadableRecord
-from mfc.model import Level, Pathspec, Record
+from mfc.errors import UnreadableRecord
+from mfc.model import Level
 from mfc.query import Query
 
 if TYPE_CHECKING:
@@ -44,6 +47,11 @@ class Step(MetaflowObject):
 
         return Run
 
+    @property
+    def _recorded(self) -> Recorded:
+        """What was recorded."""
+        return Recorded(self._scope, self._record)
+
     def __iter__(self) -> Iterator[Task]:
         """Yield the tasks, newest first."""
         return self._children(hidden=True)
@@ -62,10 +70,14 @@ class Step(MetaflowObject):
         """The newest task; the only one, unless the step is in a foreach."""
         return next(self._listed(self._child_records(Query(limit=1))), None)
 
-    def tasks(self, *tags: str) -> Iterator[Task]:
-        """Yield the tasks, newest first, if the run has all of `tags`."""
+    def tasks(self, *tags: str) -> Rows[Task]:
+        """Return an iterator over the tasks, newest first, if the run has all of `tags`.
+
+        `.table(…)` of it is a table of them; see `mfc.table`.
+        """
         wanted = texts("tags", tags)
-        return (task for task in self if task.tags.issuperset(wanted))
+        found = (task for task in self if task.tags.issuperset(wanted))
+        return Rows(found, f"tasks of {self.pathspec}", self._scope, Level.TASK)
 
     def artifacts(self, *names: str) -> Iterator[DataArtifact]:
         """Yield the artifacts of all tasks, newest task first; pass them to `load` for the values.
@@ -99,21 +111,8 @@ class Step(MetaflowObject):
         Raises:
             NoTasks: the step has no tasks; a ValueError, as in Metaflow.
         """
-        provider, path = self._scope.provider, self._record.path
-        known: dict[Pathspec, Record] | None = None
-        if self._scope.remote:
-            known = {r.path.parent: r for r in provider.artifacts(path, ("_task_ok",))}
-        newest = None
-        for task in self._child_records(Query()):
-            end = (
-                provider.get(task.path.child("_task_ok")) if known is None else known.get(task.path)
-            )
-            if end is None:
-                return None
-            newest = max(newest or 0, end.created)
-        if newest is None:
-            raise NoTasks(f"{self} has no tasks, so none has ended")
-        return local_time(newest)
+        newest = end_of_step(self._scope, self._record.path)
+        return None if newest is None else local_time(newest)
 
     @property
     def environment_info(self) -> Any:

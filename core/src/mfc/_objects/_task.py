@@ -11,10 +11,10 @@ from mfc._arguments import flag, one_of
 from mfc._objects._artifact import DataArtifact, MetaflowArtifacts, MetaflowData
 from mfc._objects._code_package import MetaflowCode, environment_of
 from mfc._objects._object import MetaflowObject
-from mfc._recorded._lineage import PATH_FIELD, children_of, parents_of
+from mfc._recorded._lineage import INDEX_FIELDS, children_of, index_of, parents_of
 from mfc._recorded._metadata import newest
-from mfc._recorded._task import RecordedTask
-from mfc._recorded._times import ENDED, STARTED, Span, last_ended, local_time, spans_of
+from mfc._recorded._task import RecordedTask, duration_of
+from mfc._recorded._times import local_time
 from mfc.errors import BadArgument
 from mfc.model import Level, Pathspec, Record, Status, whole_number
 from mfc.query import Query
@@ -124,10 +124,7 @@ class Task(MetaflowObject):
         start was not noted. It costs one question; a loop over tasks asks for all of a step at once
         where questions wait for a network.
         """
-        spans = spans_of(self._recorded.own_metadata((STARTED, ENDED)))
-        if self._attempt is not None:
-            return spans.get(self._attempt, Span()).duration
-        return last_ended(spans).duration
+        return duration_of(self._recorded)
 
     @property
     def status(self) -> Status:
@@ -156,14 +153,7 @@ class Task(MetaflowObject):
     def index(self) -> int | None:
         """Index in the innermost foreach around this task; None outside a foreach."""
         recorded = self._recorded
-        fields = recorded.fields((PATH_FIELD, "attempt-done"))
-        if "attempt-done" not in fields:
-            return None  # as in Metaflow: the index is known once an attempt has ended
-        if PATH_FIELD in fields:
-            return _last_index(str(fields[PATH_FIELD]))
-        stack = recorded.internal("_foreach_stack")
-        index = getattr(stack[-1], "index", None) if isinstance(stack, list) and stack else None
-        return index if isinstance(index, int) else None
+        return index_of(recorded, recorded.fields(INDEX_FIELDS))
 
     @property
     def runtime_name(self) -> str | None:
@@ -376,12 +366,3 @@ class Task(MetaflowObject):
         """The tasks that received the results of this one (so far), by step, newest first."""
         scope = self._scope.unchecked()
         return (Task._of(scope, record) for record in children_of(self._recorded))
-
-
-def _last_index(foreach_path: str) -> int | None:
-    """Return the index in the last part of `stepA:3,stepB:0`.
-
-    >>> _last_index("stepA:3,stepB:0")
-    0
-    """
-    return whole_number(foreach_path.rpartition(",")[2].rpartition(":")[2])

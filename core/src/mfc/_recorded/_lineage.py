@@ -7,7 +7,8 @@ belong together. A task's position is in its metadata, or (before Metaflow 2.15)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mfc._recorded._graph import (
     FOREACH,
@@ -27,6 +28,8 @@ from mfc.query import Query
 
 #: Metadata field: the position in each foreach around a task, `stepA:3,stepB:0`.
 PATH_FIELD = "foreach-execution-path"
+#: Metadata fields that tell the index of a task in its foreach.
+INDEX_FIELDS = (PATH_FIELD, "attempt-done")
 _STACK, _PARAMETERS = "_foreach_stack", "_parameters"
 
 
@@ -52,6 +55,36 @@ def children_of(task: RecordedTask) -> Iterator[Record]:
         UnreadableRecord: what was recorded does not tell.
     """
     return _Lineage.of(task).children()
+
+
+def index_of(task: RecordedTask, fields: Mapping[str, Any]) -> int | None:
+    """Return the index of a task in the innermost foreach around it; None outside of any.
+
+    It is known once an attempt has ended, as in Metaflow.
+
+    Args:
+        task: the task.
+        fields: its newest metadata, `INDEX_FIELDS` at least.
+
+    Raises:
+        DatastoreError: an old task noted it in an artifact alone, which cannot be read.
+    """
+    if "attempt-done" not in fields:
+        return None
+    if PATH_FIELD in fields:
+        return _last_index(str(fields[PATH_FIELD]))
+    stack = task.internal(_STACK)
+    index = getattr(stack[-1], "index", None) if isinstance(stack, list) and stack else None
+    return index if isinstance(index, int) else None
+
+
+def _last_index(foreach_path: str) -> int | None:
+    """Return the index in the last part of `stepA:3,stepB:0`.
+
+    >>> _last_index("stepA:3,stepB:0")
+    0
+    """
+    return whole_number(foreach_path.rpartition(",")[2].rpartition(":")[2])
 
 
 class _Lineage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 import attrs
@@ -12,6 +12,7 @@ from mfc._recorded._metadata import recorded_endpoint
 from mfc._recorded._object import Recorded
 from mfc._recorded._questions import names_endpoints
 from mfc._recorded._task import RecordedTask, tasks_of
+from mfc.model import ArtifactRecord
 from mfc.query import Query
 
 
@@ -42,6 +43,23 @@ class RecordedRun(Recorded):
         if task is None and (step := self.endpoint(which)) != which:
             task = self._newest_task(step)
         return task
+
+    def end_artifacts(self, names: Collection[str] | None = None) -> dict[str, ArtifactRecord]:
+        """Return artifacts of the end task by name, in one question; empty without an end task.
+
+        Args:
+            names: which; None for all.
+        """
+        provider, end = self.scope.provider, self.path.child("end")
+        found = list(provider.artifacts(end, names))
+        if not found and (step := self.endpoint("end")) != "end":
+            end = self.path.child(step)
+            found = list(provider.artifacts(end, names))
+        tasks = {record.path.parent for record in found}
+        if len(tasks) > 1:  # never by Metaflow itself
+            newest = next(provider.children(end, Query(limit=1)), None)
+            found = [r for r in found if newest is not None and r.path.parent == newest.path]
+        return {record.path.name: record for record in found}
 
     def _newest_task(self, step: str) -> RecordedTask | None:
         record = next(self.scope.below(self.path.child(step), Query(limit=1)), None)

@@ -61,6 +61,8 @@ def own_metadata(task: RecordedTask, names: Collection[str]) -> list[MetadataRec
     if not asked_singly(task):
         return task.own_metadata(names)
     settled, provider = task.notes[_NOTE], task.scope.provider
+    if task.path in settled:  # its status is read again
+        return list(provider.metadata(task.path, names))
 
     def one(record: Record) -> list[MetadataRecord]:
         return [] if record.path in settled else list(provider.metadata(record.path, names))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ from mfc.errors import (
     Unanswered,
     UnreadableRecord,
 )
-from mfc.model import ArtifactRecord, MetadataRecord, Record, Status, whole_number
+from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record, Status, whole_number
 
 _DONE, _OK = "attempt-done", "attempt_ok"
 _MARKS, _NOTED = ("attempt", _DONE), (_OK,)
@@ -91,6 +91,30 @@ def run_status(run: RecordedRun) -> Status:
         return Status("unknown", str(unreadable))
 
 
+def run_status_by_end(run: RecordedRun, end: Mapping[str, ArtifactRecord]) -> Status:
+    """Return where a run stands, as `run_status` does, given artifacts of its end task.
+
+    Where those show that it completed, that costs one question.
+
+    Args:
+        run: the run.
+        end: artifacts of its end task by name, `_task_ok` and `_success` among them if they exist.
+    """
+    outcome = end.get("_task_ok")
+    if outcome is not None:
+        # Without a heartbeat: a task that has not completed is looked at again as recorded.
+        record = Record(outcome.path.parent, outcome.created, outcome.user)
+        try:
+            found, _ = _look(RecordedTask(run.scope, record, known=end), None)
+        except Unanswered:
+            raise
+        except MetaflowException:
+            found = None  # told with its reason below
+        if found is not None and found.status == "completed":
+            return _of_end(record.path, found.status)
+    return run_status(run)
+
+
 def run_standing(run: RecordedRun) -> Status:
     """Return where a run stands.
 
@@ -99,8 +123,7 @@ def run_standing(run: RecordedRun) -> Status:
     """
     end = run.endpoint_task("end")
     if end is not None:
-        status = standing(end).status
-        return Status(status, f"end task {end.path}: {status.reason}")
+        return _of_end(end.path, standing(end).status)
     latest, first = sign_of(run.record), dict[str, Status]()
     unreadable: MetaflowException | None = None
     for task in run.tasks():
@@ -122,6 +145,10 @@ def run_standing(run: RecordedRun) -> Status:
         raise unreadable
     quiet = "no task is running, the end step has not begun"
     return first.get("running") or first.get("unknown") or _quiet(latest, quiet)
+
+
+def _of_end(task: Pathspec, status: Status) -> Status:
+    return Status(status, f"end task {task}: {status.reason}")
 
 
 def _status_of(task: RecordedTask) -> Status:

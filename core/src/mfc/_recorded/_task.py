@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -12,10 +14,14 @@ from mfc._recorded._graph import Graph, graph_noted
 from mfc._recorded._metadata import ORIGIN, newest, of_attempt, origin_of, with_origins
 from mfc._recorded._object import Recorded
 from mfc._recorded._questions import BY_METADATA, artifact_of, metadata_of, outcome_of
+from mfc._recorded._times import ENDED, STARTED, Span, last_ended, spans_of
 from mfc._session._scope import Scope
-from mfc.errors import Unanswered, UnreadableRecord, visible, warn
+from mfc.errors import NoTasks, Unanswered, UnreadableRecord, visible, warn
 from mfc.model import ArtifactRecord, MetadataRecord, Pathspec, Record
 from mfc.query import Query
+
+#: Artifacts of a task of which none is known.
+_NONE: Mapping[str, ArtifactRecord] = MappingProxyType({})
 
 
 @attrs.frozen(eq=False)
@@ -28,6 +34,8 @@ class RecordedTask(Recorded):
 
     #: The attempt that was chosen; None for no choice.
     attempt: int | None = None
+    #: Artifacts that were found before, by name; others are asked for.
+    known: Mapping[str, ArtifactRecord] = _NONE
 
     def __str__(self) -> str:
         name = visible(str(self.path))
@@ -41,6 +49,8 @@ class RecordedTask(Recorded):
 
     def artifact(self, name: str) -> Record | None:
         """Return the record of an artifact, in the namespace or not; None if it has none."""
+        if name in self.known:
+            return self.known[name]
         if self.siblings is not None:
             return self.ask(artifact_of(self.scope, self.path.parent, name))
         if self.walk is not None and self.attempt is None:
@@ -111,3 +121,32 @@ def tasks_of(scope: Scope, step: Pathspec) -> Iterator[RecordedTask]:
     for position, record in listing:
         walk = listing, position
         yield RecordedTask(scope, record, walk if scope.remote else None, walk)
+
+
+def end_of_step(scope: Scope, step: Pathspec) -> int | None:
+    """Return when the last task of a step ended, in ms since 1970 UTC; None while one has not.
+
+    Raises:
+        NoTasks: the step has none.
+    """
+    provider = scope.provider
+    known: dict[Pathspec, Record] | None = None
+    if scope.remote:
+        known = {r.path.parent: r for r in provider.artifacts(step, ("_task_ok",))}
+    newest = None
+    for task in scope.below(step, Query()):
+        end = provider.get(task.path.child("_task_ok")) if known is None else known.get(task.path)
+        if end is None:
+            return None
+        newest = max(newest or 0, end.created)
+    if newest is None:
+        raise NoTasks(f"Step('{visible(str(step))}') has no tasks, so none has ended")
+    return newest
+
+
+def duration_of(task: RecordedTask) -> timedelta | None:
+    """Return the time from start to end of the chosen attempt, else of the one that ended last."""
+    spans = spans_of(task.own_metadata((STARTED, ENDED)))
+    if task.attempt is not None:
+        return spans.get(task.attempt, Span()).duration
+    return last_ended(spans).duration
