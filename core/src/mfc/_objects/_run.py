@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -187,8 +188,9 @@ class Run(MetaflowObject):
         """
         from mfc._facts._failures import failures_of  # few ask for it
 
-        most = None if limit is None else whole("limit", limit, "a number of failures, 0 or more")
-        return failures_of(self._recorded, most)
+        if limit is not None:
+            limit = min(whole("limit", limit, "a number of failures, 0 or more"), sys.maxsize)
+        return failures_of(self._recorded, limit)
 
     def timeline(self) -> Timeline:
         """Return when each attempt of each task started and ended, a row for each.
