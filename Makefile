@@ -35,7 +35,7 @@ test: $(VENV)/installed $(METAFLOW)/installed $(AZURITE)/installed
 	@echo "Running all tests, three at a time (about 20 minutes on two cores); Ctrl-C ends them and their servers …"
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
-## test-fast: the tests without servers and without Metaflow, in under a minute
+## test-fast: the tests without servers and without Metaflow, in a few minutes
 test-fast: $(VENV)/installed
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow and not nightly" --kit-quick
 

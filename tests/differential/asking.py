@@ -188,5 +188,6 @@ def labelled(text: str, place: Place) -> dict[str, Answer]:
         text = text.replace(pathspec.partition("/")[2], f"<{label}>")
     for prefix in (place.prefix, f"{place.place}/"):
         text = text.replace(prefix, "<place>/")
+    text = text.replace(str(HERE), "<questions>")
     found: dict[str, Answer] = json.loads(text)
     return found

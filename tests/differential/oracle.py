@@ -30,7 +30,7 @@ from mfc_server._transfer import copy
 from .asking import RELEASE_SCENARIOS, SCENARIOS, SERVICE_SCENARIOS, Place, Scenario, walk
 from .canonical import Answer
 from .places import Directories, Services
-from .record import record
+from .record import Recorder, record
 from .released import unpacked as releases
 from .services import record_services
 
@@ -39,6 +39,8 @@ ARCHIVE = HERE / "recorded.tar.xz"
 #: Where recordings are made and unpacked; part of the paths that Metaflow records.
 PARENT = pathlib.Path("/tmp")
 PREFIX = "mfc-differential-"
+#: A link to the environment with Metaflow, while a recording is made.
+ENVIRONMENT = "environment"
 #: In a recording: the digest of each file that determines the recordings and the questions.
 SOURCES = "sources.json"
 _DECIDE = ("commands.py", "record.py", "aged.py", "services.py", "released.py", "asking.py")
@@ -54,12 +56,12 @@ class Oracle:
     @property
     def directories(self) -> pathlib.Path:
         """The folder with a folder for each root."""
-        return _only(self.folder / "directories")
+        return self.folder / "directories"
 
     @property
     def services(self) -> pathlib.Path:
         """The folder with the rows of each root of services."""
-        return _only(self.folder / "services")
+        return self.folder / "services"
 
     def answers(self, scenario: Scenario, kind: str) -> dict[str, Answer]:
         """Return Metaflow's answers, run ids replaced by the labels of the runs."""
@@ -73,10 +75,6 @@ class Oracle:
         asked = (walked, root, scenario.start, sorted(scenario.environment.items()), kind)
         digest = hashlib.sha256(repr(asked).encode()).hexdigest()
         return self.folder / "answers" / f"{digest[:16]}.json"
-
-
-def _only(folder: pathlib.Path) -> pathlib.Path:
-    return next(path for path in folder.iterdir() if path.is_dir())
 
 
 def sources() -> dict[str, str]:
@@ -142,8 +140,15 @@ def make(python: str, postgres: Cluster | None) -> pathlib.Path:
     tag = hashlib.sha256(os.urandom(16)).hexdigest()[:12]
     oracle = Oracle(PARENT / f"{PREFIX}{tag}")
     (oracle.folder / "answers").mkdir(parents=True)
-    place = record(oracle.folder / "directories", python)
-    record_services(oracle.folder / "services", python, place, postgres)
+    oracle.services.mkdir()
+    # Metaflow records the paths of flows and interpreter: they must not be those of a checkout.
+    flows, environment = oracle.folder / "flows", oracle.folder / ENVIRONMENT
+    shutil.copytree(HERE / "flows", flows, ignore=shutil.ignore_patterns("__pycache__"))
+    environment.symlink_to(pathlib.Path(python).absolute().parents[1])
+    python = str(environment / "bin/python")
+    place = oracle.directories
+    record(place, python, flows)
+    record_services(Recorder(oracle.services, python, flows), place, postgres)
     (oracle.folder / SOURCES).write_text(json.dumps(sources(), indent=1))
 
     def ask(scenarios: tuple[Scenario, ...], place: Place) -> None:
@@ -184,8 +189,17 @@ def pack(folder: pathlib.Path) -> None:
     """Write a recording to the archive; the times of its files are part of it."""
     unfinished = ARCHIVE.with_suffix(".part")
     with tarfile.open(unfinished, "w:xz", format=tarfile.PAX_FORMAT, preset=9) as archive:
-        archive.add(folder, folder.name)
+        archive.add(folder, folder.name, filter=_packed)
     os.replace(unfinished, ARCHIVE)
+
+
+def _packed(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Leave out the environment, and the owner of the files."""
+    if member.name.endswith(f"/{ENVIRONMENT}"):
+        return None
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
 
 
 def main() -> None:

@@ -1,9 +1,6 @@
-"""Let real Metaflow run the flows of `flows/`, once, into a folder of recordings.
+"""Real Metaflow runs the flows of `flows/` into a folder of recordings.
 
-    MFC_METAFLOW_PYTHON=… python -m differential.record FOLDER
-
-FOLDER then holds one folder per root, and `runs.json` with the pathspec of each run by its label. Nothing is done
-when the folder was recorded by the same files with the same Metaflow.
+The folder then holds one folder per root, and `runs.json` with the pathspec of each run by its label.
 
 Source: Metaflow 2.19's command line (`run`, `resume`, `spin`, `init`, `step`), local scheduler, local datastore; local
 metadata, unless `settings` say otherwise.
@@ -12,15 +9,11 @@ metadata, unless `settings` say otherwise.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,9 +22,6 @@ from dataclasses import dataclass, field
 from .aged import make_other_roots
 from .commands import CHAINS, Command
 
-HERE = pathlib.Path(__file__).parent
-FLOWS = HERE / "flows"
-COMPLETE = "complete"
 VERBS = ("run", "resume", "spin", "init", "step")
 #: seconds that the flow that is left running may take until it waits
 PATIENCE = 180
@@ -43,6 +33,7 @@ class Recorder:
 
     folder: pathlib.Path
     python: str
+    flows: pathlib.Path
     #: variables that say where Metaflow writes
     settings: dict[str, str] = field(default_factory=dict)
     runs: dict[str, str] = field(default_factory=dict)
@@ -130,7 +121,7 @@ class Recorder:
         note = () if command.run_id else ("--run-id-file", str(self._note_path(command)))
         filled = [self._filled(argument) for argument in rest]
         head, tail = (filled[:1], filled[1:]) if verb == "spin" else ([], filled)
-        script = str(FLOWS / f"{command.flow}.py")
+        script = str(self.flows / f"{command.flow}.py")
         return [self.python, script, "--no-pylint", "--quiet", *options, verb, *head, *note, *tail]
 
     def _filled(self, argument: str) -> str:
@@ -159,7 +150,7 @@ class Recorder:
     def _note(self, command: Command) -> None:
         name = next(
             line
-            for line in (FLOWS / f"{command.flow}.py").read_text().splitlines()
+            for line in (self.flows / f"{command.flow}.py").read_text().splitlines()
             if "(FlowSpec)" in line
         )
         run_id = command.run_id
@@ -176,51 +167,16 @@ def _split(arguments: tuple[str, ...]) -> tuple[tuple[str, ...], str, tuple[str,
     return arguments[:at], arguments[at], arguments[at + 1 :]
 
 
-def state_of_sources(python: str, sources: Iterable[pathlib.Path] = ()) -> str:
-    """Return a digest of everything that decides what is recorded."""
-    digest = hashlib.sha256()
-    own = [HERE / name for name in ("commands.py", "record.py", "aged.py")]
-    for path in sorted([*FLOWS.rglob("*.*"), *own, *sources]):
-        if path.suffix != ".pyc":
-            digest.update(path.name.encode() + path.read_bytes())
-    command = [python, "-c", "import metaflow, sys; print(metaflow.__version__, sys.version)"]
-    digest.update(subprocess.run(command, capture_output=True, check=True).stdout)
-    return digest.hexdigest()
-
-
-def record(folder: pathlib.Path, python: str) -> pathlib.Path:
-    """Record everything below `folder` unless that was done; return the folder of the recordings.
+def record(place: pathlib.Path, python: str, flows: pathlib.Path) -> None:
+    """Record everything into a folder. Its path becomes part of the recording, which cannot be moved.
 
     Args:
-        folder: where recordings may be kept. Their paths are part of them, so that a recording cannot be moved.
+        place: where recordings are kept; it is made.
         python: the interpreter that has Metaflow.
+        flows: where the flows are.
     """
-    # .absolute(), not .resolve(): the environment is found by the path of its interpreter, which is a link
-    python = str(pathlib.Path(python).absolute())
-    return once(folder, state_of_sources(python), lambda place: _record_all(place, python))
-
-
-def once(folder: pathlib.Path, state: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
-    """Return the folder in `folder` that `make` filled, now or before; one of another state goes away."""
-    place = folder.resolve() / state[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / COMPLETE).exists():
-            for old in (path for path in folder.resolve().iterdir() if path.is_dir()):
-                shutil.rmtree(old)
-            place.mkdir()
-            make(place)
-            (place / COMPLETE).touch()
-    return place
-
-
-def _record_all(place: pathlib.Path, python: str) -> None:
-    recorder = Recorder(place, python)
+    place.mkdir()
+    recorder = Recorder(place, python, flows)
     recorder.all(CHAINS.values(), running=True, side_by_side=2)
     make_other_roots(place, recorder.runs)
     (place / "runs.json").write_text(json.dumps(recorder.runs, indent=1))
-
-
-if __name__ == "__main__":
-    print(record(pathlib.Path(sys.argv[1]), os.environ["MFC_METAFLOW_PYTHON"]))  # its only output

@@ -8,7 +8,6 @@ today's Metaflow no longer writes come from the recorded directories, by `mfc-se
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import pathlib
 import urllib.request
@@ -23,9 +22,8 @@ from mfc_server._transfer import copy, import_results
 from mfc_server.testing import running
 
 from .commands import ON_POSTGRESQL, ON_SQLITE, Command
-from .record import Recorder, once, state_of_sources
+from .record import Recorder
 
-SERVER = pathlib.Path(__file__).parents[2] / "contrib/mfc-server/src/mfc_server"
 #: roots of the recorded directories that are imported
 IMPORTED = ("tagged", "aged")
 ROOTS = ("main", "null", *IMPORTED)
@@ -35,38 +33,27 @@ FIRST_RUN = 1_987_654_001
 SIDE_BY_SIDE = 4
 
 
-def record_services(
-    folder: pathlib.Path, python: str, directories: pathlib.Path, postgres: Cluster | None
-) -> pathlib.Path:
-    """Record what services have unless that was done; return the folder of the recordings.
-
-    Args:
-        folder: where recordings may be kept.
-        python: the interpreter that has Metaflow.
-        directories: what `record` returned.
-        postgres: None where there is none; SQLite is then used throughout.
-    """
-    python = str(pathlib.Path(python).absolute())
-    sources = [pathlib.Path(__file__), *SERVER.glob("*.py")]
-    state = state_of_sources(python, sources) + (directories / "runs.json").read_text()
-    digest = hashlib.sha256(f"{state}{directories}{postgres is None}".encode()).hexdigest()
-    return once(folder, digest, lambda place: _record(place, python, directories, postgres))
-
-
 def database(place: pathlib.Path, root: str) -> pathlib.Path:
     """Return the file with the rows of a root."""
     return place / f"{root}.db"
 
 
-def _record(
-    place: pathlib.Path, python: str, directories: pathlib.Path, postgres: Cluster | None
+def record_services(
+    recorder: Recorder, directories: pathlib.Path, postgres: Cluster | None
 ) -> None:
+    """Record what services have into the recorder's folder.
+
+    Args:
+        recorder: runs the flows.
+        directories: the recorded directories.
+        postgres: None where it is not installed; SQLite is then used throughout.
+    """
+    place = recorder.folder
     (place / "empty").mkdir()
     for root in IMPORTED:
         import_results(str(directories / root), _url(database(place, root)))
     with _serving(_url(database(place, "null"))) as address:
         _post_without_tags(address)
-    recorder = Recorder(place, python)
     first, whole = _url(place / "first.db"), _url(database(place, "main"))
     if postgres is None:
         first = whole
