@@ -47,7 +47,7 @@ def _named(
     first = case((text == segment, 0), else_=1)
     statement = select(table).where(*own, or_(*named)).order_by(first).limit(1)
     row = connection.execute(statement).first()
-    return row._mapping if row else None  # noqa: SLF001
+    return row._mapping if row else None  # noqa: SLF001 - public in SQLAlchemy
 
 
 def within(table: Any, run: RowMapping, names: Mapping[str, str]) -> list[ColumnElement[bool]]:

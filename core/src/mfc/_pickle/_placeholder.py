@@ -171,7 +171,7 @@ def placeholder(
     package = "" if own else PACKAGES.get(top, top)
     installed = None if own else version(package)
     told = partial(_advice, module, qualname, package, installed, cause, HAS_CODE.get())
-    made = Placeholder._class(module, qualname, package, installed, told, raw, trust)  # noqa: SLF001
+    made = Placeholder._class(module, qualname, package, installed, told, raw, trust)  # noqa: SLF001 - of this module
     return cast("type[Placeholder]", made)
 
 
@@ -188,13 +188,13 @@ def _reduced(kind: PlaceholderType) -> str | tuple[Any, ...]:
         return "Placeholder"
     shown = cast("type[Placeholder]", kind)
     facts = shown.install, shown.installed, shown.advice, shown.raw, shown.trust
-    return Placeholder._class, (shown.module, shown.qualname, *facts)  # noqa: SLF001
+    return Placeholder._class, (shown.module, shown.qualname, *facts)  # noqa: SLF001 - of this module
 
 
 # The classes are made while a value is loaded, so pickle cannot find them by name.
 copyreg.pickle(PlaceholderType, _reduced)
 # Pickles contain only names that users can import.
-for _function in (Placeholder._made, Placeholder._class):  # noqa: SLF001
+for _function in (Placeholder._made, Placeholder._class):  # noqa: SLF001 - of this module
     _function.__module__ = "mfc"
 Placeholder.__module__ = "mfc"
 

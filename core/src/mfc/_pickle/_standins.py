@@ -258,8 +258,9 @@ def _wrapped(value: Any, memo: dict[int, Any]) -> Any:
         return value if made is None else made
     if isinstance(value, Mapping):
         made = ConfigValue.__new__(ConfigValue)
-        made._data = {key: _wrapped(item, memo) for key, item in value.items()}  # noqa: SLF001
-        dict.update(made, made._data)  # noqa: SLF001
+        data = {key: _wrapped(item, memo) for key, item in value.items()}
+        made._data = data  # noqa: SLF001 - made without its constructor
+        dict.update(made, data)
     # Exact types: a namedtuple cannot be made from a list, and passes unchanged.
     elif type(value) in {list, tuple, set}:
         made = type(value)([_wrapped(item, memo) for item in value])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -67,12 +67,7 @@ def task_status(task: RecordedTask) -> Status:
     Raises:
         Unanswered: the metadata's backend does not answer.
     """
-    try:
-        return _status_of(task)
-    except Unanswered:
-        raise
-    except MetaflowException as unreadable:
-        return Status("unknown", str(unreadable))
+    return _readable(partial(_status_of, task))
 
 
 def run_status(run: RecordedRun) -> Status:
@@ -83,8 +78,13 @@ def run_status(run: RecordedRun) -> Status:
     Raises:
         Unanswered: the metadata's backend does not answer.
     """
+    return _readable(partial(run_standing, run))
+
+
+def _readable(status: Callable[[], Status]) -> Status:
+    """Return a status; `unknown` with the reason where its records cannot be read."""
     try:
-        return run_standing(run)
+        return status()
     except Unanswered:
         raise
     except MetaflowException as unreadable:
